@@ -1,0 +1,194 @@
+"""What an expert is: one file in ``extract/experts``, one subclass of :class:`Expert`.
+
+An expert has two halves. The *tap* runs beside the decoder, without torch: it sees the streams it
+asked for and cuts them into items. The *model* runs where the accelerator is: it turns batches
+of items, which may come from many videos, into rows. An expert without a model (``lane`` is
+``"none"``) computes its rows in the tap.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from abc import ABC
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from extract.errors import MissingDependency
+from extract.types import AudioBlock, Frame, Item, MediaInfo, Row, Scene
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from extract.weights import WeightFile
+
+Lane = Literal["device", "host", "none"]
+ColumnType = Literal["string", "bool", "int32", "int64", "float32", "float64", "list<float32>"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table beside ``video_id, row, start_seconds, end_seconds``."""
+
+    name: str
+    type: ColumnType
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """The vector column ``embedding``: ``shape`` flattened in C order.
+
+    ``float32`` keeps single precision whatever ``--dtype`` says (descriptors that need the range).
+    """
+
+    shape: tuple[int, ...]
+    float32: bool = False
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    columns: tuple[Column, ...] = ()
+    embedding: Embedding | None = None
+
+
+@dataclass(frozen=True)
+class FrameSpec:
+    """Every frame, upright, scaled to this short side (never enlarged), RGB or grey."""
+
+    short_side: int
+    grey: bool = False
+
+
+@dataclass(frozen=True)
+class Streams:
+    """What a tap consumes; only this is converted and copied."""
+
+    keyframes: bool = False
+    audio_rate: int | None = None
+    frames: FrameSpec | None = None
+
+
+@dataclass(frozen=True)
+class Package:
+    """An importable module that an expert needs, and the extra of this project that brings it."""
+
+    module: str
+    extra: str
+
+
+class Tap:
+    """The decoder-side half for one video. Called in time order; every hook may return items.
+
+    ``scene`` comes some frames after the scene's last frame: a detector needs to look ahead.
+    ``keyframe`` is None for experts that did not ask for keyframes.
+    """
+
+    def frame(self, frame: Frame) -> Iterable[Item]:
+        return ()
+
+    def audio(self, block: AudioBlock) -> Iterable[Item]:
+        return ()
+
+    def scene(self, scene: Scene, keyframe: Frame | None) -> Iterable[Item]:
+        return ()
+
+    def close(self) -> Iterable[Item]:
+        """The end of the video (all scenes and audio have been seen)."""
+        return ()
+
+
+class Model(Protocol):
+    """The accelerator-side half: one list of rows for each item, in the order of the items.
+
+    An item's rows must not depend on the other items of the batch, to the last bit on the CPU:
+    use :func:`extract.ops.batching.fixed_batches`.
+    """
+
+    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]: ...
+
+
+class PassThrough:
+    """The model of an expert whose tap already made the rows."""
+
+    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
+        return [[item.row(**item.arrays)] for item in items]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a model is loaded with.
+
+    ``weights`` maps :attr:`WeightFile.role` to a verified local path. With ``random_seed`` set
+    there are no files: the network is built with weights drawn from that seed.
+    """
+
+    device: str = "cpu"
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    batch_size: int = 64
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    random_seed: int | None = None
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """For experts that have nothing to choose."""
+
+
+class Expert(ABC):
+    """Base of all experts; see ``CONTRIBUTING.md`` for how to add one.
+
+    Raise ``version`` whenever the same options would give other values than before.
+    """
+
+    summary: ClassVar[str]
+    Options: ClassVar[type[Any]] = NoOptions
+    version: ClassVar[int] = 1
+    lane: ClassVar[Lane] = "device"
+    upstream: ClassVar[tuple[str, ...]] = ()
+    packages: ClassVar[tuple[Package, ...]] = ()
+    empty_reason: ClassVar[str] = "nothing found"
+
+    def __init__(self, options: Any = None) -> None:
+        self.options = self.Options() if options is None else options
+
+    @property
+    def name(self) -> str:
+        return type(self).__module__.rpartition(".")[2]
+
+    def tables(self) -> Mapping[str, TableSpec]:
+        """The tables that this expert fills, by name; usually one, named like the expert."""
+        raise NotImplementedError
+
+    def streams(self) -> Streams:
+        """What the tap needs of the decoder; nothing for experts that read stored tables."""
+        return Streams()
+
+    def weights(self) -> tuple[WeightFile, ...]:
+        """The published files that :meth:`load` reads, with these options."""
+        return ()
+
+    def tap(self, media: MediaInfo) -> Tap:
+        return Tap()
+
+    def read_tables(self, tables: Mapping[str, pa.Table]) -> Iterator[Item]:
+        """Items from the upstream experts' tables of one video (text experts)."""
+        return iter(())
+
+    def load(self, resources: Resources) -> Model:
+        return PassThrough()
+
+    def settings(self) -> dict[str, Any]:
+        """All that determines this expert's values beside weights and upstream; JSON-ready."""
+        return {"version": self.version, **asdict(self.options)}
+
+    def check_installed(self) -> None:
+        """Raises MissingDependency with the command that mends it."""
+        missing = [p for p in self.packages if importlib.util.find_spec(p.module) is None]
+        if missing:
+            modules = ", ".join(p.module for p in missing)
+            extras = ",".join(sorted({p.extra for p in missing}))
+            raise MissingDependency(
+                f"expert {self.name!r} needs {modules}, not installed here: pip install 'marquee[{extras}]'"
+            )

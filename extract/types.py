@@ -1,0 +1,134 @@
+"""The small frozen records that travel between media, experts and tables.
+
+Every record carries its own time axis: seconds on the container's presentation clock (PTS),
+intervals half-open, ``start_seconds <= t < end_seconds``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+State = Literal["ok", "absent", "failed"]
+Row = dict[str, Any]
+
+
+def _check_interval(start_seconds: float, end_seconds: float) -> None:
+    if not start_seconds <= end_seconds:
+        raise ValueError(f"an interval must not end before it starts: {start_seconds = }, {end_seconds = }")
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a container says of itself before anything is decoded (so durations may lie).
+
+    ``width`` and ``height`` are those of the upright picture with square pixels, that is after
+    rotation and sample aspect ratio; ``stored_width`` and ``stored_height`` are the coded ones.
+    """
+
+    path: str
+    size_bytes: int
+    container: str
+    header_duration_seconds: float | None
+    has_video: bool
+    has_audio: bool
+    width: int | None = None
+    height: int | None = None
+    stored_width: int | None = None
+    stored_height: int | None = None
+    rotation_degrees: int = 0
+    sample_aspect_ratio: float = 1.0
+    fps: float | None = None
+    video_codec: str | None = None
+    audio_codec: str | None = None
+    sample_rate: int | None = None
+    audio_tracks: int = 0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded picture: ``image`` is uint8, (height, width, 3) RGB or (height, width) grey."""
+
+    image: NDArray[np.uint8]
+    index: int
+    start_seconds: float
+    end_seconds: float
+
+    def __post_init__(self) -> None:
+        _check_interval(self.start_seconds, self.end_seconds)
+        if self.image.dtype != np.uint8 or self.image.ndim not in (2, 3):
+            raise ValueError(
+                f"a frame is uint8 (H, W) or (H, W, 3): {self.image.dtype = }, {self.image.shape = }"
+            )
+
+
+@dataclass(frozen=True)
+class AudioBlock:
+    """Consecutive mono samples: float32 (samples,) in [-1, 1], the first one at ``start_seconds``."""
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    start_seconds: float
+
+    def __post_init__(self) -> None:
+        if self.samples.dtype != np.float32 or self.samples.ndim != 1:
+            raise ValueError(f"audio is float32 (samples,): {self.samples.dtype = }, {self.samples.shape = }")
+
+    @property
+    def end_seconds(self) -> float:
+        return self.start_seconds + len(self.samples) / self.sample_rate
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One shot: frames ``start_frame <= i < end_frame`` and the frame on screen at its middle.
+
+    ``keyframe_pts`` is the exact container timestamp of that frame, so that it can be found again.
+    """
+
+    index: int
+    start_frame: int
+    end_frame: int
+    start_seconds: float
+    end_seconds: float
+    keyframe: int
+    keyframe_pts: int
+    keyframe_start_seconds: float
+    keyframe_end_seconds: float
+
+    def __post_init__(self) -> None:
+        _check_interval(self.start_seconds, self.end_seconds)
+        if not self.start_frame <= self.keyframe < self.end_frame:
+            raise ValueError(f"a keyframe lies inside its scene: {self}")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One unit of work for an expert's model, made beside the decoder.
+
+    ``arrays`` are what the model reads (they cross a process boundary: keep them small and
+    contiguous), ``columns`` go to the item's rows as they are, ``table`` names the table that the
+    rows belong to (default: the expert's own name).
+    """
+
+    start_seconds: float
+    end_seconds: float
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    table: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_interval(self.start_seconds, self.end_seconds)
+
+    def row(self, **columns: Any) -> Row:
+        """A table row on this item's interval: the item's columns and the given ones."""
+        return {
+            "start_seconds": self.start_seconds,
+            "end_seconds": self.end_seconds,
+            **self.columns,
+            **columns,
+        }

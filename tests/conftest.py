@@ -1,0 +1,79 @@
+"""Fixtures that the whole suite shares: reference data, where it is present."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def _module(path: Path) -> ModuleType:
+    """A module from a file that is on no package path; its siblings import each other by name."""
+    if path.stem in sys.modules:
+        return sys.modules[path.stem]
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Parity:
+    """Reference vectors of published networks under synthetic weights drawn by rule."""
+
+    def __init__(self, folder: Path, checkpoints: Path) -> None:
+        self.folder = folder
+        self.checkpoints = checkpoints
+        self.rule = _module(folder / "weights_rule.py")
+        _module(folder / "front_end.py")
+        self.inputs = _module(folder / "inputs_rule.py")
+        self.make = _module(folder / "make_checkpoint.py")
+        self.tolerances = json.loads((folder / "tolerances.json").read_text())
+
+    def checkpoint(
+        self, table: str, name: str, *, container: str | None = None, only: str | None = None
+    ) -> Path:
+        """A synthetic checkpoint in the published file format under its published name."""
+        out = self.checkpoints / (container or "default") / (only or "whole") / name
+        if not out.exists():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            shapes = self.rule.load_table(self.folder / "shapes" / f"{table}.json")
+            self.make.write(shapes, 11, str(out), container, only)
+        return out
+
+    def reference(self, name: str) -> dict[str, np.ndarray]:
+        with np.load(self.folder / f"{name}.npz") as arrays:
+            return dict(arrays)
+
+    def assert_close(self, name: str, array: str, mine: Any, stored: np.ndarray) -> None:
+        """max |mine - stored| <= the tolerance that is published with the vectors."""
+        mine = np.asarray(mine)
+        assert mine.shape == stored.shape, f"{name}/{array}: {mine.shape = }, {stored.shape = }"
+        worst = float(np.abs(mine.astype(np.float64) - stored.astype(np.float64)).max())
+        assert worst <= self.tolerances[name][array], f"{name}/{array}: off by {worst}"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip("no ../shared beside this checkout: reference data and real clips are there")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def media(shared: Path) -> Path:
+    return shared / "media"
+
+
+@pytest.fixture(scope="session")
+def parity(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Parity:
+    return Parity(shared / "parity", tmp_path_factory.mktemp("checkpoints"))
