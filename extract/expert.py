@@ -169,6 +169,21 @@ class Expert(ABC):
         """The published files that :meth:`load` reads, with these options."""
         return ()
 
+    @property
+    def reads_media(self) -> bool:
+        """Whether this expert hangs on the decoder (and not on stored tables)."""
+        return self.follows_scenes or self.streams().audio_rate is not None
+
+    @property
+    def follows_scenes(self) -> bool:
+        return self.name == "scenes" or "scenes" in self.upstream
+
+    def missing_stream(self, media: MediaInfo) -> str | None:
+        """Why this file has nothing for this expert, or None if it has."""
+        if (self.follows_scenes and media.has_video) or (self.streams().audio_rate and media.has_audio):
+            return None
+        return "no video stream" if self.follows_scenes else "no audio stream"
+
     def tap(self, media: MediaInfo) -> Tap:
         return Tap()
 

@@ -1,0 +1,66 @@
+"""The Python entry point for a single video."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extract.errors import MarqueeError, MediaError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from extract.selection import Precision
+
+
+def video(
+    path: str | os.PathLike[str],
+    *,
+    experts: Iterable[str],
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    precision: Precision = "float32",
+    random_seed: int | None = None,
+) -> dict[str, pa.Table]:
+    """Features of one video, as one Arrow table for each table of the experts.
+
+    Args:
+        path: the video file.
+        experts: names from :func:`extract.registry.expert_names`; what they read from is added.
+        options: options for each expert, ``{"scenes": {"detector": "content"}}``.
+        weights: folder with published checkpoints; default: the libraries' caches, then a download.
+        device: ``auto``, ``cpu`` or ``cuda:N``.
+        precision: of the networks; tables here hold float32.
+        random_seed: draw all weights from this seed instead of reading files (dry runs).
+
+    An expert that found nothing (no audio, no speech, no text) gives an empty table.
+
+    Raises:
+        MediaError: the file cannot be read.
+        MarqueeError: bad arguments, missing weights or packages, or an expert that failed.
+    """
+    from extract.engine import Engine, EngineSettings, VideoTask
+    from extract.selection import select
+
+    selection = select(
+        experts,
+        options=options,
+        weights=None if weights is None else Path(weights),
+        device=device,
+        precision=precision,
+        dtype="float32",
+        random_seed=random_seed,
+    )
+    task = VideoTask(os.fspath(path), os.fsencode(os.path.abspath(path)), tuple(selection.experts))
+    threads = os.cpu_count() or 1
+    with Engine(selection, EngineSettings(decoders=1, host_threads=threads)) as engine:
+        (result,) = engine.run([task])
+        for name, outcome in result.outcomes.items():
+            if outcome.failure is not None:
+                kind = MediaError if outcome.failure.stage == "decode" else MarqueeError
+                raise kind(f"{os.fspath(path)}: {name} failed: {outcome.failure.message}")
+        buffers = result.ledger.buffers.values()
+        return {name: buffer.table() for tables in buffers for name, buffer in tables.items()}

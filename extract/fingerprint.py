@@ -1,0 +1,66 @@
+"""The fingerprint of an expert's rows: a hash of everything that determines their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from extract.expert import Expert, TableSpec
+from extract.tables import Dtype, embedding_dtype
+
+MEDIA_VERSION = 1  # raise when the same file would give other frames, samples or times than before
+
+
+def fingerprint(
+    expert: Expert,
+    *,
+    weights: Mapping[str, str],
+    upstream: Mapping[str, str],
+    precision: str,
+    dtype: Dtype,
+    random_seed: int | None,
+) -> tuple[str, dict[str, Any]]:
+    """12 hex digits, and in the clear what they were made of.
+
+    ``weights`` maps role to SHA-256, ``upstream`` expert to fingerprint. What cannot change the
+    rows is left out: precision for an expert without a network (lane ``none``), ``dtype`` for
+    tables without vectors, the hashes of files that ``random_seed`` stands in for, and the seed
+    where there are no weights to draw. Raises TypeError for settings that are not JSON.
+    """
+    drawn = random_seed is not None and bool(expert.weights())
+    tables = expert.tables()
+    described = {
+        "expert": expert.name,
+        "settings": expert.settings(),
+        "tables": {name: _layout(spec, dtype) for name, spec in tables.items()},
+        "weights": {} if drawn else dict(weights),
+        "random_seed": random_seed if drawn else None,
+        "upstream": dict(upstream),
+        "precision": None if expert.lane == "none" else precision,
+        "media": MEDIA_VERSION if _reads_media(expert) else None,
+    }
+    text = canonical_json(described)
+    return digest(text), json.loads(text)
+
+
+def canonical_json(value: Any) -> str:
+    """One text for equal values: sorted keys, no spaces, ASCII, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _layout(spec: TableSpec, dtype: Dtype) -> dict[str, Any]:
+    layout: dict[str, Any] = {"columns": [[column.name, column.type] for column in spec.columns]}
+    if spec.embedding is not None:
+        layout |= {"embedding": list(spec.embedding.shape), "dtype": embedding_dtype(spec, dtype)}
+    return layout
+
+
+def _reads_media(expert: Expert) -> bool:
+    streams = expert.streams()
+    return streams.keyframes or streams.audio_rate is not None or streams.frames is not None

@@ -1,0 +1,159 @@
+"""The books of one video: what was asked, what came back, in which order, and what failed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extract.rows import RowBuffer
+from extract.selection import Selection
+from extract.types import Item, MediaInfo, Row, State
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from extract.engine import VideoTask
+
+
+@dataclass(frozen=True)
+class Failure:
+    stage: str
+    error_type: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one expert ended on one video; ``rows`` by table, ``reason`` unless the state is ok."""
+
+    state: State
+    rows: Mapping[str, int]
+    reason: str = ""
+    failure: Failure | None = None
+
+
+class VideoLedger:
+    """Collects one video's rows. Items may come back in any order; rows are taken in the items' order."""
+
+    def __init__(self, task: VideoTask, selection: Selection, folder: Path) -> None:
+        self.task = task
+        self.media: MediaInfo | None = None
+        self.facts: Mapping[str, Any] = {}
+        self.decoded = False
+        self.failures: dict[str, Failure] = {}
+        self._selection = selection
+        self._expected: dict[str, int] = defaultdict(int)
+        self._taken: dict[str, int] = defaultdict(int)
+        self._early: dict[str, dict[int, tuple[Item, Sequence[Row]]]] = defaultdict(dict)
+        self._text_started: set[str] = set()
+        experts = {name: selection.experts[name] for name in task.experts}
+        self.media_experts = tuple(n for n, e in experts.items() if e.reads_media)
+        self._text_experts = tuple(n for n, e in experts.items() if not e.reads_media)
+        self.buffers: dict[str, dict[str, RowBuffer]] = {
+            name: {
+                table: RowBuffer(spec, video_id=task.video_id, dtype=selection.dtype, folder=folder)
+                for table, spec in expert.tables().items()
+            }
+            for name, expert in experts.items()
+        }
+        for name, expert in experts.items():
+            for parent in expert.upstream:
+                if parent in task.failed_upstream:
+                    self.fail(
+                        name, "upstream", "UpstreamFailed", f"{parent} failed: {task.failed_upstream[parent]}"
+                    )
+
+    @property
+    def to_decode(self) -> tuple[str, ...]:
+        """Experts that need the decoder."""
+        return tuple(name for name in self.media_experts if name not in self.failures)
+
+    def reads_media(self, expert: str) -> bool:
+        return expert in self.media_experts
+
+    def expect(self, expert: str) -> int:
+        """The number of a new item of this expert."""
+        self._expected[expert] += 1
+        return self._expected[expert] - 1
+
+    def take(self, expert: str, number: int, item: Item, rows: Sequence[Row]) -> None:
+        """Book an item's rows; they are passed on once all earlier items' rows are there."""
+        early = self._early[expert]
+        early[number] = (item, rows)
+        while (ready := early.pop(self._taken[expert], None)) is not None:
+            self._taken[expert] += 1
+            if expert not in self.failures:
+                self.buffers[expert][ready[0].table or expert].extend(ready[1])
+
+    def fail(self, expert: str, stage: str, error_type: str, message: str) -> None:
+        """Record the first failure of this expert; its rows so far are dropped."""
+        self.failures.setdefault(expert, Failure(stage, error_type, message))
+        for buffer in self.buffers[expert].values():
+            buffer.discard()
+
+    def fail_all(self, stage: str, error_type: str, message: str) -> None:
+        for expert in self.media_experts:
+            self.fail(expert, stage, error_type, message)
+
+    def done(self, expert: str) -> bool:
+        started = expert in self._text_started or expert in self.media_experts
+        return self.decoded and started and self._taken[expert] == self._expected[expert]
+
+    @property
+    def complete(self) -> bool:
+        return all(self.done(expert) for expert in self.task.experts)
+
+    def text_experts_ready(self) -> list[str]:
+        """Text experts that can start now; ones with a failed upstream fail here."""
+        ready = []
+        for name in self._text_experts:
+            parents = [p for p in self._selection.experts[name].upstream if p in self.buffers]
+            if name in self._text_started or not all(self.done(parent) for parent in parents):
+                continue
+            self._text_started.add(name)
+            if name in self.failures:
+                continue
+            failed = [parent for parent in parents if parent in self.failures]
+            if failed:
+                message = f"{failed[0]} failed: {self.failures[failed[0]].message}"
+                self.fail(name, "upstream", "UpstreamFailed", message)
+            else:
+                ready.append(name)
+        return ready
+
+    def upstream_tables(self, expert: str) -> dict[str, pa.Table]:
+        """The tables that this expert reads, by table name: computed just now, or stored before."""
+        tables: dict[str, pa.Table] = {}
+        for parent in self._selection.experts[expert].upstream:
+            if parent in self.buffers:
+                tables |= {name: buffer.table() for name, buffer in self.buffers[parent].items()}
+            else:
+                tables |= self.task.tables.get(parent, {})
+        return tables
+
+    def outcomes(self) -> dict[str, Outcome]:
+        return {name: self._outcome(name) for name in self.task.experts}
+
+    def seal(self) -> None:
+        for tables in self.buffers.values():
+            for buffer in tables.values():
+                buffer.seal()
+
+    def discard(self) -> None:
+        for tables in self.buffers.values():
+            for buffer in tables.values():
+                buffer.discard()
+
+    def _outcome(self, name: str) -> Outcome:
+        failure = self.failures.get(name)
+        if failure is not None:
+            return Outcome("failed", dict.fromkeys(self.buffers[name], 0), failure.message, failure)
+        rows = {table: buffer.rows for table, buffer in self.buffers[name].items()}
+        if any(rows.values()):
+            return Outcome("ok", rows)
+        expert = self._selection.experts[name]
+        reason = expert.missing_stream(self.media) if self.media and expert.reads_media else None
+        return Outcome("absent", rows, reason or expert.empty_reason)

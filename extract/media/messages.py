@@ -1,0 +1,93 @@
+"""What a decoder process and its owner say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.types import Item, MediaInfo, Scene
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video for a decoder process.
+
+    ``experts`` maps names to plain option values. With ``scenes`` given (they were stored before)
+    nothing is detected. ``buffer_bytes`` bounds the undecided frames that are held.
+    """
+
+    path: bytes
+    experts: Mapping[str, Mapping[str, Any]]
+    scene_options: Mapping[str, Any] = field(default_factory=dict)
+    scenes: tuple[Scene, ...] | None = None
+    buffer_bytes: int = 512 << 20
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Opened:
+    media: MediaInfo
+
+
+@dataclass(frozen=True)
+class Window:
+    """Thumbnails for the shot network, uint8 (100, 27, 48, 3); answered by :class:`Prediction`."""
+
+    thumbnails: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The shot network's answer, float32 (50,), or the error that it met."""
+
+    values: NDArray[np.float32] | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Produced:
+    """An item for the expert's model."""
+
+    expert: str
+    item: Item
+
+
+@dataclass(frozen=True)
+class ExpertFailed:
+    """One expert's tap failed; the others go on."""
+
+    expert: str
+    stage: str
+    error_type: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life, about once a second: seconds of video read, and of work since the last one."""
+
+    position_seconds: float
+    pictures: int
+    busy_seconds: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The video is over; what decoding it has shown, as columns of the ``videos`` table."""
+
+    facts: Mapping[str, Any]
+    busy_seconds: float
+
+
+@dataclass(frozen=True)
+class VideoFailed:
+    stage: str
+    error_type: str
+    message: str
+
+
+Message = Opened | Window | Produced | ExpertFailed | Progress | Finished | VideoFailed

@@ -1,0 +1,110 @@
+"""From rows to Arrow: the one place that knows how a :class:`TableSpec` lies in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from extract.expert import TableSpec
+from extract.types import Row
+
+Dtype = Literal["float16", "float32"]
+
+_TYPES = {
+    "string": pa.string(),
+    "bool": pa.bool_(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    "list<float32>": pa.list_(pa.float32()),
+}
+_KEY = (
+    pa.field("video_id", pa.string(), nullable=False),
+    pa.field("row", pa.int32(), nullable=False),
+    pa.field("start_seconds", pa.float64(), nullable=False),
+    pa.field("end_seconds", pa.float64(), nullable=False),
+)
+KEY_COLUMNS = tuple(field.name for field in _KEY)
+
+
+def embedding_dtype(spec: TableSpec, dtype: Dtype) -> Dtype | None:
+    """What vectors of this table are stored in when ``dtype`` was asked for; None without vectors."""
+    if spec.embedding is None:
+        return None
+    return "float32" if spec.embedding.float32 else dtype
+
+
+def table_schema(spec: TableSpec, *, dtype: Dtype = "float16") -> pa.Schema:
+    """``video_id, row, start_seconds, end_seconds``, the table's columns, ``embedding``.
+
+    ``embedding`` is ``fixed_size_list<dtype>[D]``, D the product of :attr:`Embedding.shape`.
+    """
+    fields = list(_KEY)
+    fields += [pa.field(column.name, _TYPES[column.type]) for column in spec.columns]
+    stored = embedding_dtype(spec, dtype)
+    if spec.embedding is not None and stored is not None:
+        kind = pa.float16() if stored == "float16" else pa.float32()
+        fields.append(pa.field("embedding", pa.list_(kind, _size(spec)), nullable=False))
+    return pa.schema(fields)
+
+
+def to_batch(
+    rows: Sequence[Row], *, spec: TableSpec, video_id: str, first_row: int = 0, dtype: Dtype = "float16"
+) -> pa.RecordBatch:
+    """Consecutive rows of one video, numbered from ``first_row``, as a record batch.
+
+    A column may hold None. Raises ValueError where a row lacks a column, has one that the table
+    does not know, or where a vector has another size, is not finite, or leaves float16's range.
+    """
+    schema = table_schema(spec, dtype=dtype)
+    expected = set(schema.names) - {"video_id", "row"}
+    for row in rows:
+        if row.keys() != expected:
+            raise ValueError(f"a row of this table has {sorted(expected)}, got {sorted(row)}")
+    columns: dict[str, Any] = {
+        "video_id": [video_id] * len(rows),
+        "row": np.arange(first_row, first_row + len(rows), dtype=np.int32),
+    }
+    for name in schema.names[2:]:
+        values = [row[name] for row in rows]
+        columns[name] = _vectors(values, spec, dtype) if name == "embedding" else values
+    arrays = [
+        columns[field.name]
+        if isinstance(columns[field.name], pa.Array)
+        else pa.array(columns[field.name], type=field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def embedding_matrix(column: pa.Array | pa.ChunkedArray) -> np.ndarray[Any, np.dtype[Any]]:
+    """The ``embedding`` column as an array (rows, D)."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    values: np.ndarray[Any, np.dtype[Any]] = array.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(array), array.type.list_size)
+
+
+def _size(spec: TableSpec) -> int:
+    assert spec.embedding is not None
+    return int(np.prod(spec.embedding.shape))
+
+
+def _vectors(values: Sequence[Any], spec: TableSpec, dtype: Dtype) -> pa.Array:
+    stored = np.dtype(embedding_dtype(spec, dtype))
+    size = _size(spec)
+    matrix = np.empty((len(values), size), dtype=stored)
+    for i, value in enumerate(values):
+        vector = np.asarray(value)
+        if vector.size != size:
+            raise ValueError(f"an embedding of this table has {size} values, got shape {vector.shape}")
+        if not np.isfinite(vector).all():
+            raise ValueError("an embedding is not finite (NaN or infinity)")
+        with np.errstate(over="ignore"):
+            matrix[i] = vector.reshape(-1)
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"an embedding leaves {stored}'s range of ±65504: use --dtype float32")
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), size)
