@@ -207,8 +207,11 @@ def _load_pickle(path: Path, *, trusted: bool, mapped: bool) -> Any:
                     "safetensors.torch.save_file(state_dict, NAME), and use that file"
                 ) from error
             return torch.load(path, weights_only=False, **arguments)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError, OSError) as error:
-        raise _damaged(path, (str(error).splitlines() or [type(error).__name__])[0]) from error
+    except WeightsError:
+        raise
+    except Exception as error:  # broken bytes make an unpickler raise anything
+        why = "" if isinstance(error, pickle.UnpicklingError) else (str(error).splitlines() or [""])[0]
+        raise _damaged(path, why or "its pickle breaks off or makes no sense") from error
 
 
 def _unwrap(path: Path, content: Any) -> dict[str, torch.Tensor]:

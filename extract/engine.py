@@ -11,7 +11,7 @@ import queue
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,11 +140,16 @@ class Engine:
         self._lanes.close()
         self._spill.cleanup()
 
-    def run(self, tasks: Iterable[VideoTask]) -> Iterator[VideoResult]:
-        """Results in the order in which videos finish. New tasks are drawn as there is room."""
+    def run(
+        self, tasks: Iterable[VideoTask], *, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[VideoResult]:
+        """Results in the order in which videos finish. New tasks are drawn as there is room.
+
+        Once ``stop()`` is true, videos that are not finished are given up.
+        """
         waiting = iter(tasks)
         more = True
-        while True:
+        while not stop():
             more = more and self._feed(waiting)
             yield from self._finished()
             if not self._videos and not more:

@@ -117,12 +117,10 @@ def verify(path: Path, file: WeightFile, accepted: Collection[str] = ()) -> str:
         WeightsError: it is neither, or the file cannot be read.
     """
     found = sha256_of(path)
-    expected = {v.sha256 for v in _versions_named(file, path)}
-    if found in accepted or None in expected or any(e and found.startswith(e) for e in expected):
+    expected = [v.sha256 for v in _versions_named(file, path)]
+    if found in accepted or any(e is None or found.startswith(e) for e in expected):
         return found
-    published = " or ".join(
-        f"{e}{'' if e is None or len(e) == 64 else '...'}" for e in sorted(map(str, expected))
-    )
+    published = " or ".join(f"{e}{'...' if len(e) < 64 else ''}" for e in expected if e)
     raise WeightsError(
         f"{path} is not the published {file.name}: its SHA-256 is {found}, published is {published}. "
         f"Delete it and fetch it again from {file.url}; if the file is your own and meant to be used, "
@@ -210,10 +208,10 @@ def read_sums(folder: Path) -> frozenset[str]:
 
 
 def _versions_named(file: WeightFile, path: Path) -> list[WeightFile]:
-    """The published versions that a path's name may stand for; all of them if it says nothing."""
+    """The published versions that a path's name stands for; the first one if it says nothing."""
     versions = [file, *file.alternatives]
     named = [v for v in versions if path.name in {PurePosixPath(n).name for n in (v.name, *v.aliases)}]
-    return named or versions
+    return named or [file]
 
 
 def _in_folder(file: WeightFile, folder: Path) -> Iterator[Path]:

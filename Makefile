@@ -1,0 +1,73 @@
+# Everything that Marquee needs, from a Python, make and a package index.
+# Another interpreter or folder:  make PYTHON=python3.12 VENV=/tmp/venv test
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= demo
+
+PY := $(VENV)/bin/python
+CORE := $(VENV)/marquee-core
+TEST := $(VENV)/marquee-test
+
+PIP := $(PY) -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
+OPENCV := $(shell grep '^opencv-' constraints.txt)
+
+# scenedetect, rapidocr and the tests bring an OpenCV each, and all of them write into one `cv2`
+# folder. Whatever they left there is taken out, then one goes in whole.
+define one_opencv
+$(PIP) uninstall --quiet --yes opencv-python opencv-python-headless opencv-contrib-python opencv-contrib-python-headless
+$(PIP) install --quiet --no-deps $(OPENCV)
+endef
+
+.PHONY: help setup demo test lint types pytest bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make setup   a virtual environment in $(VENV) with everything that the tests need"
+	@echo "make demo    install the core, render small trailers, extract, print what was found"
+	@echo "make test    setup, lint, types, tests"
+	@echo "make bench   setup, decode and compute times and how well they overlap"
+	@echo "make clean   remove what was built, rendered and cached; the environment stays"
+
+setup: $(TEST)
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Marquee needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# The two stamps are files in the environment, so that removing it removes them.
+$(CORE): pyproject.toml constraints.txt | $(PY)
+	$(INSTALL) --editable .
+	$(one_opencv)
+	@touch $@
+
+$(TEST): pyproject.toml constraints.txt | $(PY)
+	$(INSTALL) --editable '.[test]'
+	$(one_opencv)
+	@touch $@ $(CORE)
+
+# One file of the demo is no video: extract records it and ends with status 3, as it should.
+demo: $(CORE)
+	$(PY) -m bench.demo_trailers $(DEMO)
+	$(PY) -m extract --videos $(DEMO)/videos --out $(DEMO)/features --preset offline || test $$? -eq 3
+	$(PY) -m bench.demo_report $(DEMO)
+
+test: lint types pytest
+
+lint: $(TEST)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: $(TEST)
+	$(PY) -m mypy
+
+pytest: $(TEST)
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile
+
+bench: $(TEST)
+	$(PY) -m bench.extract
+
+clean:
+	rm -rf $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find extract pipeline bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,204 @@
+"""Text on screen: every line on every scene's keyframe, as read and as corrected."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from extract.errors import MediaError, MissingDependency, UsageError, WeightsError
+from extract.expert import Column, Expert, Package, Resources, Streams, TableSpec, Tap
+from extract.ops.ocr_engines import (
+    PADDLE_DETECTOR,
+    PADDLE_RECOGNISER,
+    PaddleOcrReader,
+    RapidOcrReader,
+    Reader,
+    check_paddleocr,
+    rapidocr_identity,
+)
+from extract.ops.spelling import BartSpeller, Speller, SymSpellSpeller, dictionary_identity, unchanged
+from extract.types import Frame, Item, MediaInfo, Row, Scene
+from extract.weights import WeightFile
+
+PADDLE_FILES = ("inference.pdiparams", "inference.json", "inference.yml")
+BART = "oliverguhr/spelling-correction-english-base"
+
+
+@dataclass(frozen=True)
+class OcrOptions:
+    """What determines the rows.
+
+    ``max_side``: text is looked for on the frame with its longer side reduced to this many pixels.
+    ``use_cls``: look for upside-down lines too (RapidOCR only).
+    """
+
+    engine: Literal["rapidocr", "paddleocr"] = "rapidocr"
+    min_score: float = 0.5
+    max_side: int = 960
+    use_cls: bool = False
+    spelling: Literal["symspell", "bart", "none"] = "symspell"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_score <= 1:
+            raise ValueError(f"min_score is {self.min_score}; allowed: 0 to 1")
+        if not 64 <= self.max_side <= 2000:
+            raise ValueError(f"max_side is {self.max_side}; allowed: 64 to 2000 pixels")
+        if self.use_cls and self.engine != "rapidocr":
+            raise ValueError(f"use_cls needs engine 'rapidocr', not {self.engine!r}")
+
+
+class KeyframeTap(Tap):
+    """One item for each keyframe: the picture as it is, on the keyframe's own interval."""
+
+    def scene(self, scene: Scene, keyframe: Frame | None) -> Iterable[Item]:
+        if keyframe is None:
+            raise MediaError(f"the keyframe of scene {scene.index} could not be decoded")
+        return [
+            Item(
+                keyframe.start_seconds,
+                keyframe.end_seconds,
+                arrays={"image": keyframe.image},
+                columns={"scene": scene.index},
+            )
+        ]
+
+
+class OcrModel:
+    """Reads frames one by one, so no row depends on another frame; callable from several threads."""
+
+    def __init__(self, reader: Reader, speller: Speller) -> None:
+        self._reader = reader
+        self._speller = speller
+
+    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
+        return [self._rows(item) for item in items]
+
+    def _rows(self, item: Item) -> list[Row]:
+        lines = self._reader(item.arrays["image"])
+        corrected = self._speller([line.text for line in lines], [line.score for line in lines])
+        return [
+            item.row(line=i, text=line.text, corrected=text, score=line.score, box=line.box.ravel())
+            for i, (line, text) in enumerate(zip(lines, corrected, strict=True))
+        ]
+
+
+class Ocr(Expert):
+    summary = "text on the keyframe of every scene: RapidOCR (PP-OCRv6) and corrected spelling"
+    Options = OcrOptions
+    lane = "host"
+    upstream = ("scenes",)
+    packages = (Package("rapidocr", "all"), Package("onnxruntime", "all"), Package("symspellpy", "all"))
+    empty_reason = "no text on any keyframe"
+
+    options: OcrOptions
+
+    def tables(self) -> Mapping[str, TableSpec]:
+        columns = (
+            Column("scene", "int32", "index of the scene whose keyframe this is"),
+            Column("line", "int32", "place in the frame's reading order, from 0"),
+            Column("text", "string", "the line as read"),
+            Column("corrected", "string", "the line with its spelling corrected"),
+            Column("score", "float32", "the recogniser's confidence, 0 to 1"),
+            Column("box", "list<float32>", "x1, y1 ... x4, y4: corners in pixels of the upright frame"),
+        )
+        return {self.name: TableSpec(columns)}
+
+    def streams(self) -> Streams:
+        return Streams(keyframes=True)
+
+    def tap(self, media: MediaInfo) -> Tap:
+        return KeyframeTap()
+
+    def weights(self) -> tuple[WeightFile, ...]:
+        files: tuple[WeightFile, ...] = ()
+        if self.options.engine == "paddleocr":
+            files += _paddle("detector", PADDLE_DETECTOR) + _paddle("recogniser", PADDLE_RECOGNISER)
+        return files + (_bart() if self.options.spelling == "bart" else ())
+
+    def load(self, resources: Resources) -> OcrModel:
+        """Raises UsageError for random weights, WeightsError where a model's files are scattered."""
+        if resources.random_seed is not None and self.weights():
+            raise UsageError(
+                "ocr cannot run with random weights here: take engine=rapidocr and spelling=symspell or "
+                "spelling=none, whose files come inside their packages"
+            )
+        return OcrModel(self._reader(resources), self._speller(resources))
+
+    def _reader(self, resources: Resources) -> Reader:
+        min_score, max_side = self.options.min_score, self.options.max_side
+        if self.options.engine == "rapidocr":
+            return RapidOcrReader(min_score=min_score, max_side=max_side, use_cls=self.options.use_cls)
+        return PaddleOcrReader(
+            detector=_folder(resources, "detector"),
+            recogniser=_folder(resources, "recogniser"),
+            min_score=min_score,
+            max_side=max_side,
+        )
+
+    def _speller(self, resources: Resources) -> Speller:
+        if self.options.spelling == "bart":
+            return BartSpeller(_folder(resources, "speller"), device=resources.device)
+        return SymSpellSpeller() if self.options.spelling == "symspell" else unchanged
+
+    def settings(self) -> dict[str, Any]:
+        """The options, and the identity of what comes inside packages: models and word lists."""
+        packaged = dict(rapidocr_identity()) if self.options.engine == "rapidocr" else {}
+        if self.options.spelling == "symspell":
+            packaged |= dictionary_identity()
+        return {**super().settings(), "packaged": packaged}
+
+    def check_installed(self) -> None:
+        """Only what the options need: the two engines cannot live in one environment."""
+        if self.options.engine == "rapidocr":
+            super().check_installed()
+        else:
+            check_paddleocr()
+        if self.options.spelling == "bart" and importlib.util.find_spec("transformers") is None:
+            raise MissingDependency("spelling 'bart' needs transformers: pip install 'marquee[bart]'")
+
+
+def _folder(resources: Resources, part: str) -> Path:
+    """The one folder of a model that is published as several files."""
+    folders = sorted({p.parent for role, p in resources.weights.items() if role.startswith(f"{part}/")})
+    if len(folders) != 1:
+        places = ", ".join(map(str, folders)) or "none"
+        raise WeightsError(f"the files of ocr's {part} must lie in one folder, not in {places}")
+    return folders[0]
+
+
+def _paddle(part: str, model: str) -> tuple[WeightFile, ...]:
+    return tuple(
+        WeightFile(
+            role=f"{part}/{file}",
+            name=f"{model}/{file}",
+            sha256=None,
+            url=f"https://huggingface.co/PaddlePaddle/{model}/resolve/main/{file}",
+            size_bytes=None,
+            licence="Apache-2.0",
+        )
+        for file in PADDLE_FILES
+    )
+
+
+def _bart() -> tuple[WeightFile, ...]:
+    """BART-base fine-tuned by Oliver Guhr, as Sulun et al. 2024 use it."""
+
+    def file(role: str, name: str, *alternatives: WeightFile) -> WeightFile:
+        return WeightFile(
+            role=f"speller/{role}",
+            name=f"{BART.rpartition('/')[2]}/{name}",
+            sha256=None,
+            url=f"https://huggingface.co/{BART}/resolve/main/{name}",
+            size_bytes=None,
+            licence="MIT",
+            alternatives=alternatives,
+        )
+
+    return (
+        file("model", "model.safetensors", file("model", "pytorch_model.bin")),
+        file("config", "config.json"),
+        file("tokenizer", "tokenizer.json"),
+    )

@@ -1,0 +1,333 @@
+"""Speech to text: Whisper (Radford et al. 2022, arXiv 2212.04356) on the speech that silero-vad finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.expert import Column, Expert, Model, Package, Resources, Streams, TableSpec, Tap
+from extract.nets.whisper import ModelName, knows_cantonese, load_network, weight_file
+from extract.ops.inference import inference
+from extract.ops.language import LanguageCode, majority_language
+from extract.ops.speech_chunks import CHUNK_SECONDS, Chunk, EverySample, SpeechChunks
+from extract.ops.transcript import Segment, split_segments
+from extract.ops.vad import SAMPLE_RATE, SpeechDetector, model_fingerprint
+from extract.types import AudioBlock, Item, MediaInfo, Row
+from extract.weights import WeightFile
+
+if TYPE_CHECKING:
+    import torch
+    from whisper.decoding import DecodingOptions, DecodingResult
+    from whisper.model import Whisper as Network
+
+# Defaults of whisper.transcribe: what it takes for a decoding that failed, and for silence.
+COMPRESSION_RATIO_THRESHOLD = 2.4
+LOGPROB_THRESHOLD = -1.0
+NO_SPEECH_THRESHOLD = 0.6
+
+MAX_TOKENS = 224  # per window: half of the text context, as in whisper.decode
+MAX_PASSES = 10  # over one chunk; speech needs two or three, decoding that goes astray never ends
+MAX_BATCH = 16  # chunks at once on an accelerator: a chunk is heavy, and so is its decoder's cache
+
+
+@dataclass(frozen=True)
+class WhisperOptions:
+    """What to transcribe with, and how.
+
+    ``model``: a published name. The default ``turbo`` is large-v3 with four decoder layers, about
+    as good and eight times as fast; it was not trained to translate. Sulun et al. do not state the
+    size. ``language``: spoken language if it is known, else it is detected. ``vad``: transcribe
+    only what silero-vad takes for speech; without it all audio, in windows of 30 s. One language is
+    chosen for ``language_windows`` chunks together. ``beam_size``: None decodes greedily.
+    ``sample_len``: tokens per window. The temperature is always 0: nothing is sampled.
+    """
+
+    model: ModelName = "turbo"
+    language: LanguageCode | None = None
+    task: Literal["transcribe", "translate"] = "transcribe"
+    vad: bool = True
+    language_windows: int = 10
+    beam_size: int | None = None
+    sample_len: int = MAX_TOKENS
+
+    def __post_init__(self) -> None:
+        if self.model == "turbo" and self.task == "translate":
+            raise ValueError("the model 'turbo' cannot translate; use large-v3 or another")
+        if self.language == "yue" and not knows_cantonese(self.model):
+            raise ValueError(f"the model {self.model!r} has no 'yue' (Cantonese); large-v3 and turbo have")
+        if self.language_windows < 1:
+            raise ValueError(f"language_windows is {self.language_windows}; it must be at least 1")
+        if self.beam_size is not None and self.beam_size < 1:
+            raise ValueError(f"beam_size is {self.beam_size}; it must be at least 1, or none for greedy")
+        if not 1 <= self.sample_len <= MAX_TOKENS:
+            raise ValueError(f"sample_len is {self.sample_len}; it must be 1 to {MAX_TOKENS}")
+
+
+class Whisper(Expert):
+    """One row for each segment of speech.
+
+    The language is that of most of the chunks that are decoded together, not that of the first
+    30 s: trailers often start with music. Windows that Whisper itself takes for silence
+    (``no_speech_prob`` above 0.6 and ``avg_logprob`` not above -1) give no rows. ``hallucination``
+    marks what ``whisper.transcribe`` would have tried again at a higher temperature: a compression
+    ratio above 2.4 (the text repeats itself) or an average log-probability below -1. The three
+    numbers are those of the decoded window that the segment is in.
+    """
+
+    summary = "speech to text with times and language (Whisper)"
+    Options = WhisperOptions
+    lane = "device"
+    packages = (
+        Package("whisper", "whisper"),
+        Package("silero_vad", "whisper"),
+        Package("onnxruntime", "whisper"),
+    )
+    empty_reason = "no speech"
+
+    def tables(self) -> Mapping[str, TableSpec]:
+        columns = (
+            Column("text", "string", "what is said"),
+            Column("language", "string", "code of the spoken language"),
+            Column("language_probability", "float32", "of that language, mean over the chunks of the vote"),
+            Column("avg_logprob", "float32", "mean log-probability of the tokens"),
+            Column("no_speech_prob", "float32", "probability that nobody speaks"),
+            Column("compression_ratio", "float32", "bytes of the text by bytes of the zlib-compressed text"),
+            Column("hallucination", "bool", "the text is probably not what is said"),
+        )
+        return {self.name: TableSpec(columns)}
+
+    def streams(self) -> Streams:
+        return Streams(audio_rate=SAMPLE_RATE)
+
+    def weights(self) -> tuple[WeightFile, ...]:
+        return (weight_file(self.options.model),)
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "vad_sha256": model_fingerprint() if self.options.vad else None}
+
+    def tap(self, media: MediaInfo) -> Tap:
+        return (
+            SpeechTap(vad=self.options.vad, group=self.options.language_windows) if media.has_audio else Tap()
+        )
+
+    def load(self, resources: Resources) -> Model:
+        return Transcriber(load_network(self.options.model, resources), self.options, resources)
+
+
+class SpeechTap(Tap):
+    """Gathers up to ``group`` chunks of speech into an item: the unit that has one language.
+
+    An item's arrays: ``samples`` int16 (n,) at 16 kHz, the chunks one after another; ``lengths``
+    int64 (chunks,) in samples; ``starts`` float64 (chunks,) in seconds.
+    """
+
+    def __init__(self, *, vad: bool, group: int) -> None:
+        self._cutter = SpeechChunks(SpeechDetector(max_seconds=CHUNK_SECONDS) if vad else EverySample())
+        self._group = group
+        self._chunks: list[Chunk] = []
+
+    def audio(self, block: AudioBlock) -> Iterable[Item]:
+        return self._gather(self._cutter.push(block))
+
+    def close(self) -> Iterable[Item]:
+        items = self._gather(self._cutter.finish())
+        return items + self._emit()
+
+    def _gather(self, chunks: Sequence[Chunk]) -> list[Item]:
+        items = []
+        for chunk in chunks:
+            self._chunks.append(chunk)
+            if len(self._chunks) == self._group:
+                items += self._emit()
+        return items
+
+    def _emit(self) -> list[Item]:
+        chunks, self._chunks = self._chunks, []
+        if not chunks:
+            return []
+        arrays = {
+            "samples": np.concatenate([chunk.samples for chunk in chunks]),
+            "lengths": np.array([len(chunk.samples) for chunk in chunks], np.int64),
+            "starts": np.array([chunk.start_seconds for chunk in chunks], np.float64),
+        }
+        return [Item(chunks[0].start_seconds, chunks[-1].end_seconds, arrays)]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A chunk that waits to be decoded, and the item that it belongs to."""
+
+    item: int
+    chunk: Chunk
+
+
+class Transcriber:
+    """Items of chunks to rows of segments.
+
+    On a CPU the network sees one chunk at a time, so that no row depends on the batch.
+    """
+
+    def __init__(self, network: Network, options: WhisperOptions, resources: Resources) -> None:
+        from whisper.tokenizer import get_tokenizer
+
+        self._network = network
+        self._options = options
+        self._inference = partial(inference, resources.device, resources.precision)
+        self._batch = 1 if resources.device == "cpu" else min(resources.batch_size, MAX_BATCH)
+        self._tokenizer = get_tokenizer(True, num_languages=network.num_languages)
+
+    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
+        # encoded audio is kept from the vote to the decoding, so few items are taken at a time
+        step = max(1, self._batch // self._options.language_windows)
+        return [rows for i in range(0, len(items), step) for rows in self._transcribe(items[i : i + step])]
+
+    def _transcribe(self, items: Sequence[Item]) -> list[list[Row]]:
+        windows = [_Window(i, chunk) for i, item in enumerate(items) for chunk in _chunks(item)]
+        rows: list[list[Row]] = [[] for _ in items]
+        audio = self.encode([window.chunk for window in windows])
+        languages = self._vote([window.item for window in windows], audio)
+        for left in reversed(range(MAX_PASSES)):
+            results = self.decode(audio, [languages[window.item][0] for window in windows])
+            unfinished = []
+            for window, result in zip(windows, results, strict=True):
+                segments, resume = self._segments(result, window.chunk, last=left == 0)
+                rows[window.item] += self._rows(segments, window.chunk, result, *languages[window.item])
+                if resume is not None:
+                    unfinished.append(_Window(window.item, window.chunk.after(resume)))
+            windows = unfinished
+            if not windows:
+                break
+            audio = self.encode([window.chunk for window in windows])
+        return [sorted(found, key=lambda row: (row["start_seconds"], row["end_seconds"])) for found in rows]
+
+    def encode(self, chunks: Sequence[Chunk]) -> list[torch.Tensor]:
+        """Audio features (1500, width) of each chunk, padded with silence to 30 s."""
+        import torch
+
+        encoded: list[torch.Tensor] = []
+        for some in _batches(range(len(chunks)), self._batch):
+            mels = torch.stack([self._log_mel(chunks[i].samples) for i in some])
+            with self._inference():
+                encoded += self._network.encoder(mels).float()
+        return encoded
+
+    def decode(self, audio: Sequence[torch.Tensor], languages: Sequence[str]) -> list[DecodingResult]:
+        """``whisper.decode`` of each window in its language; only equal languages share a batch."""
+        import torch
+        import whisper
+
+        results: dict[int, DecodingResult] = {}
+        for language in dict.fromkeys(languages):
+            mine = [i for i, other in enumerate(languages) if other == language]
+            for some in _batches(mine, self._batch):
+                with self._inference():
+                    decoded = whisper.decode(
+                        self._network, torch.stack([audio[i] for i in some]), self._decoding(language)
+                    )
+                results |= dict(zip(some, decoded, strict=True))
+        return [results[i] for i in range(len(audio))]
+
+    def _decoding(self, language: str) -> DecodingOptions:
+        from whisper.decoding import DecodingOptions
+
+        return DecodingOptions(
+            task=self._options.task,
+            language=language,
+            temperature=0.0,
+            sample_len=self._options.sample_len,
+            beam_size=self._options.beam_size,
+            fp16=False,  # autocast does that
+        )
+
+    def _log_mel(self, samples: NDArray[np.int16]) -> torch.Tensor:
+        """(mels, 3000). Never of a batch: whisper's function limits its range by the batch's maximum."""
+        import torch
+        from whisper.audio import log_mel_spectrogram, pad_or_trim
+
+        audio = torch.from_numpy(samples.astype(np.float32) / 32768)
+        device = self._network.device
+        mel: torch.Tensor = log_mel_spectrogram(pad_or_trim(audio), self._network.dims.n_mels, device=device)
+        return mel
+
+    def _vote(self, items: Sequence[int], audio: Sequence[torch.Tensor]) -> dict[int, tuple[str, float]]:
+        """Language and probability of each item, by majority over its windows."""
+        import torch
+
+        detected: list[Mapping[str, float]] = []
+        for some in _batches(range(len(audio)), self._batch):
+            with self._inference():
+                features = torch.stack([audio[i] for i in some])
+                detected += self._network.detect_language(features, self._tokenizer)[1]
+        chosen = {}
+        for item in dict.fromkeys(items):
+            mine = [p for owner, p in zip(items, detected, strict=True) if owner == item]
+            forced = self._options.language
+            chosen[item] = (
+                majority_language(mine)
+                if forced is None
+                else (forced, sum(p[forced] for p in mine) / len(mine))
+            )
+        return chosen
+
+    def _segments(
+        self, result: DecodingResult, chunk: Chunk, *, last: bool
+    ) -> tuple[list[Segment], float | None]:
+        """The window's segments, and where in it decoding goes on, if anywhere."""
+        if result.no_speech_prob > NO_SPEECH_THRESHOLD and result.avg_logprob <= LOGPROB_THRESHOLD:
+            return [], None
+        seconds = len(chunk.samples) / SAMPLE_RATE
+        begin = self._tokenizer.timestamp_begin
+        segments, resume = split_segments(result.tokens, timestamp_begin=begin, window_seconds=seconds)
+        if resume is None or resume >= seconds:
+            return segments, None
+        if last:  # no pass is left for the unfinished text: keep it as it is
+            rest = tuple(result.tokens[sum(len(segment.tokens) for segment in segments) :])
+            return [*segments, Segment(resume, seconds, rest)], None
+        return segments, resume
+
+    def _rows(
+        self,
+        segments: Sequence[Segment],
+        chunk: Chunk,
+        result: DecodingResult,
+        language: str,
+        probability: float,
+    ) -> Iterator[Row]:
+        """Segments on the video's timeline; what has no text or lies in the padding is left out."""
+        failed = (
+            result.compression_ratio > COMPRESSION_RATIO_THRESHOLD or result.avg_logprob < LOGPROB_THRESHOLD
+        )
+        for segment in segments:
+            text = self._tokenizer.decode([t for t in segment.tokens if t < self._tokenizer.eot]).strip()
+            start = chunk.start_seconds + segment.start_seconds
+            end = min(chunk.start_seconds + segment.end_seconds, chunk.end_seconds)
+            if text and start < end:
+                yield {
+                    "start_seconds": start,
+                    "end_seconds": end,
+                    "text": text,
+                    "language": language,
+                    "language_probability": probability,
+                    "avg_logprob": result.avg_logprob,
+                    "no_speech_prob": result.no_speech_prob,
+                    "compression_ratio": result.compression_ratio,
+                    "hallucination": failed,
+                }
+
+
+def _chunks(item: Item) -> Iterator[Chunk]:
+    """The chunks that :class:`SpeechTap` put into an item."""
+    ends = np.cumsum(item.arrays["lengths"])
+    for samples, start in zip(
+        np.split(item.arrays["samples"], ends[:-1]), item.arrays["starts"], strict=True
+    ):
+        yield Chunk(samples, float(start))
+
+
+def _batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (indices[i : i + size] for i in range(0, len(indices), size))

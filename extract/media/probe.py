@@ -1,0 +1,103 @@
+"""What a file is, from its headers and its first picture."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from extract.errors import MediaError
+from extract.media.container import (
+    MAX_PIXELS,
+    PathLike,
+    choose_audio,
+    choose_video,
+    discard_others,
+    open_container,
+    open_decoder,
+)
+from extract.types import MediaInfo
+
+PROBE_PACKETS = 256  # how far to look for a first picture that decodes
+MAX_STRETCH = 16  # a sample aspect ratio beyond this, either way, is damage
+
+
+def probe(path: PathLike) -> MediaInfo:
+    """Container, streams, upright size, rates; decodes one picture, for its rotation.
+
+    The streams are those of :func:`extract.media.container.choose_video` (FFmpeg's choice, never
+    cover art) and :func:`~extract.media.container.choose_audio` (the default track, else the
+    first). ``rotation_degrees`` is how far the stored picture is turned clockwise to stand
+    upright: 0, 90, 180 or 270. A display matrix says so (other angles go to the nearest quarter;
+    mirroring is not applied). ``width`` is the stored width times the sample aspect ratio,
+    rounded, and changes places with ``height`` after a quarter turn.
+
+    Raises:
+        MediaError: the file cannot be opened (see :func:`open_container`), or it has no video
+            and no audio that can be decoded.
+    """
+    with open_container(path) as container:
+        video, audio = choose_video(container), choose_audio(container)
+        shown = repr(os.fsdecode(path))
+        if video is None and audio is None:
+            raise MediaError(
+                f"{shown} ({container.format.name}) has neither video nor audio that can be decoded; "
+                "re-encode or remove it"
+            )
+        picture = {} if video is None else _picture_fields(container, video, shown)
+        return MediaInfo(
+            path=os.fsdecode(path),
+            size_bytes=container.size,
+            container=container.format.name,
+            header_duration_seconds=None if container.duration is None else container.duration / av.time_base,
+            has_video=video is not None,
+            has_audio=audio is not None,
+            audio_codec=None if audio is None else audio.codec_context.codec.canonical_name,
+            sample_rate=None if audio is None else audio.codec_context.sample_rate or None,
+            audio_tracks=len(container.streams.audio),
+            **picture,
+        )
+
+
+def _picture_fields(container: InputContainer, stream: VideoStream, shown: str) -> dict[str, Any]:
+    """The fields of MediaInfo that describe the video stream."""
+    picture = _first_picture(container, stream)
+    source = stream.codec_context if picture is None else picture
+    width, height = source.width, source.height
+    if not 0 < width * height <= MAX_PIXELS:
+        raise MediaError(
+            f"{shown} has pictures of {width}x{height} pixels; 1 to {MAX_PIXELS} pixels are allowed: scale it"
+        )
+    stretch = float(stream.sample_aspect_ratio or 1)
+    if not 1 / MAX_STRETCH <= stretch <= MAX_STRETCH:
+        stretch = 1.0
+    # FFmpeg's angle is counter-clockwise.
+    rotation = 0 if picture is None else round(-picture.rotation / 90) % 4 * 90
+    upright = (max(1, round(width * stretch)), height)
+    rate = stream.average_rate or stream.guessed_rate
+    return {
+        "width": upright[rotation % 180 != 0],
+        "height": upright[rotation % 180 == 0],
+        "stored_width": width,
+        "stored_height": height,
+        "rotation_degrees": rotation,
+        "sample_aspect_ratio": stretch,
+        "fps": float(rate) if rate else None,
+        "video_codec": stream.codec_context.codec.canonical_name,
+    }
+
+
+def _first_picture(container: InputContainer, stream: VideoStream) -> av.VideoFrame | None:
+    """The first picture that decodes, if one of the first packets gives one."""
+    open_decoder(stream)
+    discard_others(container, [stream])
+    for packet in islice(container.demux(stream), PROBE_PACKETS):
+        with suppress(av.FFmpegError):
+            for picture in packet.decode():
+                return picture
+    return None

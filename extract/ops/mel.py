@@ -1,0 +1,49 @@
+"""Mel filters and the cosine transform: the front half of cepstral coefficients, in numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def slaney_mel_filters(*, sample_rate: int, n_fft: int, bands: int) -> NDArray[np.float64]:
+    """Triangles of equal area from 0 Hz to the Nyquist frequency: (bands, n_fft // 2 + 1).
+
+    Slaney's Auditory Toolbox scale (1998), linear below 1 kHz; the same as
+    ``librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=bands)``.
+    """
+    top = _hz_to_mel(sample_rate / 2)
+    edges = _mel_to_hz(np.linspace(0.0, top, bands + 2))
+    bins = np.fft.rfftfreq(n_fft, 1 / sample_rate)
+    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    triangles = np.maximum(0.0, np.minimum(rising, falling))
+    filters: NDArray[np.float64] = triangles * (2 / (edges[2:] - edges[:-2]))[:, None]
+    return filters
+
+
+_LINEAR_HZ = 200 / 3  # Hz for each mel below the break
+_BREAK_HZ = 1000.0
+_BREAK_MEL = _BREAK_HZ / _LINEAR_HZ
+_LOG_STEP = np.log(6.4) / 27  # for each mel above the break
+
+
+def _hz_to_mel(hz: float) -> float:
+    if hz < _BREAK_HZ:
+        return hz / _LINEAR_HZ
+    return float(_BREAK_MEL + np.log(hz / _BREAK_HZ) / _LOG_STEP)
+
+
+def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    above = _BREAK_HZ * np.exp(_LOG_STEP * (mel - _BREAK_MEL))
+    hz: NDArray[np.float64] = np.where(mel < _BREAK_MEL, mel * _LINEAR_HZ, above)
+    return hz
+
+
+def dct_matrix(inputs: int, outputs: int) -> NDArray[np.float64]:
+    """The first ``outputs`` rows of the orthonormal DCT-II of ``inputs`` values: (outputs, inputs)."""
+    order = np.arange(outputs)[:, None]
+    matrix = np.sqrt(2 / inputs) * np.cos(np.pi / inputs * (np.arange(inputs) + 0.5) * order)
+    matrix[0] /= np.sqrt(2)
+    result: NDArray[np.float64] = matrix
+    return result

@@ -1,0 +1,188 @@
+"""The command line: ``python -m extract --videos DIR --out DIR``, and what looks after a store."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from extract.errors import MarqueeError, UsageError
+from extract.weights import MissingWeights
+from pipeline import reports
+from pipeline.display import show
+from pipeline.run import RunConfig, RunProgress, run
+from pipeline.settings import (
+    checked_folder,
+    choose,
+    parse_assignments,
+    preset_names,
+    read_config,
+)
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A folder of videos to aligned multimodal features in Parquet.",
+)
+CHOICES: dict[str, tuple[str, ...]] = {
+    "precision": ("float32", "float16", "bfloat16"),
+    "dtype": ("float16", "float32"),
+}
+
+Weights = Annotated[Path | None, typer.Option(help="Folder with published checkpoints.")]
+PresetName = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}. Default: all.")]
+Names = Annotated[str | None, typer.Option(help="Experts, comma-separated; upstream ones are added.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="EXPERT.OPTION=VALUE; may be repeated.")]
+
+
+@app.callback(invoke_without_command=True)
+def extract(
+    context: typer.Context,
+    videos: Annotated[Path | None, typer.Option(help="Folder of videos, or one video.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Feature store, new or to go on with.")] = None,
+    preset: PresetName = None,
+    experts: Names = None,
+    detector: Annotated[str | None, typer.Option(help="Shot detector: short for scenes.detector.")] = None,
+    set_: Set = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda:N. Default: auto.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Of stored vectors: float16 or float32.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Default: 16, on a GPU 64.")] = None,
+    shard_size: Annotated[int | None, typer.Option(help="Videos in a new shard. Default: 64.")] = None,
+    decoders: Annotated[int | None, typer.Option(help="Decoder processes; default: the cores.")] = None,
+    weights: Weights = None,
+    random_weights: Annotated[
+        int | None, typer.Option(metavar="SEED", help="Draw all weights from a seed: dry runs, benchmarks.")
+    ] = None,
+    retry_failed: Annotated[bool | None, typer.Option("--retry-failed", help="Try failures again.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    config: Annotated[Path | None, typer.Option(help="TOML file with these names; flags win.")] = None,
+) -> None:
+    """Extract features from all videos of a folder; run it again to go on."""
+    if context.invoked_subcommand is not None:
+        return
+    given = {
+        "videos": videos, "out": out, "preset": preset, "experts": experts, "detector": detector,
+        "set": set_, "device": device, "precision": precision, "dtype": dtype, "batch_size": batch_size,
+        "shard_size": shard_size, "decoders": decoders, "weights": weights,
+        "random_weights": random_weights, "retry_failed": retry_failed,
+    }  # fmt: skip
+    merged = read_config(config, given) if config is not None else {}
+    merged |= {name: value for name, value in given.items() if value is not None}
+    console = Console()
+    plan = _run_config(merged)
+    if dry_run:
+        reports.print_plan(plan, console)
+        return
+    if plan.random_seed is not None:
+        console.print(
+            f"[bold red]RANDOM WEIGHTS (seed {plan.random_seed}): the features mean nothing.[/] "
+            "They are marked in every shard.",
+        )
+    progress = RunProgress()
+    with show(progress, console):
+        report = run(plan, progress)
+    for warning in progress.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+    reports.print_run(report, progress, console)
+    raise typer.Exit(report.exit_status)
+
+
+@app.command()
+def weights(
+    preset: PresetName = None,
+    experts: Names = None,
+    set_: Set = None,
+    weights: Weights = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Download what is missing.")] = False,
+) -> None:
+    """List the checkpoints that experts need; check their hashes; fetch what is missing."""
+    names, options = choose(preset=preset, experts=_names(experts), layers=[parse_assignments(set_ or [])])
+    if not reports.print_weights(names, options, weights, fetch=fetch, console=Console()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(out: Annotated[Path, typer.Argument(help="Feature store.")]) -> None:
+    """How far a store is: videos and rows by expert, failures."""
+    reports.print_status(out, Console())
+
+
+@app.command()
+def verify(out: Annotated[Path, typer.Argument(help="Feature store.")]) -> None:
+    """Recount every shard against its footer; exit status 1 if something is wrong."""
+    if not reports.print_verify(out, Console()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(weights: Weights = None) -> None:
+    """What is installed, which experts can run, and what mends the others."""
+    if not reports.print_doctor(weights, Console()):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; an error is one line on standard error, exit status 2."""
+    try:
+        app(prog_name="python -m extract")
+    except MissingWeights as error:
+        reports.print_missing(error, Console(stderr=True))
+        sys.exit(2)
+    except MarqueeError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("left at once; what was written is kept", style="red")
+        os._exit(130)  # threads may still be computing: do not wait for them
+
+
+def _names(text: str | list[str] | None) -> list[str] | None:
+    if text is None:
+        return None
+    names = text if isinstance(text, list) else text.split(",")
+    return [name.strip() for name in names if name.strip()]
+
+
+def _run_config(merged: dict[str, Any]) -> RunConfig:
+    """The run that the flags and the file ask for. Raises UsageError for what cannot be."""
+    flags = parse_assignments(merged.get("set", []))
+    if merged.get("detector"):
+        flags.setdefault("scenes", {})["detector"] = merged["detector"]
+    names, options = choose(
+        preset=merged.get("preset"),
+        experts=_names(merged.get("experts")),
+        layers=[merged.get("options", {}), flags],
+    )
+    for name in ("batch_size", "shard_size", "decoders"):
+        value = merged.get(name)
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise UsageError(f"--{name.replace('_', '-')} is {value!r}; a positive whole number is needed")
+    for name, allowed in CHOICES.items():
+        if merged.get(name, allowed[0]) not in allowed:
+            raise UsageError(f"--{name} is {merged[name]!r}; allowed: {', '.join(allowed)}")
+    out = merged.get("out")
+    if out is None:
+        raise UsageError("--out is missing: give --out FOLDER, a new folder or a store to go on with")
+    videos = merged.get("videos")
+    return RunConfig(
+        videos=checked_folder(None if videos is None else Path(videos), "--videos"),
+        out=Path(out),
+        experts=names,
+        options=options,
+        weights=None if merged.get("weights") is None else Path(merged["weights"]),
+        random_seed=merged.get("random_weights"),
+        device=merged.get("device", "auto"),
+        precision=merged.get("precision", "float32"),
+        dtype=merged.get("dtype", "float16"),
+        shard_size=merged.get("shard_size", 64),
+        retry_failed=bool(merged.get("retry_failed", False)),
+        batch_size=merged.get("batch_size"),
+        decoders=merged.get("decoders"),
+    )

@@ -1,0 +1,93 @@
+"""Progress for people: a live panel on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.run import RunProgress
+
+PLAIN_SECONDS = 15.0
+LIVE_SECONDS = 0.25
+
+
+@contextmanager
+def show(progress: RunProgress, console: Console) -> Iterator[None]:
+    """Show a run while it goes on."""
+    over = threading.Event()
+    watch = _live if console.is_terminal else _plain
+    thread = threading.Thread(target=watch, args=(progress, console, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def time_left_seconds(progress: RunProgress, now: float) -> float | None:
+    """From the pace of this run so far; None until a video is done."""
+    left = progress.total - progress.already - progress.done
+    return (now - progress.started) / progress.done * left if progress.done else None
+
+
+def status_line(progress: RunProgress) -> str:
+    """One line: videos done and failed, pace, what bounds the run, time left."""
+    now = time.monotonic()
+    parts = [progress.stage, f"{progress.already + progress.done}/{progress.total} videos"]
+    if progress.failed:
+        parts.append(f"{progress.failed} with failures")
+    if progress.done:
+        parts.append(f"{progress.done / (now - progress.started) * 60:.1f} videos/min")
+    if progress.meter is not None:
+        reading = progress.meter.reading()
+        busy = ", ".join(f"{stage} {share:.0%}" for stage, share in reading.busy.items())
+        parts.append(f"bound by {reading.bound_by} ({busy})")
+    left = time_left_seconds(progress, now)
+    if left is not None:
+        parts.append(f"about {timedelta(seconds=round(left))} left")
+    return " · ".join(parts)
+
+
+def _plain(progress: RunProgress, console: Console, over: threading.Event) -> None:
+    while not over.wait(PLAIN_SECONDS):
+        console.print(status_line(progress), soft_wrap=True, highlight=False)
+
+
+def _live(progress: RunProgress, console: Console, over: threading.Event) -> None:
+    with Live(_panel(progress), console=console, refresh_per_second=4, transient=True) as live:
+        while not over.wait(LIVE_SECONDS):
+            live.update(_panel(progress))
+
+
+def _panel(progress: RunProgress) -> RenderableType:
+    line = "stopping: writing what is finished (again to leave at once)" if progress.stopping else None
+    finished = progress.already + progress.done
+    bar = ProgressBar(total=max(progress.total, 1), completed=finished, width=60)
+    parts: list[RenderableType] = [bar, Text(line or status_line(progress))]
+    if progress.meter is not None:
+        parts.append(_experts(progress))
+    return Group(*parts)
+
+
+def _experts(progress: RunProgress) -> Table:
+    assert progress.meter is not None
+    rows = progress.meter.reading().rows
+    seconds = max(time.monotonic() - progress.started, 1e-9)
+    table = Table("expert", "rows", "rows/s", "videos", "videos/s", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in sorted({*rows, *progress.expert_videos}):
+        videos = progress.expert_videos[name]
+        count = rows.get(name, 0)
+        table.add_row(name, str(count), f"{count / seconds:.1f}", str(videos), f"{videos / seconds:.2f}")
+    return table

@@ -1,0 +1,62 @@
+"""File names as text, and the ``video_id`` that each input gets once and for all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+
+def display(raw: bytes) -> str:
+    r"""A name as text: UTF-8 where it is, bytes that are not as ``\xNN``."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def clean(text: str) -> str:
+    r"""Any Python string as one that UTF-8 can hold; undecodable bytes of names as ``\xNN``."""
+    text = re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def without_suffix(path: str) -> str:
+    """``a/b.c.mp4`` -> ``a/b.c``."""
+    return os.path.splitext(path)[0]
+
+
+def new_ids(new: Iterable[bytes], planned: Mapping[bytes, str]) -> dict[bytes, str]:
+    """A ``video_id`` for each new input; ``planned`` are the inputs that have one already.
+
+    The path without suffix; where inputs share that (planned ones count, present or not), the
+    path with its suffix; where that is taken too (undecodable bytes beside the same thing spelt
+    out), a hash of the name is appended. The choice rests on the set of all inputs, so a run
+    that was killed while planning and one that was not give the same ids.
+    """
+    fresh = [raw for raw in new if raw not in planned]
+    wanted = _ids_of_all([*planned, *fresh])
+    taken = set(planned.values())
+    ids = {}
+    for raw in fresh:
+        choices = (wanted[raw], display(raw), _with_hash(raw))
+        ids[raw] = next(choice for choice in choices if choice not in taken)
+        taken.add(ids[raw])
+    return ids
+
+
+def _ids_of_all(names: list[bytes]) -> dict[bytes, str]:
+    """The ids that all inputs would get if none was planned."""
+    ids = {raw: without_suffix(display(raw)) for raw in names}
+    for longer in (display, _with_hash):
+        # Lengthening one id may make it equal to another's, so go on until nothing changes.
+        while True:
+            counts = Counter(ids.values())
+            shared = [raw for raw, name in ids.items() if counts[name] > 1 and name != longer(raw)]
+            if not shared:
+                break
+            ids.update((raw, longer(raw)) for raw in shared)
+    return ids
+
+
+def _with_hash(raw: bytes) -> str:
+    return f"{display(raw)}~{hashlib.sha256(raw).hexdigest()[:8]}"

