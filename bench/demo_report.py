@@ -47,11 +47,11 @@ def trailer_table(folder: Path, name: str) -> Table:
     found, cuts = cuts_found(scenes, truth), len(truth["cuts"])
     sound = rows(store, "spectrogram", name)
 
-    table = Table(title=name, show_header=False, title_justify="left", min_width=72)
+    table = Table(title=f"\n{name}", title_justify="left", show_header=False, box=None, padding=(0, 2))
     table.add_row("scenes", f"{len(scenes)}, with {found} of {cuts} hard cuts within a frame")
     for seconds, read_text in titles(lines):
-        table.add_row("title", f"{seconds:6.2f} s  {read_text}")
-    table.add_row("rendered", " | ".join(" / ".join(title["lines"]) for title in truth["titles"]))
+        table.add_row("title read", f"at {seconds:5.2f} s  {read_text}")
+    table.add_row("titles rendered", " | ".join(" / ".join(title["lines"]) for title in truth["titles"]))
     shown = ("average_shot_length_seconds", "colour_variance", "lighting_key", "motion_content")
     numbers = [f"{key} {whole[key]:.3g}" for key in shown]
     table.add_row("descriptors", ", ".join(numbers))
@@ -64,7 +64,7 @@ def report(folder: Path, console: Console) -> None:
         console.print(trailer_table(folder, trailer.name))
     failures: Rows = pq.read_table(folder / "features" / "failures.parquet").to_pylist()
     for video_id, message in sorted({(row["video_id"], row["message"]) for row in failures}):
-        console.print(f"recorded as failed: {video_id}: {message}", markup=False)
+        console.print(f"\nrecorded as failed: {video_id}: {message}", markup=False, soft_wrap=True)
 
 
 def main(arguments: Sequence[str]) -> None:

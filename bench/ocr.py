@@ -80,7 +80,7 @@ def frames_at(video: Path, times: Sequence[float]) -> list[NDArray[np.uint8]]:
         for frame in container.decode(video=0):
             first = frame.time if first is None else first
             while len(images) < len(times) and last is not None and frame.time - first > times[len(images)]:
-                images.append(last.to_ndarray(format="rgb24"))
+                images.append(np.asarray(last.to_ndarray(format="rgb24"), np.uint8))
             if len(images) == len(times):
                 break
             last = frame

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+import extract.experts
 from extract.errors import UsageError
 from extract.expert import Expert
 
 
 def expert_names() -> list[str]:
-    """Names of all experts, sorted; reads the directory and imports nothing."""
-    folder = Path(__file__).parent / "experts"
-    return sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
+    """Names of all experts, sorted; reads the directories and imports no expert."""
+    folders = [Path(folder) for folder in extract.experts.__path__]
+    return sorted({p.stem for f in folders for p in f.glob("*.py") if not p.stem.startswith("_")})
 
 
 def expert_class(name: str) -> type[Expert]:

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from extract.errors import StoreError
 from extract.expert import Column, Embedding, TableSpec
-from extract.ledger import Failure, Outcome
+from extract.ledger import Failure as Failure
+from extract.ledger import Outcome
 from extract.tables import Dtype, embedding_dtype, table_schema
 from extract.types import State
 from pipeline.names import clean

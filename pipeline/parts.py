@@ -67,6 +67,7 @@ def _write(path: Path, header: PartHeader, videos: Iterable[VideoRows]) -> Foote
             compression="zstd",
             use_dictionary=[field.name for field in schema if field.type == pa.string()],
             write_statistics=plain,
+            write_page_checksum=True,
         ) as writer,
     ):
         size = row_group_rows(schema)

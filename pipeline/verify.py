@@ -92,7 +92,7 @@ def _footer_problems(part: PartFile, footer: Footer, members: Mapping[int, set[s
 
 def _row_problems(part: PartFile, footer: Footer) -> Iterator[str]:
     schema = footer.header.schema
-    with pq.ParquetFile(part.path) as file:
+    with pq.ParquetFile(part.path, page_checksum_verification=True) as file:
         if not file.schema_arrow.equals(schema):
             yield f"its schema is not what its footer says: {file.schema_arrow} instead of {schema}"
             return

@@ -77,3 +77,28 @@ def media(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def parity(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Parity:
     return Parity(shared / "parity", tmp_path_factory.mktemp("checkpoints"))
+
+
+PLANTED_EXPERTS = Path(__file__).parent / "fixtures" / "experts"
+
+
+@pytest.fixture
+def planted_experts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test experts of ``tests/fixtures/experts`` are found here and in child processes."""
+    import extract.experts
+
+    monkeypatch.setenv("MARQUEE_EXPERTS", str(PLANTED_EXPERTS))
+    monkeypatch.setattr(extract.experts, "__path__", [*extract.experts.__path__, str(PLANTED_EXPERTS)])
+
+
+@pytest.fixture(scope="session")
+def small_trailers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three silent trailers of three shots each: a.mp4, b.mp4, c.mp4."""
+    from bench.demo_trailers import Shot, Trailer, render_trailer
+
+    folder = tmp_path_factory.mktemp("trailers")
+    textures = ("clouds", "bricks", "waves", "discs")
+    for i, name in enumerate("abc"):
+        shots = tuple(Shot(1.5, texture) for texture in (*textures[i:], *textures[:i])[:3])
+        render_trailer(folder / f"{name}.mp4", Trailer(name, shots, sound=False))
+    return sorted(folder.iterdir())

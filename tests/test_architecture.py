@@ -157,6 +157,7 @@ def test_an_expert_keeps_its_contract(name: str) -> None:
     assert expert.summary.strip()
     assert all(name in table for table in expert.tables())
     assert set(expert.upstream) <= set(registry.expert_names()) - {name}
+    assert "scenes" in expert.upstream or not expert.streams().keyframes, "keyframes are those of scenes"
     roles = [weight.role for weight in expert.weights()]
     assert len(roles) == len(set(roles)), f"two weights of one role: {roles}"
 

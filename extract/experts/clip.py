@@ -115,6 +115,7 @@ class Clip(Expert):
 
     summary = "CLIP ViT-B/32 image embedding of each shot's keyframe"
     Options = ClipOptions
+    upstream = ("scenes",)
     packages = (Package("open_clip", "clip"),)
     empty_reason = "no video frames"
 

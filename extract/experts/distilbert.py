@@ -206,7 +206,8 @@ class TokenVectors:
         for length, members in buckets.items():
             inputs = np.zeros((len(members), 2, length), np.int64)  # numbers and attention mask
             for row, i in zip(inputs, members, strict=True):
-                row[:, : len(sequences[i])] = np.array(sequences[i]), 1
+                row[0, : len(sequences[i])] = sequences[i]
+                row[1, : len(sequences[i])] = 1
             outputs = fixed_batches(self._hidden, inputs, self._batch)
             states |= {i: out[: len(sequences[i])] for i, out in zip(members, outputs, strict=True)}
         return [states[i] for i in range(len(sequences))]

@@ -75,6 +75,7 @@ class Lowlevel(Expert):
     summary = "Rasheed's four descriptors; colour, light, motion and sound statistics"
     Options = LowlevelOptions
     lane = "none"
+    upstream = ("scenes",)
     packages = (Package("cv2", "lowlevel"),)
     empty_reason = "no picture and no sound"
 
@@ -187,6 +188,7 @@ class _LowlevelTap(Tap):
         self._embedding = embedding
         self._video_table = video_table
         self._wait_for_sound = embedding and media.has_audio
+        self._closed = False
         self._frames = _FrameTrack()
         self._sound = _SoundTrack(keep=media.has_video)
         self._pending: deque[tuple[Scene, DescriptorSummary]] = deque()
@@ -214,7 +216,7 @@ class _LowlevelTap(Tap):
     def close(self) -> Iterable[Item]:
         self._frames.finish()
         self._sound.finish()
-        self._wait_for_sound = False
+        self._closed = True
         items = self._complete()
         if self._start_seconds <= self._end_seconds:
             items.append(self._video_item())
@@ -238,7 +240,7 @@ class _LowlevelTap(Tap):
 
     def _has_all(self, scene: Scene) -> bool:
         heard = not self._wait_for_sound or self._sound.end_seconds >= scene.end_seconds
-        return heard and self._frames.done >= scene.end_frame
+        return self._closed or (heard and self._frames.done >= scene.end_frame)
 
     def _scene_item(self, scene: Scene, summary: DescriptorSummary) -> Item:
         columns = {

@@ -93,5 +93,5 @@ class _SpectrogramTap(Tap):
 def decibels(amplitude: NDArray[np.float32]) -> NDArray[np.float32]:
     """20 log10 of amplitudes, none below -100 dB; no ceiling relative to the loudest value."""
     with np.errstate(divide="ignore"):
-        values = 20 * np.log10(amplitude)
-    return np.maximum(values, np.float32(DB_FLOOR)).astype(np.float32)
+        values = np.maximum(20 * np.log10(amplitude), DB_FLOOR)
+    return np.asarray(values, np.float32)

@@ -38,7 +38,8 @@ class DecodeCounts:
     """What was decoded so far, whoever decoded it (:func:`read`, ``seek.fetch``); read any time.
 
     ``pictures_decoded`` over the pictures of a video is its number of decodes. ``decode_errors``
-    are packets that gave nothing, ``corrupt_pictures`` what the decoder itself says it patched up.
+    are packets that gave nothing, ``corrupt_pictures`` what the decoder itself says it patched up,
+    ``truncated`` files have fewer pictures than their index names (MP4, MOV, AVI; others do not say).
     """
 
     pictures_decoded: int = 0

@@ -65,9 +65,10 @@ def keyframe_colours(image: NDArray[np.uint8]) -> KeyframeColours:
 
 
 def colour_variance(covariance: NDArray[np.float64]) -> float:
-    """Rasheed's generalised variance: the determinant of the (3, 3) Luv covariance."""
-    determinant = float(np.linalg.det(covariance))
-    return determinant if np.isnan(determinant) else max(0.0, determinant)
+    """Rasheed's generalised variance: the determinant of the (3, 3) Luv covariance; NaN of NaN."""
+    if np.isnan(covariance).any():
+        return float("nan")
+    return max(0.0, float(np.linalg.det(covariance)))  # rounding may fall below zero
 
 
 def colourfulness(image: NDArray[np.uint8]) -> float:

@@ -6,11 +6,12 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-import pipeline.coverage as coverage
 from pipeline.coverage import outcomes, write_derived
 from pipeline.parts import merge_part
 from pipeline.scan import scan
 from pipeline.status import status
+from pipeline.store import Store, Target
+from pipeline.todo import states
 
 
 def test_derived_tables_say_what_the_parts_say(kit: Any) -> None:
@@ -23,7 +24,7 @@ def test_derived_tables_say_what_the_parts_say(kit: Any) -> None:
     write_derived(store, planned.shards, [text, clip], scan(kit.videos).ignored)
     rows = {name: sum(len(batch) for batch in kit.batches(name)) for name in "ab"}
     silent = "no audio stream"
-    assert duckdb.sql(f"from '{store.root}/coverage.parquet'").fetchall() == [
+    assert duckdb.execute(f"from '{store.root}/coverage.parquet'").fetchall() == [
         ("a", "clip", "ok", rows["a"], ""),
         ("a", "text", "ok", rows["a"], f"asr_text: {silent}"),
         ("b", "clip", "absent", 0, silent),
@@ -31,7 +32,7 @@ def test_derived_tables_say_what_the_parts_say(kit: Any) -> None:
         ("c", "clip", "failed", 0, "MediaError: moov atom not found"),
         ("c", "text", "absent", 0, f"ocr_text: {silent}; asr_text: {silent}"),
     ]
-    assert duckdb.sql(f"from '{store.root}/failures.parquet'").fetchall() == [
+    assert duckdb.execute(f"from '{store.root}/failures.parquet'").fetchall() == [
         ("b", "text", "decode", "MediaError", "moov atom not found", 1),
         ("c", "clip", "decode", "MediaError", "moov atom not found", 3),
     ]
@@ -62,12 +63,12 @@ def test_shards_that_interleave_come_sorted_and_are_read_late(
     whole = [outcome.video_id for outcome in outcomes(store, planned.shards, [clip])]
     assert whole == [f"{i:02d}" for i in range(20) if i % 2 or i % 6 == 0]
     read: list[int] = []
-    true_states = coverage.states
-    monkeypatch.setattr(
-        coverage,
-        "states",
-        lambda store, shard, target: read.append(shard) or true_states(store, shard, target),
-    )
+
+    def watched(store: Store, shard: int, target: Target) -> Any:
+        read.append(shard)
+        return states(store, shard, target)
+
+    monkeypatch.setattr("pipeline.coverage.states", watched)
     stream = outcomes(store, planned.shards, [clip])
     assert next(stream).video_id == "00"
     assert read == [5]

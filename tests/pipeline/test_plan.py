@@ -94,4 +94,4 @@ def test_a_plan_of_100_000_videos_is_small_and_stays(tmp_path: Path) -> None:
     assert second == first
     assert peak < 100e6  # about 600 bytes for each video
     count = f"select count(distinct video_id) from '{tmp_path}/out/videos/*.parquet'"
-    assert duckdb.sql(count).fetchall() == [(100_000,)]
+    assert duckdb.execute(count).fetchall() == [(100_000,)]

@@ -63,8 +63,11 @@ VARIABLE_CUTS = [8, 14, 30, 60]
 
 
 @pytest.mark.parametrize("detector", [ContentDetector, AdaptiveDetector])
-def test_seconds_are_seconds_where_the_frame_rate_varies(detector: Any, pictures: Any, detect: Any) -> None:
-    film = pictures(black_and_white(160, VARIABLE_CUTS), VARIABLE_TIMES)
+@pytest.mark.parametrize("origin", [0.0, -0.7, 100.0])
+def test_seconds_are_seconds_where_the_frame_rate_varies(
+    detector: Any, origin: float, pictures: Any, detect: Any
+) -> None:
+    film = pictures(black_and_white(160, VARIABLE_CUTS), [origin + t for t in VARIABLE_TIMES])
     in_seconds = detect(detector(min_scene_seconds=1.0), film)
     assert [start for start, _ in in_seconds] == [0, 8, 14, 30]
     in_frames = detect(detector(), film)

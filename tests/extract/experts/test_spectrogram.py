@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import librosa
 import numpy as np
@@ -38,8 +39,13 @@ def noise() -> NDArray[np.float32]:
     return rng.normal(0, 0.1, 2 * WINDOW_SAMPLES + 50_000).astype(np.float32)
 
 
-@pytest.mark.parametrize(("padding", "mode"), [("zero", "constant"), ("reflect", "reflect")])
-def test_equals_librosa(noise: NDArray[np.float32], padding: str, mode: str) -> None:
+PADDINGS: list[tuple[str, Literal["constant", "reflect"]]] = [("zero", "constant"), ("reflect", "reflect")]
+
+
+@pytest.mark.parametrize(("padding", "mode"), PADDINGS)
+def test_equals_librosa(
+    noise: NDArray[np.float32], padding: str, mode: Literal["constant", "reflect"]
+) -> None:
     items = spectrogram_items(noise, options={"padding": padding})
     padded = np.pad(noise, (0, 3 * WINDOW_SAMPLES - len(noise))).reshape(3, -1)
     for item, window in zip(items, padded, strict=True):

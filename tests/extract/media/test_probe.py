@@ -69,8 +69,8 @@ def test_cover_art_is_no_video(tmp_path: Path, make_clip: Callable[..., Path]) -
 
 
 def test_neither_video_nor_audio(make_clip: Callable[..., Path]) -> None:
-    path = make_clip("data.mp4")
-    path.write_bytes(path.read_bytes().replace(b"vide", b"meta"))  # the handler type of the only track
+    path = make_clip("unknown.mp4")
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))  # a codec that nobody knows
     with pytest.raises(MediaError, match="neither video nor audio"):
         probe(path)
 

@@ -16,7 +16,7 @@ FRAMES, HEIGHT, WIDTH = 24, 96, 160
 def texture() -> NDArray[np.uint8]:
     noise = np.random.default_rng(0).normal(size=(HEIGHT, 3 * WIDTH))
     smooth = scipy.ndimage.gaussian_filter(noise, 2.0, mode="wrap")
-    return (128 + 40 * smooth / smooth.std()).clip(0, 255).astype(np.uint8)
+    return np.asarray((128 + 40 * smooth / smooth.std()).clip(0, 255), np.uint8)
 
 
 def shares(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -73,7 +73,7 @@ def test_the_tensor_equals_scipys_filters(texture: NDArray[np.uint8]) -> None:
 
     def smooth(product: NDArray[np.float64]) -> NDArray[np.float64]:
         over_time = scipy.ndimage.correlate1d(product, weights, axis=0)
-        return scipy.ndimage.correlate1d(over_time, weights, axis=1, mode="nearest")
+        return np.asarray(scipy.ndimage.correlate1d(over_time, weights, axis=1, mode="nearest"))
 
     xx, xt, tt = smooth(in_space**2), smooth(in_space * in_time), smooth(in_time**2)
     expected = 0.5 * np.arctan2(2 * xt, xx - tt)
