@@ -75,6 +75,7 @@ def frames_at(video: Path, times: Sequence[float]) -> list[NDArray[np.uint8]]:
 
     images: list[NDArray[np.uint8]] = []
     with av.open(str(video)) as container:
+        container.streams.video[0].thread_type = "AUTO"
         first = None
         last = None
         for frame in container.decode(video=0):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.expert import Model, PassThrough, Resources
 from extract.lanes import WINDOWS, Computed, Entry, Lanes
-from extract.ledger import Outcome, VideoLedger
+from extract.ledger import Failure, Outcome, VideoLedger
 from extract.media import messages
 from extract.media.owner import STALL_SECONDS, Decoder
 from extract.meter import Meter
@@ -34,7 +34,7 @@ class VideoTask:
     """One video and the experts to run on it.
 
     ``scenes`` and ``tables`` (by expert, then table name) are what was stored of their upstream,
-    ``failed_upstream`` the messages of upstream experts that have failed on this video.
+    ``failed_upstream`` how upstream experts failed on this video.
     """
 
     video_id: str
@@ -42,7 +42,7 @@ class VideoTask:
     experts: tuple[str, ...]
     scenes: tuple[Scene, ...] | None = None
     tables: Mapping[str, Mapping[str, pa.Table]] = field(default_factory=dict)
-    failed_upstream: Mapping[str, str] = field(default_factory=dict)
+    failed_upstream: Mapping[str, Failure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

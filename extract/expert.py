@@ -40,11 +40,13 @@ class Column:
 class Embedding:
     """The vector column ``embedding``: ``shape`` flattened in C order.
 
-    ``float32`` keeps single precision whatever ``--dtype`` says (descriptors that need the range).
+    ``float32`` keeps single precision whatever ``--dtype`` says (descriptors that need the range);
+    ``nan`` allows NaN for a value that could not be measured.
     """
 
     shape: tuple[int, ...]
     float32: bool = False
+    nan: bool = False
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,7 @@ class VideoLedger:
         for name, expert in experts.items():
             for parent in expert.upstream:
                 if parent in task.failed_upstream:
-                    self.fail(
-                        name, "upstream", "UpstreamFailed", f"{parent} failed: {task.failed_upstream[parent]}"
-                    )
+                    self._fail_below(name, parent, task.failed_upstream[parent])
 
     @property
     def to_decode(self) -> tuple[str, ...]:
@@ -94,6 +92,13 @@ class VideoLedger:
         for buffer in self.buffers[expert].values():
             buffer.discard()
 
+    def _fail_below(self, expert: str, parent: str, why: Failure) -> None:
+        """Record that ``parent`` failed: the file itself did if ``expert`` reads it too."""
+        if expert in self.media_experts:
+            self.fail(expert, why.stage, why.error_type, why.message)
+        else:
+            self.fail(expert, "upstream", "UpstreamFailed", f"{parent} failed: {why.message}")
+
     def fail_all(self, stage: str, error_type: str, message: str) -> None:
         for expert in self.media_experts:
             self.fail(expert, stage, error_type, message)
@@ -118,8 +123,7 @@ class VideoLedger:
                 continue
             failed = [parent for parent in parents if parent in self.failures]
             if failed:
-                message = f"{failed[0]} failed: {self.failures[failed[0]].message}"
-                self.fail(name, "upstream", "UpstreamFailed", message)
+                self._fail_below(name, failed[0], self.failures[failed[0]])
             else:
                 ready.append(name)
         return ready

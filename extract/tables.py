@@ -88,6 +88,14 @@ def embedding_matrix(column: pa.Array | pa.ChunkedArray) -> np.ndarray[Any, np.d
     return values.reshape(len(array), array.type.list_size)
 
 
+def valid_vectors(vectors: np.ndarray[Any, Any], spec: TableSpec) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """For each value whether it may be stored: finite, or NaN where the table allows that."""
+    allowed = np.isfinite(vectors)
+    if spec.embedding is not None and spec.embedding.nan:
+        allowed |= np.isnan(vectors)
+    return np.asarray(allowed)
+
+
 def _size(spec: TableSpec) -> int:
     assert spec.embedding is not None
     return int(np.prod(spec.embedding.shape))
@@ -101,10 +109,10 @@ def _vectors(values: Sequence[Any], spec: TableSpec, dtype: Dtype) -> pa.Array:
         vector = np.asarray(value)
         if vector.size != size:
             raise ValueError(f"an embedding of this table has {size} values, got shape {vector.shape}")
-        if not np.isfinite(vector).all():
+        if not valid_vectors(vector, spec).all():
             raise ValueError("an embedding is not finite (NaN or infinity)")
         with np.errstate(over="ignore"):
             matrix[i] = vector.reshape(-1)
-    if not np.isfinite(matrix).all():
+    if not valid_vectors(matrix, spec).all():
         raise ValueError(f"an embedding leaves {stored}'s range of ±65504: use --dtype float32")
     return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), size)

@@ -115,7 +115,7 @@ class PartHeader:
             if name not in _SHARED
         )
         embedding = entry["embedding"]
-        vectors = None if embedding is None else Embedding(tuple(embedding["shape"]), embedding["float32"])
+        vectors = None if embedding is None else _embedding(embedding)
         target = Target(
             expert=entry["expert"],
             fingerprint=entry["fingerprint"],
@@ -125,6 +125,10 @@ class PartHeader:
             notes=entry["notes"],
         )
         return cls(target, entry["table"], entry["shard"], TableSpec(columns, vectors), entry["dtype"])
+
+
+def _embedding(entry: Mapping[str, Any]) -> Embedding:
+    return Embedding(tuple(entry["shape"]), float32=entry["float32"], nan=entry["nan"])
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,8 @@ class _Stored:
             target = self._targets[name]
             for table in target.tables if self._states[name] else ():
                 path = store.part_path(table, shard=shard.index, fingerprint=target.fingerprint)
-                self._tables[name][table] = pq.read_table(path)
+                with pq.ParquetFile(path) as file:
+                    self._tables[name][table] = file.read()
 
     def task(self, video: Video, experts: tuple[str, ...], root: Path) -> VideoTask:
         parents = {p for name in experts for p in self._targets[name].upstream} - set(experts)
@@ -224,7 +225,7 @@ class _Stored:
         for name in parents:
             for state in self._states[name].get(video.video_id, ()):
                 if state.failure is not None:
-                    failed[name] = state.failure.message
+                    failed[name] = state.failure
         tables = {name: self._rows(name, video.video_id) for name in parents}
         scenes: tuple[Scene, ...] | None = None
         if "scenes" in parents:

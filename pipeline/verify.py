@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from extract.errors import StoreError
 from extract.fingerprint import canonical_json, digest
-from extract.tables import KEY_COLUMNS, embedding_matrix
+from extract.expert import TableSpec
+from extract.tables import KEY_COLUMNS, embedding_matrix, valid_vectors
 from pipeline.coverage import outcomes
 from pipeline.footer import Footer, read_footer
 from pipeline.parts import row_group_rows
@@ -98,7 +99,7 @@ def _row_problems(part: PartFile, footer: Footer) -> Iterator[str]:
             return
         expected = _expected_keys(footer)
         for batch in file.iter_batches(batch_size=row_group_rows(schema), use_threads=False):
-            yield from _batch_problems(batch, list(islice(expected, len(batch))))
+            yield from _batch_problems(batch, list(islice(expected, len(batch))), footer.header.spec)
 
 
 def _expected_keys(footer: Footer) -> Iterator[tuple[str, int]]:
@@ -108,7 +109,9 @@ def _expected_keys(footer: Footer) -> Iterator[tuple[str, int]]:
             yield video_id, row
 
 
-def _batch_problems(batch: pa.RecordBatch, expected: Sequence[tuple[str, int]]) -> Iterator[str]:
+def _batch_problems(
+    batch: pa.RecordBatch, expected: Sequence[tuple[str, int]], spec: TableSpec
+) -> Iterator[str]:
     found = list(zip(batch["video_id"].to_pylist(), batch["row"].to_pylist(), strict=True))
     for mine, wanted in zip(found, expected, strict=False):
         if mine != wanted:
@@ -120,7 +123,7 @@ def _batch_problems(batch: pa.RecordBatch, expected: Sequence[tuple[str, int]]) 
         i = int(wrong.argmax())
         yield f"row {found[i][1]} of {found[i][0]!r} has interval [{start[i]}, {end[i]})"
     if "embedding" in batch.schema.names:
-        finite = np.isfinite(embedding_matrix(batch["embedding"])).all(axis=1)
+        finite = valid_vectors(embedding_matrix(batch["embedding"]), spec).all(axis=1)
         if not finite.all():
             i = int(np.argmin(finite))
             yield f"row {found[i][1]} of {found[i][0]!r} has an embedding that is not finite"

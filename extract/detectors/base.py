@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.media.picture import Picture
+if TYPE_CHECKING:
+    from extract.media.picture import Picture
 
 Interval = tuple[int, int]  # frames start <= i < end
 

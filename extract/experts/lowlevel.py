@@ -80,7 +80,7 @@ class Lowlevel(Expert):
     empty_reason = "no picture and no sound"
 
     def tables(self) -> Mapping[str, TableSpec]:
-        embedding = Embedding((len(DESCRIPTOR_NAMES),), float32=True) if self._all else None
+        embedding = Embedding((len(DESCRIPTOR_NAMES),), float32=True, nan=True) if self._all else None
         return {
             self.name: TableSpec(SCENE_COLUMNS, embedding),
             f"{self.name}_video": TableSpec(VIDEO_COLUMNS, embedding),

@@ -44,8 +44,8 @@ class OcrOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score is {self.min_score}; allowed: 0 to 1")
-        if not 64 <= self.max_side <= 2000:
-            raise ValueError(f"max_side is {self.max_side}; allowed: 64 to 2000 pixels")
+        if not 64 <= self.max_side <= 4096:
+            raise ValueError(f"max_side is {self.max_side}; allowed: 64 to 4096 pixels")
         if self.use_cls and self.engine != "rapidocr":
             raise ValueError(f"use_cls needs engine 'rapidocr', not {self.engine!r}")
 

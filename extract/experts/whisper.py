@@ -14,9 +14,9 @@ from extract.expert import Column, Expert, Model, Package, Resources, Streams, T
 from extract.nets.whisper import ModelName, knows_cantonese, load_network, weight_file
 from extract.ops.inference import inference
 from extract.ops.language import LanguageCode, majority_language
-from extract.ops.speech_chunks import CHUNK_SECONDS, Chunk, EverySample, SpeechChunks
+from extract.ops.speech_chunks import Chunk, EverySample, SpeechChunks
 from extract.ops.transcript import Segment, split_segments
-from extract.ops.vad import SAMPLE_RATE, SpeechDetector, model_fingerprint
+from extract.ops.vad import SAMPLE_RATE, model_fingerprint
 from extract.types import AudioBlock, Item, MediaInfo, Row
 from extract.weights import WeightFile
 
@@ -127,7 +127,7 @@ class SpeechTap(Tap):
     """
 
     def __init__(self, *, vad: bool, group: int) -> None:
-        self._cutter = SpeechChunks(SpeechDetector(max_seconds=CHUNK_SECONDS) if vad else EverySample())
+        self._cutter = SpeechChunks.of_speech() if vad else SpeechChunks(EverySample())
         self._group = group
         self._chunks: list[Chunk] = []
 

@@ -25,8 +25,8 @@ from extract.errors import MediaError
 
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
-# Names as in `ffmpeg -demuxers`. Not here on purpose: hls, dash, concat, sdp, rtsp, image2,
-# lavfi, mpegts-over-playlist and every subtitle format (an AVI may wrap one of those as GAB2).
+# Names as in `ffmpeg -demuxers`. Not here on purpose: hls, dash, concat, sdp, rtsp, image2, lavfi
+# and every subtitle format (an AVI may wrap one of those as GAB2).
 DEMUXERS = (
     *("mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "ogg", "flv", "asf", "rm", "mxf", "nut"),
     *("dv", "ivf", "gif", "gxf", "wtv", "nsv", "h264", "hevc", "vvc", "m4v", "obu", "av1", "vc1", "mjpeg"),

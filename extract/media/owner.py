@@ -68,6 +68,7 @@ class Decoder:
                 **os.environ,
                 "OMP_NUM_THREADS": "1",
                 "OPENBLAS_NUM_THREADS": "1",
+                "OPENCV_FOR_THREADS_NUM": "1",
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             }
             self._process = subprocess.Popen(

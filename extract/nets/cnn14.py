@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from extract.ops.mel import slaney_mel_filters
+
 SAMPLE_RATE = 32_000
 FFT_SIZE = 1024
 HOP_SIZE = 320
@@ -32,23 +34,12 @@ def dft_kernels() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def mel_bank() -> NDArray[np.float32]:
-    """Triangles of equal area (513, 64) on Slaney's mel scale (Auditory Toolbox, 1998).
-
-    That scale is linear up to 1 kHz (15 mel at 66.7 Hz each), then logarithmic: 27 mel for a
-    factor of 6.4.
-    """
-    step = np.log(6.4) / 27
-
-    def to_mel(hertz: float) -> float:
-        return hertz * 3 / 200 if hertz < 1000 else 15 + float(np.log(hertz / 1000)) / step
-
-    mels = np.linspace(to_mel(MEL_RANGE_HZ[0]), to_mel(MEL_RANGE_HZ[1]), MEL_BINS + 2)
-    edges = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * step))
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    frequency = np.linspace(0, SAMPLE_RATE / 2, FFT_SIZE // 2 + 1)[:, None]
-    rising, falling = (frequency - low) / (centre - low), (high - frequency) / (high - centre)
-    bank = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
-    return np.asarray(bank, np.float32)
+    """Slaney's mel filters, (513, 64)."""
+    low_hz, high_hz = MEL_RANGE_HZ
+    filters = slaney_mel_filters(
+        sample_rate=SAMPLE_RATE, n_fft=FFT_SIZE, bands=MEL_BINS, low_hz=low_hz, high_hz=high_hz
+    )
+    return filters.T.astype(np.float32)
 
 
 class Stft(nn.Module):

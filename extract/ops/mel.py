@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def slaney_mel_filters(*, sample_rate: int, n_fft: int, bands: int) -> NDArray[np.float64]:
-    """Triangles of equal area from 0 Hz to the Nyquist frequency: (bands, n_fft // 2 + 1).
+def slaney_mel_filters(
+    *, sample_rate: int, n_fft: int, bands: int, low_hz: float = 0.0, high_hz: float | None = None
+) -> NDArray[np.float64]:
+    """Triangles of equal area from ``low_hz`` to ``high_hz`` (default: Nyquist): (bands, n_fft // 2 + 1).
 
-    Slaney's Auditory Toolbox scale (1998), linear below 1 kHz; the same as
-    ``librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=bands)``.
+    Slaney's Auditory Toolbox scale (1998), linear below 1 kHz; the same as ``librosa.filters.mel``.
     """
-    top = _hz_to_mel(sample_rate / 2)
-    edges = _mel_to_hz(np.linspace(0.0, top, bands + 2))
+    low, high = _hz_to_mel(low_hz), _hz_to_mel(sample_rate / 2 if high_hz is None else high_hz)
+    edges = _mel_to_hz(np.linspace(low, high, bands + 2))
     bins = np.fft.rfftfreq(n_fft, 1 / sample_rate)
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]

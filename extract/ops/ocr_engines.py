@@ -78,17 +78,18 @@ class RapidOcrReader:
     Args:
         min_score: lines that the recogniser is less sure of are dropped.
         max_side: text is looked for on the picture with its longer side reduced to this;
-            it is read from the full picture (which RapidOCR reduces to 2000 pixels).
+            it is read from the full picture.
         use_cls: also look for lines that stand upside down.
     """
 
     def __init__(self, *, min_score: float, max_side: int, use_cls: bool) -> None:
-        self._params = {
+        self._params: dict[str, Any] = {
             # Explicit files: with none given, RapidOCR checks its own and downloads what differs.
             **{f"{part}.model_path": str(path) for part, path in rapidocr_models().items()},
             "Global.text_score": min_score,
             "Global.use_cls": use_cls,
             "Global.log_level": "critical",
+            "Global.use_preprocess_img": False,  # it would reduce large frames before they are read
             "Det.limit_type": "max",
             "Det.limit_side_len": max_side,
             # One thread has no pool, and so nothing that spins while it waits.
@@ -105,7 +106,9 @@ class RapidOcrReader:
         return self._local.engine
 
     def __call__(self, image: NDArray[np.uint8], /) -> list[TextLine]:
-        found = self._engine()(_bgr(image))
+        # The detector works in blocks of 32 pixels and sees nothing where a side shrinks below one.
+        least = max(32, -(-32 * max(image.shape[:2]) // self._params["Det.limit_side_len"]))
+        found = self._engine()(_bgr(_at_least(image, least)))
         if not found.txts:  # None where nothing is found
             return []
         return _lines(found.txts, found.scores, found.boxes)
@@ -190,7 +193,13 @@ def _bgr(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _lines(texts: Sequence[str], scores: Sequence[float], boxes: Any) -> list[TextLine]:
-    corners = np.asarray(boxes, dtype=np.float32)
-    return [
-        TextLine(texts[i], float(scores[i]), corners[i]) for i in reading_order(corners) if texts[i].strip()
-    ]
+    corners = np.asarray(boxes, dtype=np.float32).reshape(-1, 4, 2)
+    order = [i for i in reading_order(corners) if texts[i].strip()]
+    return [TextLine(texts[i], float(scores[i]), corners[i]) for i in order]
+
+
+def _at_least(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The picture with black below and to the right, where it has fewer than ``side`` pixels."""
+    height, width = image.shape[:2]
+    missing = max(0, side - height), max(0, side - width)
+    return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0))) if any(missing) else image

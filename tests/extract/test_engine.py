@@ -95,7 +95,9 @@ def test_stored_scenes_give_the_same_keyframes_without_a_pass(small_trailers: li
     from extract.experts.scenes import scene_from_row
 
     first = run(small_trailers[:1])["a"]
-    scenes = tuple(scene_from_row(row) for row in first.ledger.buffers["scenes"]["scenes"].table().to_pylist())
+    scenes = tuple(
+        scene_from_row(row) for row in first.ledger.buffers["scenes"]["scenes"].table().to_pylist()
+    )
     selection = select(["trouble"], options={"scenes": CONTENT}, device="cpu", dtype="float32")
     with Engine(selection) as engine:
         task = VideoTask("a", os.fsencode(small_trailers[0]), ("trouble",), scenes=scenes)

@@ -243,6 +243,17 @@ def test_what_is_kept_does_not_grow_with_the_length(film: Film) -> None:
     assert max(sizes[30:]) <= max(sizes[:30]) * 1.01
 
 
+def test_a_stored_scene_that_ends_behind_the_last_frame_still_has_its_row(film: Film) -> None:
+    media = MediaInfo("x.mp4", 0, "mp4", None, has_video=True, has_audio=True)
+    tap = make_expert("lowlevel").tap(media)
+    for i in range(40):
+        assert not list(tap.frame(Frame(film.frames[i], i, i / FPS, (i + 1) / FPS)))
+    assert not list(tap.scene(scene(0), Frame(film.keyframes[0], 35, 1.4, 1.44)))
+    row, video = tap.close()
+    assert named(row)["luma_mean"] == pytest.approx(film.frames[:40].mean() / 255, rel=1e-5)
+    assert video.columns["scenes"] == 1
+
+
 def test_an_unknown_set_is_refused() -> None:
     with pytest.raises(UsageError, match=r"descriptors.*'jaudio'.*allowed: all, rasheed"):
         make_expert("lowlevel", {"descriptors": "jaudio"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import logging
 import sys
@@ -111,8 +112,13 @@ def test_rows_depend_on_neither_batch_nor_thread(model: OcrModel, rows: list[lis
 def test_red_is_not_blue() -> None:
     """RapidOCR reads arrays as BGR, frames are RGB."""
     seen: list[NDArray[np.uint8]] = []
+
+    def engine(image: NDArray[np.uint8]) -> SimpleNamespace:
+        seen.append(image)
+        return SimpleNamespace(txts=None)
+
     reader = ocr_engines.RapidOcrReader(min_score=0.5, max_side=960, use_cls=False)
-    reader._local.engine = lambda image: seen.append(image) or SimpleNamespace(txts=None)
+    reader._local.engine = engine
     red = np.zeros((40, 60, 3), np.uint8)
     red[..., 0] = 255
     assert reader(red) == []
@@ -132,7 +138,7 @@ def test_min_score_drops_lines(rows: list[list[Row]]) -> None:
     assert len(kept) < len(rows[0]) and all(r["score"] > least for r in kept)
 
 
-@pytest.mark.parametrize(("width", "height"), [(16, 16), (1, 500), (3000, 20)])
+@pytest.mark.parametrize(("width", "height"), [(16, 16), (1, 500), (3000, 20), (4000, 3)])
 def test_odd_sizes_do_no_harm(model: OcrModel, width: int, height: int) -> None:
     assert model(items([np.zeros((height, width, 3), np.uint8)])) == [[]]
 
@@ -237,7 +243,7 @@ def test_paddleocr_is_called_as_documented(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_paddleocr_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ocr_engines.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match=r"marquee\[paddleocr\]"):
         make_expert("ocr", {"engine": "paddleocr"}).check_installed()
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -98,7 +97,7 @@ def test_a_view_refuses_what_it_cannot_show() -> None:
 def test_thumbnails_are_those_transnetv2_was_published_with(media: Path, parity: Any) -> None:
     reference = parity.reference("transnetv2")
     starts = np.concatenate([[0], np.cumsum(-(-reference["video_frames"] // 100))])
-    compared, exact = 0, 0
+    compared = 0
     for position, name in enumerate(reference["video_names"]):
         path = next((p for p in media.rglob("*") if p.name == Path(str(name)).name), None)
         frames = int(reference["video_frames"][position])
@@ -109,7 +108,5 @@ def test_thumbnails_are_those_transnetv2_was_published_with(media: Path, parity:
             continue
         stored = reference["video_frames_every100"][starts[position] : starts[position + 1]]
         assert np.abs(np.stack(mine[::100]).astype(int) - stored).mean() <= 2.0, name
-        digest = hashlib.sha256(np.stack(mine).tobytes()).hexdigest()
-        exact += digest == reference["video_sha256"][position]
         compared += 1
     assert compared >= 5

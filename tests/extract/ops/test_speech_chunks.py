@@ -60,6 +60,19 @@ def test_a_chunk_never_spans_more_than_thirty_seconds() -> None:
     assert spans(chunks) == [(0, 25), (26, 33), (34, 64)]
 
 
+def test_chunks_reach_a_little_around_speech_and_never_overlap() -> None:
+    scripted = Scripted((0.1, 3), (9, 21), (21.5, 39), (45, 49.9))
+    chunks = cut(SpeechChunks(scripted, margin_seconds=0.4), ramp(50))
+    assert spans(chunks) == [(0, 3.4), (8.6, 21.4), (21.4, 39.4), (44.6, 50)]
+
+
+def test_a_margin_does_not_reach_into_the_next_chunk() -> None:
+    scripted = Scripted((2, 21), (21.1, 40), (40.2, 45))
+    chunks = cut(SpeechChunks(scripted, margin_seconds=0.4), ramp(50))
+    assert spans(chunks) == [(1.6, 21.1), (21.1, 45.4)]
+    assert all(len(chunk.samples) <= 30 * SAMPLE_RATE for chunk in chunks)
+
+
 def test_a_chunk_holds_the_samples_of_its_span() -> None:
     samples = ramp(20)
     for chunk in cut(SpeechChunks(Scripted((1.25, 3), (14.5, 15))), samples):
