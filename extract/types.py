@@ -68,7 +68,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class AudioBlock:
-    """Consecutive mono samples: float32 (samples,) in [-1, 1], the first one at ``start_seconds``."""
+    """Consecutive mono samples: float32 (samples,), full scale 1, the first one at ``start_seconds``."""
 
     samples: NDArray[np.float32]
     sample_rate: int

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from extract.errors import StoreError
-from extract.fingerprint import canonical_json, digest
 from extract.expert import TableSpec
+from extract.fingerprint import canonical_json, digest
 from extract.tables import KEY_COLUMNS, embedding_matrix, valid_vectors
 from pipeline.coverage import outcomes
 from pipeline.footer import Footer, read_footer

@@ -55,7 +55,7 @@ class Parity:
             return dict(arrays)
 
     def assert_close(self, name: str, array: str, mine: Any, stored: np.ndarray) -> None:
-        """max |mine - stored| <= the tolerance that is published with the vectors."""
+        """Max |mine - stored| <= the tolerance that is published with the vectors."""
         mine = np.asarray(mine)
         assert mine.shape == stored.shape, f"{name}/{array}: {mine.shape = }, {stored.shape = }"
         worst = float(np.abs(mine.astype(np.float64) - stored.astype(np.float64)).max())

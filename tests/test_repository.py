@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import ModuleType
 
@@ -81,6 +82,21 @@ def test_constraints_cover_what_is_declared() -> None:
     names = {re.split(r"[\[<>=~ ]", requirement)[0].lower() for requirement in declared} - {"marquee"}
     pinned = {name.lower().replace("_", "-") for name in requirements("constraints.txt")}
     assert names - pinned == set()
+
+
+@pytest.mark.parametrize("folder", ["extract", "pipeline", "bench", "tests"])
+def test_what_is_imported_is_declared(folder: str) -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {re.split(r"[\[<>=~ ]", requirement)[0].lower() for group in groups for requirement in group}
+    distributions = packages_distributions()
+    undeclared = set()
+    for path in ROOT.glob(f"{folder}/**/*.py"):
+        for name in re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            names = {d.lower().replace("_", "-") for d in distributions.get(name, [])}
+            if names and not names & (declared | {"marquee"}):
+                undeclared.add((str(path.relative_to(ROOT)), name))
+    assert undeclared == set()
 
 
 def test_every_extra_that_is_named_exists() -> None:

@@ -127,11 +127,15 @@ class AudioTrack:
 
 
 def mono(frame: av.AudioFrame) -> NDArray[np.float32]:
-    """The mean of the channels, float32 (samples,), full scale at 1."""
+    """The mean of the channels, float32 (samples,) in [-1, 1].
+
+    Damaged float audio decodes to any number: NaN becomes silence, what is too loud full scale.
+    """
     values = frame.to_ndarray()
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T
     middle = 128 if values.dtype == np.uint8 else 0
     full_scale = 1.0 if values.dtype.kind == "f" else 2.0 ** (8 * values.dtype.itemsize - 1)
     scaled = (values.astype(np.float32) - middle) / full_scale
-    return cast("NDArray[np.float32]", scaled.mean(axis=0, dtype=np.float32))
+    samples = np.clip(np.nan_to_num(scaled.mean(axis=0, dtype=np.float32)), -1.0, 1.0)
+    return cast("NDArray[np.float32]", samples)

@@ -19,7 +19,7 @@ from extract.media.keyframes import KeyframeBuffer, Timeline
 from extract.media.messages import ExpertFailed, Job, Message, Opened, Produced
 from extract.media.picture import Picture
 from extract.media.probe import probe
-from extract.media.seek import fetch
+from extract.media.seek import SecondLook, Target, fetch
 from extract.media.stream import DecodeCounts, read
 from extract.registry import make_expert
 from extract.types import AudioBlock, Frame, Item, MediaInfo, Scene
@@ -119,10 +119,11 @@ class _Tracker:
     def __init__(
         self, job: Job, media: MediaInfo, taps: _Taps, detector: Detector, counts: DecodeCounts
     ) -> None:
-        self._job, self._media, self._taps, self._counts = job, media, taps, counts
+        self._taps = taps
         self._detector = detector
         self._timeline = Timeline()
         self._buffer = KeyframeBuffer(job.buffer_bytes)
+        self._second_look = SecondLook(job.path, media=media, counts=counts)
         self._number = 0
 
     def push(self, picture: Picture) -> None:
@@ -138,6 +139,7 @@ class _Tracker:
 
     def finish(self) -> None:
         self._close(self._detector.finish())
+        self._second_look.close()
 
     def _close(self, intervals: Iterable[Interval]) -> None:
         for start_frame, end_frame in intervals:
@@ -151,16 +153,11 @@ class _Tracker:
         self._buffer.forget_until((start + settled) / 2)
 
     def _keyframe(self, scene: Scene) -> Picture:
-        """From the buffer, or, where the scene outgrew it, from a second look at the file.
-
-        The second look is one iterator over ascending targets, so that a file that cannot be
-        seeked exactly is read through at most once more.
-        """
+        """From the buffer, or, where the scene outgrew it, from a second look at the file."""
         picture = self._buffer.find(scene.keyframe)
-        if picture is not None:
-            return picture
-        target = (scene.keyframe, scene.keyframe_pts)
-        return next(fetch(self._job.path, media=self._media, keyframe_targets=[target], counts=self._counts))
+        if picture is None:
+            picture = self._second_look.find(Target(scene.keyframe, scene.keyframe_pts))
+        return picture
 
 
 class _Taps:

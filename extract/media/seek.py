@@ -77,19 +77,53 @@ def fetch(
         for picture in _by_jumps(container, media, targets, counts):
             yield picture
             found += 1
-    missing = targets[found:]
-    if not missing:
-        return
-    with closing(read(path, media=media, video=True, audio_rates=(), counts=counts)) as pictures:
-        for part in pictures:
-            if isinstance(part, Picture) and part.index == missing[0].index:
-                if part.pts != missing[0].pts:
+    rest = SecondPass(path, media=media, counts=counts)
+    with closing(rest):
+        for target in targets[found:]:
+            yield rest.find(target)
+
+
+class SecondLook:
+    """Pictures found again one by one, in ascending order: by jumps, until one cannot be trusted.
+
+    From then on by one more pass through the file, however many pictures are still to come.
+    """
+
+    def __init__(self, path: PathLike, *, media: MediaInfo, counts: DecodeCounts) -> None:
+        self._path, self._media, self._counts = path, media, counts
+        self._pass: SecondPass | None = None
+
+    def find(self, target: Target) -> Picture:
+        """The picture with this index and PTS. Raises MediaError if it is not there now."""
+        if self._pass is None:
+            with open_container(self._path) as container:
+                for picture in _by_jumps(container, self._media, [target], self._counts):
+                    return picture
+            self._pass = SecondPass(self._path, media=self._media, counts=self._counts)
+        return self._pass.find(target)
+
+    def close(self) -> None:
+        if self._pass is not None:
+            self._pass.close()
+
+
+class SecondPass:
+    """Decodes from the start and stops at each target, ascending."""
+
+    def __init__(self, path: PathLike, *, media: MediaInfo, counts: DecodeCounts) -> None:
+        self._media = media
+        self._parts = read(path, media=media, video=True, audio_rates=(), counts=counts)
+
+    def find(self, target: Target) -> Picture:
+        for part in self._parts:
+            if isinstance(part, Picture) and part.index == target.index:
+                if part.pts != target.pts:
                     break
-                yield part
-                missing = missing[1:]
-                if not missing:
-                    return
-    raise MediaError(f"{media.path!r}: picture {missing[0]} is not there now; did the file change?")
+                return part
+        raise MediaError(f"{self._media.path!r}: picture {target} is not there now; did the file change?")
+
+    def close(self) -> None:
+        self._parts.close()
 
 
 def _by_jumps(
