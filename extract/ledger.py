@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,9 @@ class VideoLedger:
         while (ready := early.pop(self._taken[expert], None)) is not None:
             self._taken[expert] += 1
             if expert not in self.failures:
-                self.buffers[expert][ready[0].table or expert].extend(ready[1])
+                item, rows = ready
+                with self._rows_of(expert):
+                    self.buffers[expert][item.table or expert].extend(rows)
 
     def fail(self, expert: str, stage: str, error_type: str, message: str) -> None:
         """Record the first failure of this expert; its rows so far are dropped."""
@@ -142,9 +145,18 @@ class VideoLedger:
         return {name: self._outcome(name) for name in self.task.experts}
 
     def seal(self) -> None:
-        for tables in self.buffers.values():
-            for buffer in tables.values():
-                buffer.seal()
+        """All rows are in; rows that do not fit their table fail their expert here."""
+        for expert, tables in self.buffers.items():
+            with self._rows_of(expert):
+                for buffer in tables.values():
+                    buffer.seal()
+
+    @contextmanager
+    def _rows_of(self, expert: str) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, KeyError, TypeError) as error:
+            self.fail(expert, "rows", type(error).__name__, str(error))
 
     def discard(self) -> None:
         for tables in self.buffers.values():

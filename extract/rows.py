@@ -26,6 +26,7 @@ class RowBuffer:
         self.schema = table_schema(spec, dtype=dtype)
         self._spec, self._video_id, self._dtype, self._folder = spec, video_id, dtype, folder
         self._waiting: list[Row] = []
+        self._last: pa.RecordBatch | None = None
         self._file: Path | None = None
         self._writer: pa.ipc.RecordBatchStreamWriter | None = None
         dimensions = 1
@@ -40,9 +41,15 @@ class RowBuffer:
             self._spill()
 
     def seal(self) -> None:
-        """All rows are in: leave only little in memory until they are written."""
+        """All rows are in: check the last ones, and leave little in memory until they are written.
+
+        Raises ValueError for rows that do not fit the table, as :meth:`extend` may.
+        """
         if len(self._waiting) * self._row_bytes > SEAL_BYTES:
             self._spill()
+        elif self._waiting:
+            self._last = self._batch()
+            self._waiting.clear()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows so far, in order; the buffer is read-only afterwards."""
@@ -54,6 +61,8 @@ class RowBuffer:
         if self._file is not None:
             with pa.OSFile(str(self._file)) as source, pa.ipc.open_stream(source) as reader:
                 yield from reader
+        if self._last is not None:
+            yield self._last
         if self._waiting:
             yield self._batch()
 
@@ -71,6 +80,7 @@ class RowBuffer:
             self._file.unlink(missing_ok=True)
             self._file = None
         self._waiting.clear()
+        self._last = None
         self.rows = 0
 
     def _batch(self) -> pa.RecordBatch:

@@ -1,10 +1,11 @@
 """Many videos: plan, run and resume, the Parquet store.
 
-``pipeline.run(pipeline.RunConfig(...))`` does what the command line does; ``pipeline.read(out,
-table)`` reads a table of a store.
+``pipeline.run(videos, out, preset="offline")`` does what the command line does;
+``pipeline.read(out, table)`` reads a table of a store.
 """
 
+from pipeline.api import run
 from pipeline.reading import dataset, read
-from pipeline.run import RunConfig, RunProgress, RunReport, run
+from pipeline.run import RunConfig, RunProgress, RunReport, run_config
 
-__all__ = ["RunConfig", "RunProgress", "RunReport", "dataset", "read", "run"]
+__all__ = ["RunConfig", "RunProgress", "RunReport", "dataset", "read", "run", "run_config"]

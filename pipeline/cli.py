@@ -14,7 +14,7 @@ from extract.errors import MarqueeError, UsageError
 from extract.weights import MissingWeights
 from pipeline import reports
 from pipeline.display import show
-from pipeline.run import RunConfig, RunProgress, run
+from pipeline.run import RunConfig, RunProgress, run_config
 from pipeline.settings import (
     checked_folder,
     choose,
@@ -87,7 +87,7 @@ def extract(
         )
     progress = RunProgress()
     with show(progress, console):
-        report = run(plan, progress)
+        report = run_config(plan, progress)
     for warning in progress.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     reports.print_run(report, progress, console)

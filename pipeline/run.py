@@ -104,7 +104,7 @@ def engine_settings(config: RunConfig, device: str) -> EngineSettings:
     )
 
 
-def run(config: RunConfig, progress: RunProgress | None = None) -> RunReport:
+def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunReport:
     """Extract everything that is asked for and not validly in the store yet.
 
     Wrong arguments, missing weights and packages are found before anything is decoded or written.

@@ -94,10 +94,10 @@ def planted_experts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def small_trailers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three silent trailers of three shots each: a.mp4, b.mp4, c.mp4."""
-    from bench.demo_trailers import Shot, Trailer, render_trailer
+    from bench.demo_trailers import Shot, Texture, Trailer, render_trailer
 
     folder = tmp_path_factory.mktemp("trailers")
-    textures = ("clouds", "bricks", "waves", "discs")
+    textures: tuple[Texture, ...] = ("clouds", "bricks", "waves", "discs")
     for i, name in enumerate("abc"):
         shots = tuple(Shot(1.5, texture) for texture in (*textures[i:], *textures[:i])[:3])
         render_trailer(folder / f"{name}.mp4", Trailer(name, shots, sound=False))

@@ -83,10 +83,14 @@ class _Link:
     def poll(self, *, wait: bool) -> NDArray[np.float32] | None:
         if not self._outstanding:
             return None
-        while not self._connection.poll(HEARTBEAT_SECONDS if wait else 0):
-            if not wait:
-                return None
+        if not wait and not self._connection.poll(0):
+            return None
+        self._pause()
+        while not self._connection.poll(HEARTBEAT_SECONDS):
+            self._resume()
             self.send(Progress(0.0, 0, 0.0))  # waiting is not hanging
+            self._pause()
+        self._resume()
         message = self.receive()
         assert isinstance(message, Prediction)
         self._outstanding -= 1

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from extract.errors import StoreError, UsageError
-from pipeline import RunConfig, RunReport, read, run
+from pipeline import RunReport, read, run
 from pipeline.lock import writing
 from pipeline.store import open_store
 from pipeline.verify import verify
@@ -48,7 +48,7 @@ def go(videos: Path, out: Path, **changes: Any) -> RunReport:
         "shard_size": 3,
         "device": "cpu",
     }
-    return run(RunConfig(videos=videos, out=out, **(values | changes)))
+    return run(videos, out, **(values | changes))
 
 
 def contents(out: Path) -> dict[str, Any]:

@@ -99,7 +99,12 @@ def test_without_delay_the_unsettled_part_stays_short() -> None:
 
 
 def test_no_frame_is_no_scene_and_a_dead_network_is_noticed() -> None:
-    assert TransNetV2Detector(LocalPredictor(lambda windows: windows[:, :50, 0, 0, 0])).finish() == []
+    assert (
+        TransNetV2Detector(
+            LocalPredictor(lambda windows: windows[:, :50, 0, 0, 0].astype(np.float32))
+        ).finish()
+        == []
+    )
 
     class Dead:
         def submit(self, window: np.ndarray) -> None: ...
@@ -165,7 +170,7 @@ def test_loading_leaves_the_process_as_it_was(predict: transnetv2.Predict) -> No
     import torch
 
     np.random.seed(7)
-    before = np.random.get_state()[1].copy()  # type: ignore[index,union-attr]
+    before = np.random.get_state()[1].copy()  # type: ignore[index]
     load_predictor(Resources())
     assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]
     assert not torch.are_deterministic_algorithms_enabled()

@@ -70,7 +70,10 @@ def blind(drawn: TokenVectors, monkeypatch: pytest.MonkeyPatch) -> TokenVectors:
 def ocr(*rows: tuple[int, str, str | None]) -> pa.Table:
     times = [{"start_seconds": 2.0 * scene, "end_seconds": 2.0 * scene + 0.04} for scene, _, _ in rows]
     return pa.Table.from_pylist(
-        [t | {"scene": s, "text": raw, "corrected": c} for t, (s, raw, c) in zip(times, rows, strict=True)]
+        [
+            {**t} | {"scene": s, "text": raw, "corrected": c}
+            for t, (s, raw, c) in zip(times, rows, strict=True)
+        ]
     )
 
 
@@ -132,7 +135,7 @@ def test_tokens_are_those_of_transformers(published: TokenVectors, tmp_path: Pat
 
     vocabulary = tmp_path / "vocab.txt"
     vocabulary.write_text("\n".join(WORDS) + "\n", encoding="utf-8")
-    theirs = BertTokenizerLegacy(str(vocabulary), do_lower_case=True)
+    theirs = BertTokenizerLegacy(str(vocabulary), do_lower_case=True)  # type: ignore[no-untyped-call]
     for text in ("THE LAST ORCHARD", "Thé  last\tor-chard!", "springs 春", "orchard!!", "é"):
         [mine] = published.tokenize(text)
         assert mine.ids == theirs(text)["input_ids"], text

@@ -127,7 +127,7 @@ def test_a_truncated_file_gives_what_is_there(make_clip: MakeClip, name: str) ->
 def test_damaged_packets_are_counted_and_passed_over(make_clip: MakeClip) -> None:
     path = make_clip("hurt.mp4", size=(320, 240))
     with av.open(str(path)) as container:
-        at = [packet.pos for packet in container.demux(video=0) if packet.size][20]
+        at = [packet.pos or 0 for packet in container.demux(video=0) if packet.size][20]
     data = bytearray(path.read_bytes())
     data[at : at + 400] = bytes(np.random.default_rng(1).integers(0, 256, 400, dtype=np.uint8))
     path.write_bytes(data)
@@ -140,7 +140,7 @@ def test_a_file_of_which_nothing_decodes_is_an_error(make_clip: MakeClip) -> Non
     path = make_clip("noise.mp4")
     media = probe(path)
     with av.open(str(path)) as container:
-        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+        places = [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
     for at, size in places:
         data[at : at + size] = b"\xff" * size

@@ -1,0 +1,50 @@
+"""The Python entry point for a whole folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.run import RunConfig, RunProgress, RunReport, run_config
+from pipeline.settings import choose
+
+
+def run(
+    videos: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    preset: str | None = None,
+    experts: Sequence[str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    progress: RunProgress | None = None,
+    **settings: Any,
+) -> RunReport:
+    """Extract a folder of videos into a feature store, as ``python -m extract`` does.
+
+    Args:
+        videos: folder of videos, or one video.
+        out: a new folder, or a store to go on with.
+        preset: name of a preset; ``all`` if neither this nor ``experts`` is given.
+        experts: names of experts; what they read from is added.
+        options: options for each expert, ``{"scenes": {"detector": "content"}}``.
+        weights: folder with published checkpoints.
+        progress: written while the run goes on, to be read from another thread.
+        **settings: further fields of :class:`pipeline.run.RunConfig`, such as ``device``,
+            ``batch_size``, ``shard_size``, ``random_seed`` or ``retry_failed``.
+
+    Raises:
+        MarqueeError: what was asked for cannot be done, or the store cannot be written.
+    """
+    names, chosen = choose(preset=preset, experts=experts, layers=[options or {}])
+    config = RunConfig(
+        videos=Path(videos),
+        out=Path(out),
+        experts=names,
+        options=chosen,
+        weights=None if weights is None else Path(weights),
+        **settings,
+    )
+    return run_config(config, progress)
