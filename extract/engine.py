@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.expert import Model, PassThrough, Resources
 from extract.lanes import WINDOWS, Computed, Entry, Lanes
 from extract.ledger import Failure, Outcome, VideoLedger
 from extract.media import messages
 from extract.media.owner import STALL_SECONDS, Decoder
 from extract.meter import Meter
+from extract.models import Models, load_models
 from extract.selection import Selection
 from extract.types import Item, Scene
 
@@ -95,12 +95,14 @@ def _bytes(item: Item) -> int:
 
 
 class Engine:
-    """Loads the selected experts' models once, then runs videos through them.
+    """Loads the selected experts' models once, unless they are given, then runs videos through them.
 
     Use as a context manager: leaving it ends the decoder processes and removes spilled rows.
     """
 
-    def __init__(self, selection: Selection, settings: EngineSettings | None = None) -> None:
+    def __init__(
+        self, selection: Selection, settings: EngineSettings | None = None, *, models: Models | None = None
+    ) -> None:
         self.selection = selection
         self.settings = settings or EngineSettings()
         self.meter = Meter(
@@ -109,13 +111,10 @@ class Engine:
         self._spill = tempfile.TemporaryDirectory(prefix="marquee-")
         self._events: queue.SimpleQueue[tuple[Decoder | None, Any]] = queue.SimpleQueue()
         self._credit = _Credit(self.settings.queue_bytes)
-        self._models: dict[str, Model] = {}
-        self._predict: Any = None
-        self._load()
+        self._models = models or load_models(selection, batch_size=self.settings.batch_size)
         self._lanes = Lanes(
             selection.experts,
             self._models,
-            predict=self._predict,
             batch_size=self.settings.batch_size,
             host_threads=self.settings.host_threads,
             done=lambda computed: self._events.put((None, computed)),
@@ -157,20 +156,6 @@ class Engine:
             if self._videos:
                 self._lanes.dispatch(flush=self._starving())
                 self._wait()
-
-    def _load(self) -> None:
-        selection = self.selection
-        for name, expert in selection.experts.items():
-            resources = Resources(
-                device=selection.device,
-                precision=selection.precision,
-                batch_size=self.settings.batch_size,
-                weights={role: w.path for role, w in selection.weights.get(name, {}).items()},
-                random_seed=selection.random_seed,
-            )
-            if name == "scenes":
-                self._predict = expert.predictor(resources)  # type: ignore[attr-defined]
-            self._models[name] = PassThrough() if expert.lane == "none" else expert.load(resources)
 
     def _feed(self, waiting: Iterator[VideoTask]) -> bool:
         """Give idle decoders work; False when there are no tasks left."""
@@ -235,11 +220,11 @@ class Engine:
                 self._produced(ledger, expert, item)
             case messages.ExpertFailed(expert, stage, error_type, text):
                 ledger.fail(expert, stage, error_type, text)
-            case messages.Progress(_, pictures, busy_seconds):
-                self.meter.pictures_decoded += pictures
+            case messages.Progress(busy_seconds):
                 self.meter.add("decode", busy_seconds)
-            case messages.Finished(facts, busy_seconds):
+            case messages.Finished(facts, pictures_decoded, pictures, busy_seconds):
                 self.meter.add("decode", busy_seconds)
+                self.meter.count_pictures(pictures_decoded, pictures)
                 self.meter.video_seconds += facts.get("duration_seconds") or 0.0
                 ledger.facts = facts
                 self._release(decoder, ledger)
@@ -257,7 +242,7 @@ class Engine:
         number = ledger.expect(expert)
         if self.selection.experts[expert].lane == "none":
             self._credit.give(_bytes(item))
-            ledger.take(expert, number, item, self._models[expert]([item])[0])
+            ledger.take(expert, number, item, self._models.by_expert[expert]([item])[0])
         elif expert in ledger.failures:
             self._credit.give(_bytes(item))
             ledger.take(expert, number, item, [])

@@ -65,9 +65,14 @@ class FrameSpec:
 
 @dataclass(frozen=True)
 class Streams:
-    """What a tap consumes; only this is converted and copied."""
+    """What a tap consumes; only this is converted and copied.
+
+    ``sample_seconds``: beside keyframes, further native frames of scenes that are longer than
+    that, about so many seconds apart (:mod:`extract.media.samples`).
+    """
 
     keyframes: bool = False
+    sample_seconds: float | None = None
     audio_rate: int | None = None
     frames: FrameSpec | None = None
 
@@ -94,6 +99,10 @@ class Tap:
         return ()
 
     def scene(self, scene: Scene, keyframe: Frame | None) -> Iterable[Item]:
+        return ()
+
+    def sample(self, scene: Scene, frame: Frame) -> Iterable[Item]:
+        """A further frame of a scene; its samples and its keyframe come in time order."""
         return ()
 
     def close(self) -> Iterable[Item]:

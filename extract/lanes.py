@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from extract.expert import Expert, Lane, Model
-from extract.types import Item, Row
+from extract.expert import Expert, Lane
+from extract.models import Models
+from extract.types import Item
 
 WINDOWS = "windows"  # the shot network's queue: it goes first, decoders wait for it
 
@@ -48,16 +49,14 @@ class Lanes:
     def __init__(
         self,
         experts: Mapping[str, Expert],
-        models: Mapping[str, Model],
+        models: Models,
         *,
-        predict: Callable[..., Any] | None,
         batch_size: int,
         host_threads: int,
         done: Callable[[Computed], None],
         linger_seconds: float = 1.0,
     ) -> None:
         self._models = models
-        self._predict = predict
         self._batch_size = batch_size
         self._done = done
         self._linger_seconds = linger_seconds
@@ -143,14 +142,14 @@ class Lanes:
 
     def _compute(self, queue: str, entries: list[Any]) -> None:
         started = time.monotonic()
-        results: Sequence[list[Row] | Any] = ()
+        results: Any = ()
         error: Exception | None = None
         try:
             if queue == WINDOWS:
-                assert self._predict is not None
-                results = self._predict(np.stack([window for _, window in entries]))
+                assert self._models.predict is not None
+                results = self._models.predict(np.stack([window for _, window in entries]))
             else:
-                results = self._models[queue]([entry.item for entry in entries])
+                results = self._models.by_expert[queue]([entry.item for entry in entries])
             if len(results) != len(entries):
                 raise ValueError(f"{queue} gave {len(results)} results for {len(entries)} items")
         except Exception as caught:

@@ -34,7 +34,8 @@ class Meter:
         self.compute_seconds: dict[str, float] = defaultdict(float)
         self.busy_seconds: dict[Stage, float] = defaultdict(float)
         self.video_seconds = 0.0
-        self.pictures_decoded = 0
+        self.pictures_decoded = 0  # each as often as it was decoded
+        self.pictures = 0  # of the files that these came from
         self._lock = threading.Lock()
         self._recent: deque[tuple[float, Stage, float]] = deque()
 
@@ -47,6 +48,17 @@ class Meter:
             self._recent.append((now, stage, seconds))
             while now - self._recent[0][0] > RECENT_SECONDS:
                 self._recent.popleft()
+
+    def count_pictures(self, decoded: int, pictures: int | None) -> None:
+        """Book a finished video, if it is known how many pictures it has."""
+        if pictures is not None:
+            self.pictures_decoded += decoded
+            self.pictures += pictures
+
+    @property
+    def decodes_per_video(self) -> float | None:
+        """How often each picture was decoded; None where no pictures were asked for."""
+        return self.pictures_decoded / self.pictures if self.pictures else None
 
     def reading(self) -> Reading:
         """Busy fractions over the last seconds."""

@@ -42,6 +42,9 @@ def print_run(report: RunReport, progress: RunProgress, console: Console) -> Non
     if progress.meter is not None:
         busy = ", ".join(f"{s} {seconds:.1f} s" for s, seconds in progress.meter.busy_seconds.items())
         _line(console, f"busy: {busy}")
+        decodes = progress.meter.decodes_per_video
+        if decodes is not None:
+            _line(console, f"decodes per video: {decodes:.2f}")
     if report.interrupted:
         _line(console, "stopped by a signal; what was finished is written: run the same command to go on")
     elif report.failed:

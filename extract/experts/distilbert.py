@@ -131,7 +131,7 @@ class Distilbert(Expert):
 
     def _written(self, rows: Sequence[Row]) -> Iterator[Item]:
         column = "corrected" if self.options.ocr_text == "corrected" else "text"
-        for scene, boxes in groupby(rows, key=lambda row: int(row["scene"])):
+        for (scene, _), boxes in groupby(rows, key=lambda row: (int(row["scene"]), row["start_seconds"])):
             frame = list(boxes)
             text = " ".join(row[column] for row in frame if row[column])
             if self.options.replace_foreign:

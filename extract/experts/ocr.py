@@ -32,7 +32,9 @@ class OcrOptions:
     """What determines the rows.
 
     ``max_side``: text is looked for on the frame with its longer side reduced to this many pixels.
-    ``use_cls``: look for upside-down lines too (RapidOCR only).
+    ``use_cls``: look for upside-down lines too (RapidOCR only). ``sample_seconds``: in scenes that
+    are longer than that read further frames, about so many seconds apart, since text comes and goes
+    within a shot and a fade joins shots; None reads keyframes only, as Sulun et al. 2024 do.
     """
 
     engine: Literal["rapidocr", "paddleocr"] = "rapidocr"
@@ -40,27 +42,33 @@ class OcrOptions:
     max_side: int = 960
     use_cls: bool = False
     spelling: Literal["symspell", "bart", "none"] = "symspell"
+    sample_seconds: float | None = 2.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score is {self.min_score}; allowed: 0 to 1")
         if not 64 <= self.max_side <= 4096:
             raise ValueError(f"max_side is {self.max_side}; allowed: 64 to 4096 pixels")
+        if self.sample_seconds is not None and not self.sample_seconds >= 0.1:
+            raise ValueError(f"sample_seconds is {self.sample_seconds}; allowed: 0.1 or more, or none")
         if self.use_cls and self.engine != "rapidocr":
             raise ValueError(f"use_cls needs engine 'rapidocr', not {self.engine!r}")
 
 
-class KeyframeTap(Tap):
-    """One item for each keyframe: the picture as it is, on the keyframe's own interval."""
+class FrameTap(Tap):
+    """One item for each keyframe and sample: the picture as it is, on the frame's own interval."""
 
     def scene(self, scene: Scene, keyframe: Frame | None) -> Iterable[Item]:
         if keyframe is None:
             raise MediaError(f"the keyframe of scene {scene.index} could not be decoded")
+        return self.sample(scene, keyframe)
+
+    def sample(self, scene: Scene, frame: Frame) -> Iterable[Item]:
         return [
             Item(
-                keyframe.start_seconds,
-                keyframe.end_seconds,
-                arrays={"image": keyframe.image},
+                frame.start_seconds,
+                frame.end_seconds,
+                arrays={"image": frame.image},
                 columns={"scene": scene.index},
             )
         ]
@@ -86,18 +94,18 @@ class OcrModel:
 
 
 class Ocr(Expert):
-    summary = "text on the keyframe of every scene: RapidOCR (PP-OCRv6) and corrected spelling"
+    summary = "text on the frames of every scene: RapidOCR (PP-OCRv6) and corrected spelling"
     Options = OcrOptions
     lane = "host"
     upstream = ("scenes",)
     packages = (Package("rapidocr", "all"), Package("onnxruntime", "all"), Package("symspellpy", "all"))
-    empty_reason = "no text on any keyframe"
+    empty_reason = "no text on any frame"
 
     options: OcrOptions
 
     def tables(self) -> Mapping[str, TableSpec]:
         columns = (
-            Column("scene", "int32", "index of the scene whose keyframe this is"),
+            Column("scene", "int32", "index of the scene that the frame belongs to"),
             Column("line", "int32", "place in the frame's reading order, from 0"),
             Column("text", "string", "the line as read"),
             Column("corrected", "string", "the line with its spelling corrected"),
@@ -107,10 +115,10 @@ class Ocr(Expert):
         return {self.name: TableSpec(columns)}
 
     def streams(self) -> Streams:
-        return Streams(keyframes=True)
+        return Streams(keyframes=True, sample_seconds=self.options.sample_seconds)
 
     def tap(self, media: MediaInfo) -> Tap:
-        return KeyframeTap()
+        return FrameTap()
 
     def weights(self) -> tuple[WeightFile, ...]:
         files: tuple[WeightFile, ...] = ()

@@ -36,7 +36,6 @@ class _Link:
         self._busy_since = time.monotonic()
         self._busy_seconds = 0.0
         self._next_heartbeat = 0.0
-        self._pictures = 0
 
     def send(self, message: Message) -> None:
         self._pause()
@@ -55,13 +54,11 @@ class _Link:
         self._resume()
         return message
 
-    def step(self, position_seconds: float) -> None:
-        self._pictures += 1
+    def step(self) -> None:
         now = time.monotonic()
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + HEARTBEAT_SECONDS
-            self.send(Progress(position_seconds, self._pictures, self.take_busy_seconds()))
-            self._pictures = 0
+            self.send(Progress(self.take_busy_seconds()))
 
     def take_busy_seconds(self) -> float:
         """Seconds of work (not of waiting for the owner) since the last call."""
@@ -88,7 +85,7 @@ class _Link:
         self._pause()
         while not self._connection.poll(HEARTBEAT_SECONDS):
             self._resume()
-            self.send(Progress(0.0, 0, 0.0))  # waiting is not hanging
+            self.send(Progress(0.0))  # waiting is not hanging
             self._pause()
         self._resume()
         message = self.receive()
@@ -115,12 +112,15 @@ def _limit_cpu(path: bytes) -> None:
 def _decode(job: Job, link: _Link) -> Message:
     _limit_cpu(job.path)
     try:
-        facts = read_video(job, link.send, link, link.step)
+        facts, counts = read_video(job, link.send, link, link.step)
     except MediaError as error:
         return VideoFailed("decode", type(error).__name__, str(error))
     except Exception as error:
         return VideoFailed("decode", type(error).__name__, str(error) or repr(error))
-    return Finished(facts, link.take_busy_seconds())
+    pictures = facts.get("frames")
+    if pictures is None and job.scenes:
+        pictures = job.scenes[-1].end_frame
+    return Finished(facts, counts.pictures_decoded, pictures, link.take_busy_seconds())
 
 
 def serve(connection: Connection) -> None:

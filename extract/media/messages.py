@@ -68,18 +68,23 @@ class ExpertFailed:
 
 @dataclass(frozen=True)
 class Progress:
-    """A sign of life, about once a second: seconds of video read, and of work since the last one."""
+    """A sign of life, about once a second, with the seconds of work since the last one."""
 
-    position_seconds: float
-    pictures: int
     busy_seconds: float
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The video is over; what decoding it has shown, as columns of the ``videos`` table."""
+    """The video is over.
+
+    ``facts`` is what decoding it has shown, as columns of the ``videos`` table; ``pictures_decoded``
+    counts every picture as often as it was decoded, of the ``pictures`` of the file (None where
+    neither this pass nor the stored scenes tell).
+    """
 
     facts: Mapping[str, Any]
+    pictures_decoded: int
+    pictures: int | None
     busy_seconds: float
 
 

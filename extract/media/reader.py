@@ -9,7 +9,7 @@ part of a group of pictures up to that frame. ``DecodeCounts`` counts both.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from extract.media.keyframes import KeyframeBuffer, Timeline
 from extract.media.messages import ExpertFailed, Job, Message, Opened, Produced
 from extract.media.picture import Picture
 from extract.media.probe import probe
+from extract.media.samples import SceneSamples
 from extract.media.seek import SecondLook, Target, fetch
 from extract.media.stream import DecodeCounts, read
 from extract.registry import make_expert
@@ -28,23 +29,23 @@ Send = Callable[[Message], None]
 
 
 def read_video(
-    job: Job, send: Send, predictor: Predictor, on_step: Callable[[float], None]
-) -> dict[str, Any]:
-    """Decode one video for all experts of the job; returns columns of the ``videos`` table.
+    job: Job, send: Send, predictor: Predictor, on_step: Callable[[], None]
+) -> tuple[dict[str, Any], DecodeCounts]:
+    """Decode one video for all experts of the job; returns columns of ``videos`` and what it took.
 
-    Items and tap failures go to ``send``; ``on_step`` is called after every frame and audio block
-    with its time in seconds. Raises MediaError if nothing can be decoded.
+    Items and tap failures go to ``send``; ``on_step`` is called after every frame and audio block.
+    Raises MediaError if nothing can be decoded.
     """
     media = probe(job.path)
     send(Opened(media))
     taps = _Taps(job, media, send)
-    if not taps:
-        return _Measured(media).facts(DecodeCounts())
     counts = DecodeCounts()
     measured = _Measured(media)
+    if not taps:
+        return measured.facts(counts), counts
     scenes_wanted = media.has_video and taps.want_scenes
     detect = scenes_wanted and job.scenes is None
-    every_frame = media.has_video and taps.want_frames
+    every_frame = media.has_video and (taps.want_frames or bool(taps.sample_steps))
     pass_video = detect or every_frame
     tracker: _Tracker | None = None
     if scenes_wanted and (pass_video or not job.scenes):
@@ -70,17 +71,17 @@ def read_video(
                 taps.frame(piece)
                 if tracker is not None:
                     tracker.push(piece)
-            on_step(piece.end_seconds)
+            on_step()
     if tracker is not None:
         tracker.finish()
     elif scenes_wanted and job.scenes:
         _replay(job, media, taps, counts, on_step)
     taps.close()
-    return measured.facts(counts)
+    return measured.facts(counts), counts
 
 
 def _replay(
-    job: Job, media: MediaInfo, taps: _Taps, counts: DecodeCounts, on_step: Callable[[float], None]
+    job: Job, media: MediaInfo, taps: _Taps, counts: DecodeCounts, on_step: Callable[[], None]
 ) -> None:
     """Scenes that are known already: only the parts that hold a keyframe are decoded."""
     assert job.scenes is not None
@@ -89,8 +90,8 @@ def _replay(
         targets = [(s.keyframe, s.keyframe_pts) for s in job.scenes]
         pictures = fetch(job.path, media=media, keyframe_targets=targets, counts=counts)
     for scene, picture in zip(job.scenes, pictures, strict=True):
-        taps.scene(scene, picture)
-        on_step(scene.end_seconds)
+        taps.scene(scene, picture, {})
+        on_step()
 
 
 class _KnownScenes(Detector):
@@ -123,6 +124,7 @@ class _Tracker:
         self._detector = detector
         self._timeline = Timeline()
         self._buffer = KeyframeBuffer(job.buffer_bytes)
+        self._samples = [SceneSamples(step) for step in taps.sample_steps]
         self._second_look = SecondLook(job.path, media=media, counts=counts)
         self._number = 0
 
@@ -130,6 +132,8 @@ class _Tracker:
         self._timeline.add(picture)
         if self._taps.want_keyframes:
             self._buffer.add(picture)
+        for samples in self._samples:
+            samples.add(picture)
         self._close(self._detector.push(picture))
         while self._buffer.full:
             settled = self._detector.settled
@@ -145,12 +149,15 @@ class _Tracker:
         for start_frame, end_frame in intervals:
             scene = self._timeline.scene(self._number, start_frame, min(end_frame, self._timeline.stop))
             self._number += 1
-            self._taps.scene(scene, self._keyframe(scene) if self._taps.want_keyframes else None)
+            keyframe = self._keyframe(scene) if self._taps.want_keyframes else None
+            self._taps.scene(scene, keyframe, {s.step_seconds: s.of(scene) for s in self._samples})
         timeline, detector = self._timeline, self._detector
         timeline.forget_before(detector.open_start)
         start = timeline.start_seconds(min(detector.open_start, timeline.stop))
         settled = timeline.start_seconds(min(max(detector.settled, detector.open_start), timeline.stop))
         self._buffer.forget_until((start + settled) / 2)
+        for samples in self._samples:
+            samples.forget(start, settled)
 
     def _keyframe(self, scene: Scene) -> Picture:
         """From the buffer, or, where the scene outgrew it, from a second look at the file."""
@@ -198,6 +205,10 @@ class _Taps:
         return any(needs.frames for _, needs in self._needs())
 
     @property
+    def sample_steps(self) -> list[float]:
+        return sorted({needs.sample_seconds for _, needs in self._needs() if needs.sample_seconds})
+
+    @property
     def audio_rates(self) -> list[int]:
         return sorted({needs.audio_rate for _, needs in self._needs() if needs.audio_rate})
 
@@ -214,10 +225,17 @@ class _Taps:
             if needs.audio_rate == block.sample_rate:
                 self._guard(name, partial(self._taps[name].audio, block))
 
-    def scene(self, scene: Scene, picture: Picture | None) -> None:
+    def scene(
+        self, scene: Scene, picture: Picture | None, samples: Mapping[float, Sequence[Picture]]
+    ) -> None:
+        """A closed scene; ``samples`` are its further frames by step."""
         keyframe = None if picture is None else _frame(picture, picture.rgb())
+        frames = {step: [_frame(p, p.rgb()) for p in pictures] for step, pictures in samples.items()}
         for name, needs in self._needs():
-            self._guard(name, partial(self._taps[name].scene, scene, keyframe if needs.keyframes else None))
+            mine = frames.get(needs.sample_seconds or 0.0, [])
+            self._guard(
+                name, partial(_in_order, self._taps[name], scene, keyframe if needs.keyframes else None, mine)
+            )
 
     def close(self) -> None:
         for name in list(self._taps):
@@ -230,6 +248,17 @@ class _Taps:
         except Exception as error:
             self._taps.pop(name, None)
             self._send(ExpertFailed(name, "prepare", type(error).__name__, str(error)))
+
+
+def _in_order(tap: Tap, scene: Scene, keyframe: Frame | None, samples: Sequence[Frame]) -> Iterator[Item]:
+    """A scene's frames to a tap as they were on screen."""
+    for frame in samples:
+        if frame.index < scene.keyframe:
+            yield from tap.sample(scene, frame)
+    yield from tap.scene(scene, keyframe)
+    for frame in samples:
+        if frame.index > scene.keyframe:
+            yield from tap.sample(scene, frame)
 
 
 def _frame(picture: Picture, image: Any) -> Frame:
@@ -264,12 +293,12 @@ class _Measured:
                 "frames": self._pieces if self._media.has_video else None,
                 "decode_errors": counts.decode_errors + counts.corrupt_pictures,
                 "partial": counts.partial,
-                "note": _note(self._media, self._span[1] - self._span[0], counts),
+                "note": _note(self._media, counts),
             }
         return facts
 
 
-def _note(media: MediaInfo, duration_seconds: float, counts: DecodeCounts) -> str | None:
+def _note(media: MediaInfo, counts: DecodeCounts) -> str | None:
     """What a reader of the ``videos`` table should know about this file."""
     notes = []
     if counts.truncated:
@@ -277,6 +306,7 @@ def _note(media: MediaInfo, duration_seconds: float, counts: DecodeCounts) -> st
     if counts.decode_errors or counts.corrupt_pictures:
         notes.append(f"{counts.decode_errors} damaged packets, {counts.corrupt_pictures} damaged pictures")
     header = media.header_duration_seconds
-    if header and abs(header - duration_seconds) > max(1.0, 0.1 * duration_seconds):
-        notes.append(f"header says {header:.1f} s, decoded {duration_seconds:.1f} s")
+    seconds = (counts.last_seconds or 0.0) - (counts.first_seconds or 0.0)  # of pictures and sound
+    if header and abs(header - seconds) > max(1.0, 0.1 * seconds):
+        notes.append(f"header says {header:.1f} s, decoded {seconds:.1f} s")
     return "; ".join(notes) or None

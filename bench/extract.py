@@ -1,0 +1,202 @@
+"""How well decoding and computing overlap: ``python -m bench.extract``.
+
+For each preset, in one process: the time of the decoders alone, of the models alone on the same
+work, and of a whole run into a store. Ideally the whole run takes as long as the longer half:
+efficiency is ``max(decode, compute) / wall``. On a CPU both halves want the same cores, so a run
+cannot be faster than the processor seconds of both halves spread over all cores; the column
+``bound`` is that or the longer half, whichever is larger, and ``of bound`` compares with it.
+
+All three times begin when the models are loaded (``start-up``) and the libraries imported (a
+recording run comes first). What is loaded with the first item, that is the decoder processes'
+own imports and one OCR session for each host thread, counts in all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.demo_trailers import DEMO, render_trailer
+from bench.replay import Cost, Decoded, Recorder, compute_only, decode_only
+from extract.engine import Engine, VideoTask
+from extract.models import load_models
+from extract.selection import choose_experts
+from pipeline.run import RunConfig, RunProgress, RunReport, engine_settings, run_config, select_for
+from pipeline.scan import scan
+from pipeline.settings import Options, choose, load_preset, parse_assignments
+
+SEED = 1
+PRESETS = ("offline", "sulun2024")
+COPIES = 3
+
+# Whisper's default model is far too slow for a CPU; the smallest, with few words a window, takes
+# part. The rendered trailers have no speech and random weights say only nonsense: so no VAD, and
+# DistilBERT reads it all the same.
+OPTIONS: Options = {
+    "whisper": {"model": "tiny", "sample_len": 16, "vad": False},
+    "distilbert": {"skip_hallucinations": False},
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The three times of one repetition."""
+
+    decode: Decoded
+    compute: Cost
+    wall: Cost
+    report: RunReport
+
+
+@dataclass(frozen=True)
+class Result:
+    """A preset's times: the least of all repetitions, since others can only add to them."""
+
+    preset: str
+    start_up: Cost
+    decode: Cost
+    compute: Cost
+    wall: Cost
+    videos: int
+    video_seconds: float
+    rows: dict[str, int]
+
+    @property
+    def efficiency(self) -> float:
+        return max(self.decode.seconds, self.compute.seconds) / self.wall.seconds
+
+    @property
+    def bound_seconds(self) -> float:
+        both = (self.decode.cpu_seconds + self.compute.cpu_seconds) / cores()
+        return max(self.decode.seconds, self.compute.seconds, both)
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def measure(config: RunConfig, *, name: str, repeat: int) -> Result:
+    """Record a run, then take each time ``repeat`` times. ``config.out`` is a folder for the stores."""
+    selection = select_for(config)
+    settings = engine_settings(config, selection.device)
+    found = scan(config.videos)
+    tasks = [
+        VideoTask(entry.raw.hex(), os.path.join(os.fsencode(found.root), entry.raw), tuple(selection.experts))
+        for entry in found.inputs
+        if entry.problem is None
+    ]
+    load_models(selection, batch_size=settings.batch_size)  # imports
+    before = Cost.now()
+    models = load_models(selection, batch_size=settings.batch_size)
+    start_up = Cost.now() - before
+    recorder = Recorder(models, selection)
+    with Engine(selection, settings, models=recorder.models) as engine:
+        for _ in engine.run(tasks):
+            pass
+    record = recorder.record
+    measured = []
+    for number in range(repeat):
+        decode = decode_only(selection, settings, tasks, record)
+        compute = compute_only(selection, settings, models, record)
+        wall, report = _whole_run(config, store=config.out / f"{name} {number}")
+        measured.append(Measured(decode, compute, wall, report))
+    return Result(
+        preset=name,
+        start_up=start_up,
+        decode=min((m.decode.cost for m in measured), key=_seconds),
+        compute=min((m.compute for m in measured), key=_seconds),
+        wall=min((m.wall for m in measured), key=_seconds),
+        videos=measured[0].decode.videos,
+        video_seconds=measured[0].decode.video_seconds,
+        rows=dict(measured[0].report.rows),
+    )
+
+
+def _seconds(cost: Cost) -> float:
+    return cost.seconds
+
+
+class _Progress(RunProgress):
+    """Takes the time when the models are loaded: that is when the run gets its meter."""
+
+    ready = Cost()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "meter" and value is not None:
+            self.ready = Cost.now()
+
+
+def _whole_run(config: RunConfig, *, store: Path) -> tuple[Cost, RunReport]:
+    """A normal run into a new store, without its start-up."""
+    progress = _Progress()
+    report = run_config(replace(config, out=store), progress)
+    return Cost.now() - progress.ready, report
+
+
+def render(folder: Path, *, copies: int) -> Path:
+    """The demo's trailers, each ``copies`` times under another name."""
+    for number in range(copies):
+        for trailer in DEMO:
+            path = folder / f"{number} {trailer.name}.mp4"
+            if number == 0:
+                render_trailer(path, trailer)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.link(folder / f"0 {trailer.name}.mp4", path)
+    return folder
+
+
+def table(results: Sequence[Result]) -> str:
+    """Two Markdown tables: times, and rows by expert."""
+    lines = [
+        "| preset | videos | start-up s | decode s (cpu) | compute s (cpu) | wall s (cpu) | efficiency "
+        "| bound s | of bound | videos/h | video s/s |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for r in results:
+        halves = " | ".join(f"{c.seconds:.1f} ({c.cpu_seconds:.1f})" for c in (r.decode, r.compute, r.wall))
+        lines.append(
+            f"| {r.preset} | {r.videos} | {r.start_up.seconds:.1f} | {halves} | {r.efficiency:.2f} "
+            f"| {r.bound_seconds:.1f} | {r.bound_seconds / r.wall.seconds:.2f} "
+            f"| {3600 * r.videos / r.wall.seconds:.0f} | {r.video_seconds / r.wall.seconds:.1f} |"
+        )
+    lines += ["", "| preset | expert | rows | rows/s |", "|---|---|---|---|"]
+    for r in results:
+        lines += [f"| {r.preset} | {n} | {k} | {k / r.wall.seconds:.1f} |" for n, k in r.rows.items()]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Decode and compute times, and how well they overlap.")
+    parser.add_argument("--videos", type=Path, help="folder of videos (default: rendered trailers)")
+    parser.add_argument("--preset", action="append", help=f"may be repeated (default: {', '.join(PRESETS)})")
+    parser.add_argument("--repeat", type=int, default=2, help="times that each is taken (default: 2)")
+    parser.add_argument("--copies", type=int, default=COPIES, help=f"of the trailers (default: {COPIES})")
+    parser.add_argument("--set", action="append", default=[], metavar="EXPERT.OPTION=VALUE")
+    chosen = parser.parse_args(arguments)
+    print(f"{cores()} cores, load average {os.getloadavg()[0]:.1f} before the first run\n")
+    results = []
+    with tempfile.TemporaryDirectory(prefix="marquee-bench-") as folder:
+        videos = chosen.videos or render(Path(folder) / "videos", copies=chosen.copies)
+        for preset in chosen.preset or PRESETS:
+            layers = [_of_preset(preset, OPTIONS), parse_assignments(chosen.set)]
+            names, options = choose(preset=preset, experts=None, layers=layers)
+            config = RunConfig(videos, Path(folder), names, options, random_seed=SEED)
+            results.append(measure(config, name=preset, repeat=chosen.repeat))
+    print(table(results))
+
+
+def _of_preset(preset: str, options: Options) -> Options:
+    """The options of experts that the preset has."""
+    names = choose_experts(load_preset(preset).experts)
+    return {name: values for name, values in options.items() if name in names}
+
+
+if __name__ == "__main__":
+    main()
