@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from extract.engine import Engine, EngineSettings, VideoTask
 from extract.expert import Model
-from extract.lanes import WINDOWS, Computed, Entry, Lanes
+from extract.lanes import WINDOWS, Computed, Entry, Lanes, Shown
 from extract.models import Models
 from extract.selection import Selection
 from extract.types import Item, Row
@@ -77,7 +77,7 @@ class Recorder:
         assert self._models.predict is not None
         answers = self._models.predict(windows)
         self.record.windows.extend(windows)
-        self.record.answers |= {_digest(w): a for w, a in zip(windows, answers, strict=True)}
+        self.record.answers.update((_digest(w), a) for w, a in zip(windows, answers, strict=True))
         return answers
 
 
@@ -122,7 +122,7 @@ def compute_only(selection: Selection, settings: EngineSettings, models: Models,
     before = Cost.now()
     left = len(record.windows)
     for window in record.windows:
-        lanes.put(WINDOWS, (None, window))
+        lanes.put(WINDOWS, Shown(None, None, window))
     for name, items in record.items.items():
         left += len(items)
         for number, item in enumerate(items):
@@ -140,7 +140,7 @@ def compute_only(selection: Selection, settings: EngineSettings, models: Models,
 
 
 def _digest(window: NDArray[np.uint8]) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(window)).digest()
+    return hashlib.blake2b(window.tobytes()).digest()
 
 
 def _throw_away(items: Sequence[Item], /) -> list[list[Row]]:

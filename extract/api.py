@@ -54,13 +54,14 @@ def video(
         dtype="float32",
         random_seed=random_seed,
     )
-    task = VideoTask(os.fspath(path), os.fsencode(os.path.abspath(path)), tuple(selection.experts))
+    shown = os.fsencode(path).decode("utf-8", "backslashreplace")  # Arrow holds UTF-8 only
+    task = VideoTask(shown, os.fsencode(os.path.abspath(path)), tuple(selection.experts))
     threads = os.cpu_count() or 1
     with Engine(selection, EngineSettings(decoders=1, host_threads=threads)) as engine:
         (result,) = engine.run([task])
         for name, outcome in result.outcomes.items():
             if outcome.failure is not None:
                 kind = MediaError if outcome.failure.stage == "decode" else MarqueeError
-                raise kind(f"{os.fspath(path)}: {name} failed: {outcome.failure.message}")
+                raise kind(f"{shown}: {name} failed: {outcome.failure.message}")
         buffers = result.ledger.buffers.values()
         return {name: buffer.table() for tables in buffers for name, buffer in tables.items()}

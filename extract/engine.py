@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.lanes import WINDOWS, Computed, Entry, Lanes
+from extract.lanes import WINDOWS, Computed, Entry, Lanes, Shown
 from extract.ledger import Failure, Outcome, VideoLedger
 from extract.media import messages
 from extract.media.owner import STALL_SECONDS, Decoder
@@ -215,7 +215,7 @@ class Engine:
             case messages.Opened(media):
                 ledger.media = media
             case messages.Window(thumbnails):
-                self._lanes.put(WINDOWS, (decoder, thumbnails))
+                self._lanes.put(WINDOWS, Shown(ledger, decoder, thumbnails))
             case messages.Produced(expert, item):
                 self._produced(ledger, expert, item)
             case messages.ExpertFailed(expert, stage, error_type, text):
@@ -242,7 +242,9 @@ class Engine:
         number = ledger.expect(expert)
         if self.selection.experts[expert].lane == "none":
             self._credit.give(_bytes(item))
-            ledger.take(expert, number, item, self._models.by_expert[expert]([item])[0])
+            rows = self._models.by_expert[expert]([item])[0]
+            self.meter.rows[expert] += len(rows)
+            ledger.take(expert, number, item, rows)
         elif expert in ledger.failures:
             self._credit.give(_bytes(item))
             ledger.take(expert, number, item, [])
@@ -254,10 +256,11 @@ class Engine:
         name = "scenes" if computed.queue == WINDOWS else computed.queue
         self.meter.add("compute", computed.seconds, expert=name)
         if computed.queue == WINDOWS:
-            for index, (decoder, _) in enumerate(computed.entries):
+            for index, window in enumerate(computed.entries):
                 # an error ends the video: the decoder cannot go on without an answer
                 values = None if computed.error else computed.results[index]
-                decoder.answer(messages.Prediction(values, str(computed.error or "")))
+                if self._decoding.get(window.decoder) is window.video:  # else it died meanwhile
+                    window.decoder.answer(messages.Prediction(values, str(computed.error or "")))
             return
         if computed.error is not None and len(computed.entries) > 1:
             self._lanes.retry_singly(computed.queue, computed.entries)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from extract.errors import WeightsError
 from extract.hashing import CHUNK_BYTES
@@ -78,7 +79,7 @@ def _stream(file: WeightFile, out: IO[bytes], progress: Callable[[int, int | Non
     except urllib.error.HTTPError as error:
         raise WeightsError(f"{file.url} answers {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
-        raise Unreachable(f"no connection to {file.url}: {error.reason}") from error
+        raise Unreachable(f"no connection to {urlsplit(file.url).netloc}: {error.reason}") from error
     except (TimeoutError, http.client.HTTPException, ConnectionError) as error:
         raise WeightsError(f"{file.url} broke off after {done:,} bytes: {error or 'timed out'}") from error
     if total is not None and done != total:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from extract.expert import Expert, Lane
 from extract.models import Models
@@ -25,6 +26,15 @@ class Entry:
     video: Any
     number: int
     item: Item
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A window of one video for the shot network, and the decoder that waits for the answer."""
+
+    video: Any
+    decoder: Any
+    thumbnails: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -147,7 +157,7 @@ class Lanes:
         try:
             if queue == WINDOWS:
                 assert self._models.predict is not None
-                results = self._models.predict(np.stack([window for _, window in entries]))
+                results = self._models.predict(np.stack([window.thumbnails for window in entries]))
             else:
                 results = self._models.by_expert[queue]([entry.item for entry in entries])
             if len(results) != len(entries):

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from extract.errors import MarqueeError, UsageError
+from extract.registry import expert_names
 from extract.weights import MissingWeights
 from pipeline import reports
 from pipeline.display import show
@@ -23,9 +24,11 @@ from pipeline.settings import (
     read_config,
 )
 
+PIPE_WIDTH = 1000
+_BadArguments: Any = typer.BadParameter.__mro__[2]  # ClickException, which is not where it was in every typer
+
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A folder of videos to aligned multimodal features in Parquet.",
@@ -73,9 +76,9 @@ def extract(
         "shard_size": shard_size, "decoders": decoders, "weights": weights,
         "random_weights": random_weights, "retry_failed": retry_failed,
     }  # fmt: skip
-    merged = read_config(config, given) if config is not None else {}
+    merged = read_config(config) if config is not None else {}
     merged |= {name: value for name, value in given.items() if value is not None}
-    console = Console()
+    console = _console()
     plan = _run_config(merged)
     if dry_run:
         reports.print_plan(plan, console)
@@ -104,55 +107,71 @@ def weights(
 ) -> None:
     """List the checkpoints that experts need; check their hashes; fetch what is missing."""
     names, options = choose(preset=preset, experts=_names(experts), layers=[parse_assignments(set_ or [])])
-    if not reports.print_weights(names, options, weights, fetch=fetch, console=Console()):
+    if not reports.print_weights(names, options, weights, fetch=fetch, console=_console()):
         raise typer.Exit(1)
 
 
 @app.command()
 def status(out: Annotated[Path, typer.Argument(help="Feature store.")]) -> None:
     """How far a store is: videos and rows by expert, failures."""
-    reports.print_status(out, Console())
+    reports.print_status(out, _console())
 
 
 @app.command()
 def verify(out: Annotated[Path, typer.Argument(help="Feature store.")]) -> None:
     """Recount every shard against its footer; exit status 1 if something is wrong."""
-    if not reports.print_verify(out, Console()):
+    if not reports.print_verify(out, _console()):
         raise typer.Exit(1)
 
 
 @app.command()
 def doctor(weights: Weights = None) -> None:
     """What is installed, which experts can run, and what mends the others."""
-    if not reports.print_doctor(weights, Console()):
+    if not reports.print_doctor(weights, _console()):
         raise typer.Exit(1)
 
 
 def main() -> None:
     """Run the command line; an error is one line on standard error, exit status 2."""
     try:
-        app(prog_name="python -m extract")
+        if len(sys.argv) > 1:
+            sys.exit(app(prog_name="python -m extract", standalone_mode=False))
+        app(["--help"], prog_name="python -m extract")
     except MissingWeights as error:
-        reports.print_missing(error, Console(stderr=True))
+        reports.print_missing(error, _console(stderr=True))
         sys.exit(2)
     except MarqueeError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        _console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("left at once; what was written is kept", style="red")
+    except _BadArguments as error:
+        what = " ".join(error.format_message().split()).rstrip(".")
+        text = f"error: {what}; python -m extract --help says what there is"
+        _console(stderr=True).print(text, style="red", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        _console(stderr=True).print("left at once; what was written is kept", style="red")
         os._exit(130)  # threads may still be computing: do not wait for them
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """As wide as its terminal; what goes to a file or a pipe is not wrapped."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
 
 
 def _names(text: str | list[str] | None) -> list[str] | None:
     if text is None:
         return None
-    names = text if isinstance(text, list) else text.split(",")
-    return [name.strip() for name in names if name.strip()]
+    names = [name.strip() for name in (text if isinstance(text, list) else text.split(","))]
+    if not any(names):
+        raise UsageError(f"--experts {text!r} names none; there are {', '.join(expert_names())}")
+    return [name for name in names if name]
 
 
 def _run_config(merged: dict[str, Any]) -> RunConfig:
     """The run that the flags and the file ask for. Raises UsageError for what cannot be."""
-    flags = parse_assignments(merged.get("set", []))
+    assignments = merged.get("set", [])
+    flags = parse_assignments([assignments] if isinstance(assignments, str) else assignments)
     if merged.get("detector"):
         flags.setdefault("scenes", {})["detector"] = merged["detector"]
     names, options = choose(

@@ -73,7 +73,9 @@ def _panel(progress: RunProgress) -> RenderableType:
     line = "stopping: writing what is finished (again to leave at once)" if progress.stopping else None
     finished = progress.already + progress.done
     bar = ProgressBar(total=max(progress.total, 1), completed=finished, width=60)
-    parts: list[RenderableType] = [bar, Text(line or status_line(progress))]
+    top = Table.grid()
+    top.add_row(bar)
+    parts: list[RenderableType] = [top, Text(line or status_line(progress))]
     if progress.meter is not None:
         parts.append(_experts(progress))
     return Group(*parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pipeline.store import PartFile, Store, open_store
 
 
 def read(
-    out: Path | Store,
+    out: str | os.PathLike[str] | Store,
     table: str,
     *,
     fingerprint: str | None = None,
@@ -31,9 +32,9 @@ def read(
     return found.replace_schema_metadata(None)
 
 
-def dataset(out: Path | Store, table: str, *, fingerprint: str | None = None) -> ds.Dataset:
+def dataset(out: str | os.PathLike[str] | Store, table: str, *, fingerprint: str | None = None) -> ds.Dataset:
     """The same, to be streamed (``.to_batches()``), with filters pushed down to row groups."""
-    store = out if isinstance(out, Store) else open_store(out)
+    store = out if isinstance(out, Store) else open_store(Path(out))
     if table == "videos":
         files = [store.shard_path(shard) for shard in store.shards()]
     else:

@@ -62,8 +62,8 @@ def print_plan(config: RunConfig, console: Console) -> None:
     found = scan(config.videos, out=config.out)
     counts: Counter[str] = Counter()
     known: set[bytes] = set()
-    if (config.out / "videos").is_dir():
-        store = open_store(config.out)
+    if os.path.lexists(config.out):  # nothing is created; a folder that a run would refuse is refused
+        store = open_store(config.out, create=True)
         present = {entry.raw: entry for entry in found.inputs}
         for shard in read_shards(store):
             known.update(video.raw for video in shard.videos if video.raw in present)

@@ -17,6 +17,14 @@ DEFAULT_PRESET = "all"
 
 Options = dict[str, dict[str, Any]]
 
+_TEXT, _NUMBER, _SWITCH = "a text", "a whole number", "true or false"
+_TEXTS, _TABLES = "a text or a list of texts", "tables, as in [options.scenes]"
+NAMES: Mapping[str, str] = {
+    **dict.fromkeys(("videos", "out", "preset", "detector", "device", "precision", "dtype"), _TEXT),
+    **dict.fromkeys(("batch_size", "shard_size", "decoders", "random_weights"), _NUMBER),
+    "weights": _TEXT, "experts": _TEXTS, "set": _TEXTS, "retry_failed": _SWITCH, "options": _TABLES,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -40,24 +48,41 @@ def load_preset(name: str) -> Preset:
     return Preset(name, entry["summary"], tuple(experts), entry.get("options", {}))
 
 
-def read_config(path: Path, allowed: Iterable[str]) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     """A TOML file with the names of the command line (``batch-size = 16``) and ``[options.EXPERT]``.
 
-    Raises UsageError for a file that cannot be read and for unknown names.
+    Raises UsageError for a file that cannot be read, unknown names, and values of another kind.
     """
     try:
         entries = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from error
+        raise UsageError(f"--config {path}: {error.strerror}; give a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path} is not TOML: {error}") from error
     config = {name.replace("-", "_"): value for name, value in entries.items()}
-    known = {*allowed, "options"}
-    for name in config:
-        if name not in known:
-            names = ", ".join(sorted(n.replace("_", "-") for n in known))
-            raise UsageError(f"--config {path} has {name!r}; allowed: {names}")
+    for name, value in config.items():
+        flag = name.replace("_", "-")
+        if name not in NAMES:
+            names = ", ".join(sorted(n.replace("_", "-") for n in NAMES))
+            raise UsageError(f"--config {path} has {flag!r}; allowed: {names}")
+        if not _is(value, NAMES[name]):
+            raise UsageError(f"--config {path} has {flag} = {value!r}; {NAMES[name]} is needed")
     return config
+
+
+def _is(value: Any, kind: str) -> bool:
+    match value:
+        case bool():
+            return kind is _SWITCH
+        case int():
+            return kind is _NUMBER
+        case str():
+            return kind in (_TEXT, _TEXTS)
+        case list():
+            return kind is _TEXTS and all(isinstance(entry, str) for entry in value)
+        case dict():
+            return kind is _TABLES and all(isinstance(entry, dict) for entry in value.values())
+    return False
 
 
 def parse_assignments(assignments: Sequence[str]) -> Options:
@@ -98,5 +123,5 @@ def checked_folder(path: Path | None, flag: str) -> Path:
     if path is None:
         raise UsageError(f"{flag} is missing: give {flag} PATH, or put it into --config")
     if not os.path.lexists(path):
-        raise UsageError(f"{flag} {path}: no such file or folder")
+        raise UsageError(f"{flag} {path}: no such file or folder; give one that exists")
     return path

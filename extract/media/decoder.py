@@ -82,6 +82,17 @@ class _Link:
             return None
         if not wait and not self._connection.poll(0):
             return None
+        message = self._answer()
+        if message.values is None:
+            raise RuntimeError(f"the shot network failed: {message.error}")
+        return message.values
+
+    def drain(self) -> None:
+        """Take the answers that are still on their way, lest the next video takes them for its own."""
+        while self._outstanding:
+            self._answer()
+
+    def _answer(self) -> Prediction:
         self._pause()
         while not self._connection.poll(HEARTBEAT_SECONDS):
             self._resume()
@@ -91,9 +102,7 @@ class _Link:
         message = self.receive()
         assert isinstance(message, Prediction)
         self._outstanding -= 1
-        if message.values is None:
-            raise RuntimeError(f"the shot network failed: {message.error}")
-        return message.values
+        return message
 
 
 def _limit_cpu(path: bytes) -> None:
@@ -132,7 +141,9 @@ def serve(connection: Connection) -> None:
         link = _Link(connection)
         job = link.receive()
         assert isinstance(job, Job)
-        link.send(_decode(job, link))
+        outcome = _decode(job, link)
+        link.drain()
+        link.send(outcome)
 
 
 if __name__ == "__main__":
