@@ -42,6 +42,10 @@ SIGNATURES = (
     ("SDDCNN.0.DDCNN.0.Conv3D_1.layers.0.weight", "a TransNetV2"),
     ("layer1.0.conv1.weight", "a ResNet"),
     ("embeddings.0.weight", "a VGGish"),
+    ("pca_eigen_vectors", "VGGish's PCA"),
+    ("post_extract_proj.weight", "a BEATs"),
+    ("audio_spectrogram_transformer.embeddings.cls_token", "an AST"),
+    ("spec.mel_scale.fb", "a music tagger of Won et al. 2020"),
     ("classifier.6.weight", "a VGG"),
 )
 

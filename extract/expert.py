@@ -57,9 +57,9 @@ class TableSpec:
 
 @dataclass(frozen=True)
 class FrameSpec:
-    """Every frame, upright, scaled to this short side (never enlarged), RGB or grey."""
+    """Every frame, upright, scaled to this short side (never enlarged; None: not at all), RGB or grey."""
 
-    short_side: int
+    short_side: int | None
     grey: bool = False
 
 
@@ -99,6 +99,15 @@ class Tap:
         return ()
 
     def scene(self, scene: Scene, keyframe: Frame | None) -> Iterable[Item]:
+        return ()
+
+    def settled(self, open_start_seconds: float, settled_seconds: float) -> Iterable[Item]:
+        """After every frame: where the shot detector stands.
+
+        The open scene starts at ``open_start_seconds`` (no frame before that is of a later scene) and
+        what lies from there to ``settled_seconds`` is of this one scene, wherever it ends. So a
+        tap can work on a long scene before it is over, and need not hold all of it.
+        """
         return ()
 
     def sample(self, scene: Scene, frame: Frame) -> Iterable[Item]:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from extract.errors import WeightsError
-from extract.hashing import cache_dir, sha256_of
+from extract.hashing import cache_dir, git_blob_of, sha256_of
 
 SUMS = "SHA256SUMS"
 _HUB_URL = re.compile(r"https://huggingface\.co/(?P<repo>[^?#]+?)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
@@ -27,8 +27,10 @@ class WeightFile:
     ``role`` is its key in ``Resources.weights``. ``name`` is the published file name; files of a
     Hugging Face folder carry that folder (``distilbert-base-uncased/model.safetensors``).
     ``sha256`` is the published hash, a prefix of at least 8 hex digits where a publisher gives no
-    more, or None where none is published. ``aliases`` are other names of the same bytes,
-    ``alternatives`` other published files that hold the same network and do as well.
+    more, or None where none is published. ``git_blob`` is the file's id in the git repository that
+    publishes it (``git hash-object FILE``), looked at where there is no SHA-256. ``aliases`` are other
+    names of the same bytes, ``alternatives`` other published files that hold the same network and do
+    as well.
     """
 
     role: str
@@ -39,10 +41,13 @@ class WeightFile:
     licence: str
     aliases: tuple[str, ...] = ()
     alternatives: tuple[WeightFile, ...] = ()
+    git_blob: str | None = None
 
     def __post_init__(self) -> None:
         if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{8,64}", self.sha256):
             raise ValueError(f"{self.name}: sha256 is 8 to 64 lower-case hex digits, not {self.sha256!r}")
+        if self.git_blob is not None and not re.fullmatch(r"[0-9a-f]{40}", self.git_blob):
+            raise ValueError(f"{self.name}: git_blob is 40 lower-case hex digits, not {self.git_blob!r}")
         for name in (self.name, *self.aliases):
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise ValueError(f"a weight file's name is relative and has no '..': {name!r}")
@@ -117,10 +122,13 @@ def verify(path: Path, file: WeightFile, accepted: Collection[str] = ()) -> str:
         WeightsError: it is neither, or the file cannot be read.
     """
     found = sha256_of(path)
-    expected = [v.sha256 for v in _versions_named(file, path)]
-    if found in accepted or any(e is None or found.startswith(e) for e in expected):
+    versions = _versions_named(file, path)
+    if found in accepted or any(_is_published(path, found, v) is not False for v in versions):
         return found
-    published = " or ".join(f"{e}{'...' if len(e) < 64 else ''}" for e in expected if e)
+    published = " or ".join(
+        f"{v.sha256}{'...' if len(v.sha256) < 64 else ''}" if v.sha256 else f"git blob {v.git_blob}"
+        for v in versions
+    )
     raise WeightsError(
         f"{path} is not the published {file.name}: its SHA-256 is {found}, published is {published}. "
         f"Delete it and fetch it again from {file.url}; if the file is your own and meant to be used, "
@@ -138,7 +146,7 @@ def check(file: WeightFile, folder: Path | None = None) -> ResolvedWeight | None
     if path is None:
         return None
     digest = verify(path, file, () if folder is None else read_sums(folder))
-    published = any(v.sha256 and digest.startswith(v.sha256) for v in _versions_named(file, path))
+    published = any(_is_published(path, digest, v) for v in _versions_named(file, path))
     return ResolvedWeight(path=path, sha256=digest, published=published)
 
 
@@ -212,6 +220,13 @@ def _versions_named(file: WeightFile, path: Path) -> list[WeightFile]:
     versions = [file, *file.alternatives]
     named = [v for v in versions if path.name in {PurePosixPath(n).name for n in (v.name, *v.aliases)}]
     return named or [file]
+
+
+def _is_published(path: Path, sha256: str, version: WeightFile) -> bool | None:
+    """Whether the file is this version; None if its publisher gives nothing to tell by."""
+    if version.sha256 is not None:
+        return sha256.startswith(version.sha256)
+    return None if version.git_blob is None else git_blob_of(path) == version.git_blob
 
 
 def _in_folder(file: WeightFile, folder: Path) -> Iterator[Path]:

@@ -21,7 +21,8 @@ def atomic(path: Path) -> Iterator[Path]:
     The temporary name does not end in the final suffix, so that no reader's ``*.parquet`` sees it.
     Raises StoreError where the disk refuses (full, read-only, no permission).
     """
-    temporary = path.parent / f"{TEMPORARY}{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    # A name may be as long as the file system allows; this one must not be longer.
+    temporary = path.parent / f"{TEMPORARY}{path.name[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,11 @@ from extract.registry import expert_names
 from extract.weights import MissingWeights
 from pipeline import reports
 from pipeline.display import show
+from pipeline.ffmpeg import checked_recipe
+from pipeline.prepare import PrepareConfig, PrepareProgress
+from pipeline.prepare import prepare as prepare_copies
+from pipeline.prepare_display import print_report
+from pipeline.prepare_display import show as show_prepare
 from pipeline.run import RunConfig, RunProgress, run_config
 from pipeline.settings import (
     checked_folder,
@@ -122,6 +127,21 @@ def verify(out: Annotated[Path, typer.Argument(help="Feature store.")]) -> None:
     """Recount every shard against its footer; exit status 1 if something is wrong."""
     if not reports.print_verify(out, _console()):
         raise typer.Exit(1)
+
+
+@app.command()
+def prepare(
+    videos: Annotated[Path, typer.Option(help="Folder of videos, or one video.")],
+    out: Annotated[Path, typer.Option(help="Folder of copies, new or to go on with.")],
+    recipe: Annotated[str, typer.Option(help="How Sulun et al. 2024 encode: paper or code.")] = "paper",
+    jobs: Annotated[int | None, typer.Option(help="Copies at a time. Default: half the cores.")] = None,
+) -> None:
+    """Make small copies (x265, Opus) on the same time line; run it again to go on. Needs ffmpeg."""
+    progress, console = PrepareProgress(), _console()
+    with show_prepare(progress, console):
+        report = prepare_copies(PrepareConfig(videos, out, checked_recipe(recipe), jobs), progress)
+    print_report(report, console)
+    raise typer.Exit(report.exit_status)
 
 
 @app.command()

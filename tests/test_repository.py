@@ -46,7 +46,7 @@ def test_readme_names_every_table_and_column(name: str) -> None:
     columns = {column.name for spec in tables.values() for column in spec.columns}
     vectors = {"embedding"} if any(spec.embedding for spec in tables.values()) else set()
     assert tables.keys() | columns | vectors == set(
-        re.findall(r"`([a-z_]+)`", expert_rows()[name].split("|")[3])
+        re.findall(r"`([a-z0-9_]+)`", expert_rows()[name].split("|")[3])
     )
 
 

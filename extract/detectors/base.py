@@ -38,6 +38,11 @@ class Detector(ABC):
     open_start: int = 0
     settled: int = 0
 
+    @property
+    def open_until(self) -> int:
+        """Frames ``open_start <= i < open_until`` are of the one open scene, wherever it ends."""
+        return self.settled
+
     @abstractmethod
     def push(self, picture: Picture) -> list[Interval]:
         """Take the next frame; return the scenes that are now closed."""

@@ -77,6 +77,11 @@ class TransNetV2Detector(Detector):
             closed += self.wait()
         return closed
 
+    @property
+    def open_until(self) -> int:
+        # Frames of a transition are of no scene, unless the whole video turns out to be one.
+        return self.open_start if self._in_transition else self.settled
+
     def wait(self) -> list[Interval]:
         if self._submitted == self._answered:
             return []

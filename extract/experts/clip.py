@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import MediaError
-from extract.expert import Column, Embedding, Expert, Model, Package, Resources, Streams, TableSpec, Tap
-from extract.ops.batching import fixed_batches, network_batch
-from extract.types import Frame, Item, MediaInfo, Row, Scene
+from extract.expert import Package
+from extract.experts._pictures import IMAGE_SIZE, Normalisation, PictureExpert
 from extract.weights import WeightFile
 
 if TYPE_CHECKING:
     import torch
 
 ARCHITECTURE = "ViT-B-32-quickgelu"  # OpenAI trained with QuickGELU; open_clip's plain ViT-B-32 has GELU
-IMAGE_SIZE = 224
 EMBEDDING_SIZE = 512
 HEAD_WIDTH = 64
+
+# open_clip's OPENAI_DATASET_MEAN and _STD
+CLIP_NORMALISATION = Normalisation((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
 OPEN_CLIP_FILE = WeightFile(
     role="model",
@@ -60,89 +61,32 @@ class ClipOptions:
             raise ValueError(f"resize is {self.resize!r}; allowed: 'shorter', 'longer'")
 
 
-class ClipTap(Tap):
-    def __init__(self, options: ClipOptions) -> None:
-        self.options = options
-
-    def scene(self, scene: Scene, keyframe: Frame | None) -> Iterable[Item]:
-        if keyframe is None:
-            raise MediaError(f"the keyframe of scene {scene.index} could not be decoded")
-        yield Item(
-            keyframe.start_seconds,
-            keyframe.end_seconds,
-            arrays={"image": preprocess(keyframe.image, resize=self.options.resize)},
-            columns={"scene": scene.index},
-        )
-
-
-class ClipModel:
-    """The image tower: ``image`` uint8 (224, 224, 3) -> ``embedding`` float32 (512,), un-normalised."""
-
-    def __init__(self, network: torch.nn.Module, resources: Resources) -> None:
-        import torch
-        from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-
-        self.network = network.to(resources.device).eval()
-        self.resources = resources
-        self.mean = torch.tensor(OPENAI_DATASET_MEAN, device=resources.device).view(1, 3, 1, 1)
-        self.std = torch.tensor(OPENAI_DATASET_STD, device=resources.device).view(1, 3, 1, 1)
-
-    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
-        if not items:
-            return []
-        images = np.stack([item.arrays["image"] for item in items])
-        size = network_batch(self.resources.device, self.resources.batch_size)
-        embeddings = fixed_batches(self.embed, images, size)
-        return [[item.row(embedding=e)] for item, e in zip(items, embeddings, strict=True)]
-
-    def embed(self, images: NDArray[np.generic]) -> NDArray[np.floating]:
-        """uint8 (batch, 224, 224, 3) RGB -> float32 (batch, 512)."""
-        import torch
-
-        from extract.ops.inference import inference
-
-        with inference(self.resources.device, self.resources.precision):
-            pixels = torch.from_numpy(images).to(self.resources.device).permute(0, 3, 1, 2)
-            features = self.network((pixels.float() / 255 - self.mean) / self.std)
-            return np.asarray(features.float().cpu().numpy())
-
-
-class Clip(Expert):
-    """OpenAI's CLIP (Radford et al. 2021), image tower only: the projected class token.
+class Clip(PictureExpert):
+    """OpenAI's CLIP (Radford et al. 2021), image tower only: the projected class token, (512,).
 
     The vector is not normalised to unit length (as Sulun et al. 2024 store it), so nothing is lost.
     """
 
     summary = "CLIP ViT-B/32 image embedding of each shot's keyframe"
     Options = ClipOptions
-    upstream = ("scenes",)
     packages = (Package("open_clip", "clip"),)
-    empty_reason = "no video frames"
-
-    def tables(self) -> Mapping[str, TableSpec]:
-        scene = Column("scene", "int32", "number of the shot, as in the scenes table")
-        return {self.name: TableSpec(columns=(scene,), embedding=Embedding((EMBEDDING_SIZE,)))}
-
-    def streams(self) -> Streams:
-        return Streams(keyframes=True)
+    dimension = EMBEDDING_SIZE
+    network_name = "CLIP ViT-B/32 (image tower)"
+    normalisation = CLIP_NORMALISATION
 
     def weights(self) -> tuple[WeightFile, ...]:
         return (OPENAI_FILE,)
 
-    def tap(self, media: MediaInfo) -> Tap:
-        return ClipTap(self.options)
+    def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return preprocess(image, resize=self.options.resize)
 
-    def load(self, resources: Resources) -> Model:
-        from extract.checkpoints import load_state_dict, load_strict, seeded
+    def build(self) -> torch.nn.Module:
+        return image_tower()
 
-        network = image_tower()
-        if resources.random_seed is not None:
-            seeded(network, resources.random_seed)
-        else:
-            state = load_state_dict(resources.weights["model"])
-            tower = {k.removeprefix("visual."): v for k, v in state.items() if k.startswith("visual.")}
-            load_strict(network, tower or state, what="CLIP ViT-B/32 (image tower)")
-        return ClipModel(network, resources)
+    def tensors(self, path: Path) -> Mapping[str, torch.Tensor]:
+        state = super().tensors(path)
+        tower = {k.removeprefix("visual."): v for k, v in state.items() if k.startswith("visual.")}
+        return tower or state
 
 
 def preprocess(image: NDArray[np.uint8], *, resize: Literal["shorter", "longer"]) -> NDArray[np.uint8]:

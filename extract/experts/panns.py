@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.expert import Embedding, Expert, Model, Package, Resources, Streams, TableSpec, Tap
-from extract.ops.batching import fixed_batches, network_batch
-from extract.ops.windows import AudioWindows, Window
-from extract.types import AudioBlock, Item, MediaInfo, Row
+from extract.expert import Model, Package, Resources
+from extract.experts._audio import AudioExpert, AudioModel, check_windows
+from extract.ops.windows import AudioWindows
 from extract.weights import WeightFile
 
 if TYPE_CHECKING:
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 # The network's own module holds torch, which a tap must not import.
 SAMPLE_RATE = 32_000
 MINIMUM_SAMPLES = 9_920  # 32 STFT frames, of which the network's five poolings leave one
+LONGEST_SECONDS = 60.0
 EMBEDDING_SIZES = {"cnn14": 2048, "cnn14_emb128": 128}
 RECORD = "https://zenodo.org/record/3987831/files"
 LICENCE = "CC BY 4.0"
@@ -60,51 +59,18 @@ class PannsOptions:
     def __post_init__(self) -> None:
         if self.model not in EMBEDDING_SIZES:
             raise ValueError(f"model is {self.model!r}; allowed: {', '.join(EMBEDDING_SIZES)}")
-        shortest = MINIMUM_SAMPLES / SAMPLE_RATE
-        if not shortest <= self.window_seconds <= 60:
-            raise ValueError(f"window_seconds is {self.window_seconds}; allowed: {shortest} to 60")
-        if not 0.01 <= self.hop_seconds <= self.window_seconds:
-            raise ValueError(
-                f"hop_seconds is {self.hop_seconds}; allowed: 0.01 to window_seconds ({self.window_seconds})"
-            )
-
-
-class PannsTap(Tap):
-    def __init__(self, options: PannsOptions) -> None:
-        self.windows = AudioWindows(
-            round(options.window_seconds * SAMPLE_RATE),
-            round(options.hop_seconds * SAMPLE_RATE),
-            sample_rate=SAMPLE_RATE,
-            minimum_samples=MINIMUM_SAMPLES,
+        check_windows(
+            self.window_seconds,
+            self.hop_seconds,
+            shortest_seconds=MINIMUM_SAMPLES / SAMPLE_RATE,
+            longest_seconds=LONGEST_SECONDS,
         )
 
-    def audio(self, block: AudioBlock) -> Iterable[Item]:
-        return map(_item, self.windows.push(block))
 
-    def close(self) -> Iterable[Item]:
-        return map(_item, self.windows.flush())
-
-
-def _item(window: Window) -> Item:
-    return Item(window.start_seconds, window.end_seconds, arrays={"samples": window.samples})
-
-
-class PannsModel:
+class PannsModel(AudioModel["Cnn14"]):
     """``samples`` float32 (window,) at 32 kHz -> ``embedding`` float32 (2048,) or (128,)."""
 
-    def __init__(self, network: Cnn14, resources: Resources) -> None:
-        self.network = network.to(resources.device).eval()
-        self.resources = resources
-
-    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
-        if not items:
-            return []
-        waves = np.stack([item.arrays["samples"] for item in items])
-        size = network_batch(self.resources.device, self.resources.batch_size)
-        embeddings = fixed_batches(self.embed, waves, size)
-        return [[item.row(embedding=e)] for item, e in zip(items, embeddings, strict=True)]
-
-    def embed(self, waves: NDArray[np.generic]) -> NDArray[np.floating]:
+    def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         """float32 (batch, window) -> float32 (batch, embedding size)."""
         import torch
 
@@ -112,12 +78,12 @@ class PannsModel:
 
         device = self.resources.device
         with inference(device, "float32"):  # the front end's powers span more than half precision holds
-            logmel = self.network.logmel(torch.from_numpy(waves).to(device))
+            logmel = self.network.logmel(torch.from_numpy(inputs).to(device))
         with inference(device, self.resources.precision):
             return np.asarray(self.network.embedding(logmel).float().cpu().numpy())
 
 
-class Panns(Expert):
+class Panns(AudioExpert):
     """Cnn14 of Kong et al. 2020: the layer before the AudioSet tags, after its ReLU.
 
     A video's last window is padded with zeros; its ``end_seconds`` is where the sound ends.
@@ -126,28 +92,31 @@ class Panns(Expert):
     summary = "PANNs Cnn14 audio-tagging embedding of each window of sound"
     Options = PannsOptions
     packages = (Package("torch", "panns"),)
-    empty_reason = "no audio"
+    sample_rate = SAMPLE_RATE
 
-    def tables(self) -> Mapping[str, TableSpec]:
-        return {self.name: TableSpec(embedding=Embedding((EMBEDDING_SIZES[self.options.model],)))}
+    @property
+    def dimension(self) -> int:
+        return EMBEDDING_SIZES[self.options.model]
 
-    def streams(self) -> Streams:
-        return Streams(audio_rate=SAMPLE_RATE)
+    @property
+    def network_name(self) -> str:
+        return f"PANNs {self.options.model}"
 
     def weights(self) -> tuple[WeightFile, ...]:
         return (FILES[self.options.model],)
 
-    def tap(self, media: MediaInfo) -> Tap:
-        return PannsTap(self.options)
+    def windows(self) -> AudioWindows:
+        return AudioWindows(
+            round(self.options.window_seconds * SAMPLE_RATE),
+            round(self.options.hop_seconds * SAMPLE_RATE),
+            sample_rate=SAMPLE_RATE,
+            minimum_samples=MINIMUM_SAMPLES,
+        )
 
-    def load(self, resources: Resources) -> Model:
-        from extract.checkpoints import load_state_dict, load_strict, seeded
+    def build(self) -> Cnn14:
         from extract.nets.cnn14 import Cnn14
 
-        network = Cnn14(embedding_size=EMBEDDING_SIZES[self.options.model])
-        if resources.random_seed is not None:
-            seeded(network, resources.random_seed)
-        else:
-            state = load_state_dict(resources.weights["model"])
-            load_strict(network, state, what=f"PANNs {self.options.model}")
+        return Cnn14(embedding_size=self.dimension)
+
+    def model(self, network: Cnn14, resources: Resources) -> Model:
         return PannsModel(network, resources)

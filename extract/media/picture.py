@@ -96,10 +96,11 @@ class Picture:
     def scaled(self, spec: FrameSpec) -> NDArray[np.uint8]:
         """uint8 (h, w, 3), or (h, w) if ``spec.grey``: upright, the short side ``spec.short_side``.
 
-        The aspect is kept to the nearest pixel, nothing is enlarged, the filter is bicubic.
+        The aspect is kept to the nearest pixel, nothing is enlarged, the filter is bicubic. A short
+        side of None is the native size, as in :meth:`rgb`.
         """
         short = min(self.view.width, self.view.height)
-        scale = min(1.0, spec.short_side / short)
+        scale = min(1.0, (spec.short_side or short) / short)
         width = max(1, round(self.view.width * scale))
         height = max(1, round(self.view.height * scale))
         return self.view.image(self.raw, width=width, height=height, format="gray" if spec.grey else "rgb24")

@@ -158,6 +158,8 @@ class _Tracker:
         self._buffer.forget_until((start + settled) / 2)
         for samples in self._samples:
             samples.forget(start, settled)
+        open_until = min(max(detector.open_until, detector.open_start), timeline.stop)
+        self._taps.settled(start, timeline.start_seconds(open_until))
 
     def _keyframe(self, scene: Scene) -> Picture:
         """From the buffer, or, where the scene outgrew it, from a second look at the file."""
@@ -236,6 +238,11 @@ class _Taps:
             self._guard(
                 name, partial(_in_order, self._taps[name], scene, keyframe if needs.keyframes else None, mine)
             )
+
+    def settled(self, open_start_seconds: float, settled_seconds: float) -> None:
+        for name, needs in self._needs():
+            if needs.frames is not None:
+                self._guard(name, partial(self._taps[name].settled, open_start_seconds, settled_seconds))
 
     def close(self) -> None:
         for name in list(self._taps):

@@ -30,6 +30,32 @@ def centre_crop(image: Picture, size: int) -> Picture:
     return np.ascontiguousarray(image[top : top + size, left : left + size])
 
 
+def squash(image: Picture, size: int, *, resample: Image.Resampling) -> Picture:
+    """The whole picture as (size, size, 3) whatever its aspect, as torchvision's ``Resize((size, size))``."""
+    return _resize(image, size, size, resample)
+
+
+def ten_crop(image: Picture, size: int) -> list[Picture]:
+    """Corners and middle, then the same of the mirrored picture, as torchvision's ``TenCrop(size)``.
+
+    The order is top left, top right, bottom left, bottom right, middle; each is (size, size, 3).
+    """
+    middle = centre_crop(image, size)  # refuses a picture that is too small
+    height, width = image.shape[:2]
+    mirrored = image[:, ::-1]
+    return [
+        np.ascontiguousarray(crop)
+        for side, centre in ((image, middle), (mirrored, centre_crop(mirrored, size)))
+        for crop in (
+            side[:size, :size],
+            side[:size, width - size :],
+            side[height - size :, :size],
+            side[height - size :, width - size :],
+            centre,
+        )
+    ]
+
+
 def fit_longer(image: Picture, size: int, *, resample: Image.Resampling) -> Picture:
     """The whole picture inside (size, size, 3), the rest black, as open_clip's resize mode "longest"."""
     height, width = image.shape[:2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -163,6 +164,25 @@ def test_without_a_published_hash_a_file_passes_but_is_not_called_published(tmp_
     unhashed, hashed = check(weight(sha256=None), tmp_path), check(weight(), tmp_path)
     assert unhashed is not None and not unhashed.published
     assert hashed is not None and hashed.published
+
+
+def test_a_git_blob_is_as_good_as_a_hash(tmp_path: Path) -> None:
+    blob = "da8e8ee2a4b7cd5b35dafbe6b92a7d2a31d46f2c"
+    file = weight(sha256=None, git_blob=git_blob(CONTENT))
+    put(tmp_path / "net.pth")
+    found = check(file, tmp_path)
+    assert found is not None and found.published and found.sha256 == SHA
+    with pytest.raises(WeightsError, match=rf"not the published net\.pth.*published is git blob {blob}"):
+        check(weight(sha256=None, git_blob=blob), tmp_path)
+    put(tmp_path / "net.pth", CONTENT[:-1])
+    with pytest.raises(WeightsError, match="not the published"):
+        check(file, tmp_path)
+
+
+def git_blob(content: bytes) -> str:
+    """By git itself."""
+    done = subprocess.run(["git", "hash-object", "--stdin"], input=content, capture_output=True, check=True)
+    return done.stdout.decode().strip()
 
 
 def test_an_alternative_is_checked_against_its_own_hash(tmp_path: Path) -> None:

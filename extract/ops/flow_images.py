@@ -1,0 +1,38 @@
+"""Flow as pairs of 8-bit pictures, as denseflow writes them for two-stream networks.
+
+github.com/open-mmlab/denseflow (src/common.cpp): each component is clipped to ±bound and brought to
+0..255 linearly, so that no motion lies between 127 and 128; JPEGs have OpenCV's default quality.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+BOUND = 20.0  # pixels
+JPEG_QUALITY = 95
+
+
+def quantise(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Pixels, clipped to ±BOUND, to levels; any shape."""
+    levels = (np.clip(flow, -BOUND, BOUND).astype(np.float64) + BOUND) * (255 / (2 * BOUND))
+    return np.rint(levels).astype(np.uint8)
+
+
+def folder_name(path: str | os.PathLike[str]) -> str:
+    """The video's name and eight digits of its path, which tell videos of one name apart."""
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    return f"{Path(path).stem}-{digest}"
+
+
+def write_flow(folder: Path, number: int, flow: NDArray[np.float32]) -> None:
+    """``flow`` (2, height, width) as ``flow_x_NUMBER.jpg`` and ``flow_y_NUMBER.jpg``, from 00000 on."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for axis, levels in zip("xy", quantise(flow), strict=True):
+        Image.fromarray(levels).save(folder / f"flow_{axis}_{number:05d}.jpg", quality=JPEG_QUALITY)

@@ -1,0 +1,87 @@
+"""What the tests of picture experts share: one pass over reference pictures, looked at from all sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from extract.expert import Resources
+from extract.experts._pictures import PictureExpert, PictureModel
+from extract.types import Frame, Item, MediaInfo, Scene
+
+MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, True, False)
+SCENE = Scene(3, 10, 30, 0.4, 1.2, 20, 20480, 0.8, 0.84)
+
+
+@dataclass(frozen=True)
+class PictureChecks:
+    """An expert with loaded weights; ``items`` are two prepared and two whole reference pictures."""
+
+    expert: PictureExpert
+    model: PictureModel
+    items: list[Item]
+    rows: NDArray[np.float32]
+
+    def embeddings(self, items: Sequence[Item], model: PictureModel | None = None) -> NDArray[np.float32]:
+        return np.stack([row["embedding"] for (row,) in (model or self.model)(items)])
+
+    def assert_rows_do_not_depend_on_the_batch(self) -> None:
+        assert self.model([]) == []
+        for order in ([2], [3, 0]):  # alone, and in another order
+            mine = self.embeddings([self.items[i] for i in order])
+            np.testing.assert_array_equal(mine, self.rows[order])
+
+    def half_precision_cosines(self) -> NDArray[np.floating]:
+        half = PictureModel(self.model.network, Resources(precision="bfloat16"), self.model.normalisation)
+        mine = self.embeddings(self.items, half).astype(np.float64)
+        norms = np.linalg.norm(mine, axis=1) * np.linalg.norm(self.rows, axis=1)
+        cosines: NDArray[np.floating] = (mine * self.rows).sum(axis=1) / norms
+        return cosines
+
+
+@pytest.fixture(scope="session")
+def keyframe_items() -> Callable[[PictureExpert, NDArray[np.uint8]], list[Item]]:
+    """The tap's items for one keyframe."""
+
+    def items(expert: PictureExpert, image: NDArray[np.uint8]) -> list[Item]:
+        return list(expert.tap(MEDIA).scene(SCENE, Frame(image, 20, 0.8, 0.84)))
+
+    return items
+
+
+@pytest.fixture(scope="session")
+def picture_checks(parity: Any, keyframe_items: Any) -> Callable[..., PictureChecks]:
+    def make(
+        expert: PictureExpert, table: str, name: str, reference: str, *, whole: bool = True
+    ) -> PictureChecks:
+        """Loads the synthetic published file and removes it; one batch of four pictures."""
+        path = parity.checkpoint(table, name)
+        weights = path / "model.safetensors" if path.is_dir() else path
+        model = expert.load(Resources(weights={"model": weights}))
+        weights.unlink()  # hundreds of MB
+        assert isinstance(model, PictureModel)
+        stored = parity.reference(reference)
+        seeds = stored["image_seeds"].tolist()
+        items = [Item(0.0, 1.0, {"image": parity.inputs.image(224, 224, seed)}) for seed in seeds[:2]]
+        for height, width, seed in parity.reference("preprocess")["images"].tolist()[:2]:
+            items += keyframe_items(expert, parity.inputs.image(height, width, seed))
+        rows = np.stack([row["embedding"] for (row,) in model(items)])
+        return PictureChecks(expert, model, items, rows)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def published(parity: Any) -> Callable[[str], dict[str, tuple[int, ...]]]:
+    """Names and shapes of a published file, without DataParallel's prefix."""
+
+    def read(table: str) -> dict[str, tuple[int, ...]]:
+        keys = parity.rule.load_table(parity.folder / "shapes" / f"{table}.json")["keys"]
+        return {key.removeprefix("module."): tuple(shape) for key, shape in keys.items()}
+
+    return read
