@@ -161,13 +161,14 @@ def test_nothing_else_was_opened(ran: Ran) -> None:
     assert CANARY not in everything_written(ran.out)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_unreadable_files_and_folders(tmp_path: Path, small_trailers: list[Path]) -> None:
     videos = tmp_path / "films"
     (videos / "closed folder").mkdir(parents=True)
     (videos / "closed.mp4").write_bytes(small_trailers[0].read_bytes())
     (videos / "closed.mp4").chmod(0)
     (videos / "closed folder").chmod(0)
+    if os.access(videos / "closed.mp4", os.R_OK):
+        pytest.skip("this user may read everything")
     try:
         process = extract_command(videos, tmp_path / "out", "--experts", "scenes", "--detector", "content")
     finally:

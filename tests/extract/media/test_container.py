@@ -117,9 +117,10 @@ def test_what_is_no_media_file_is_said_in_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value) and repr(str(tmp_path / name)) in str(caught.value)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_unreadable(clip: Path) -> None:
     clip.chmod(0)
+    if os.access(clip, os.R_OK):
+        pytest.skip("this user may read everything")
     with pytest.raises(MediaError, match="Permission denied"), open_container(clip):
         pass
 
