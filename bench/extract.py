@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,14 @@ from bench.demo_trailers import DEMO, render_trailer
 from bench.replay import Cost, Decoded, Recorder, compute_only, decode_only
 from extract.engine import Engine, VideoTask
 from extract.models import load_models
-from extract.selection import choose_experts
+from extract.registry import with_upstream
 from pipeline.run import RunConfig, RunProgress, RunReport, engine_settings, run_config, select_for
 from pipeline.scan import scan
 from pipeline.settings import Options, choose, load_preset, parse_assignments
 
 SEED = 1
 PRESETS = ("offline", "sulun2024")
-COPIES = 3
+COPIES = 2
 
 # Whisper's default model is far too slow for a CPU; the smallest, with few words a window, takes
 # part. The rendered trailers have no speech and random weights say only nonsense: so no VAD, and
@@ -44,36 +44,25 @@ OPTIONS: Options = {
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The three times of one repetition."""
-
-    decode: Decoded
-    compute: Cost
-    wall: Cost
-    report: RunReport
-
-
-@dataclass(frozen=True)
 class Result:
-    """A preset's times: the least of all repetitions, since others can only add to them."""
+    """A preset's times: the least of all repetitions, since other programs can only add to them."""
 
     preset: str
     start_up: Cost
-    decode: Cost
+    decode: Decoded
     compute: Cost
     wall: Cost
-    videos: int
-    video_seconds: float
-    rows: dict[str, int]
+    rows: Mapping[str, int]
+    cores: int
 
     @property
     def efficiency(self) -> float:
-        return max(self.decode.seconds, self.compute.seconds) / self.wall.seconds
+        return max(self.decode.cost.seconds, self.compute.seconds) / self.wall.seconds
 
     @property
     def bound_seconds(self) -> float:
-        both = (self.decode.cpu_seconds + self.compute.cpu_seconds) / cores()
-        return max(self.decode.seconds, self.compute.seconds, both)
+        both = (self.decode.cost.cpu_seconds + self.compute.cpu_seconds) / self.cores
+        return max(self.decode.cost.seconds, self.compute.seconds, both)
 
 
 def cores() -> int:
@@ -99,26 +88,21 @@ def measure(config: RunConfig, *, name: str, repeat: int) -> Result:
         for _ in engine.run(tasks):
             pass
     record = recorder.record
-    measured = []
+    decodes, computes, walls = [], [], []
     for number in range(repeat):
-        decode = decode_only(selection, settings, tasks, record)
-        compute = compute_only(selection, settings, models, record)
+        decodes.append(decode_only(selection, settings, tasks, record))
+        computes.append(compute_only(selection, settings, models, record))
         wall, report = _whole_run(config, store=config.out / f"{name} {number}")
-        measured.append(Measured(decode, compute, wall, report))
+        walls.append(wall)
     return Result(
         preset=name,
         start_up=start_up,
-        decode=min((m.decode.cost for m in measured), key=_seconds),
-        compute=min((m.compute for m in measured), key=_seconds),
-        wall=min((m.wall for m in measured), key=_seconds),
-        videos=measured[0].decode.videos,
-        video_seconds=measured[0].decode.video_seconds,
-        rows=dict(measured[0].report.rows),
+        decode=min(decodes, key=lambda decoded: decoded.cost.seconds),
+        compute=min(computes, key=lambda cost: cost.seconds),
+        wall=min(walls, key=lambda cost: cost.seconds),
+        rows=report.rows,
+        cores=cores(),
     )
-
-
-def _seconds(cost: Cost) -> float:
-    return cost.seconds
 
 
 class _Progress(RunProgress):
@@ -160,11 +144,13 @@ def table(results: Sequence[Result]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in results:
-        halves = " | ".join(f"{c.seconds:.1f} ({c.cpu_seconds:.1f})" for c in (r.decode, r.compute, r.wall))
+        decode = r.decode
+        costs = (decode.cost, r.compute, r.wall)
+        times = " | ".join(f"{c.seconds:.1f} ({c.cpu_seconds:.1f})" for c in costs)
         lines.append(
-            f"| {r.preset} | {r.videos} | {r.start_up.seconds:.1f} | {halves} | {r.efficiency:.2f} "
+            f"| {r.preset} | {decode.videos} | {r.start_up.seconds:.1f} | {times} | {r.efficiency:.2f} "
             f"| {r.bound_seconds:.1f} | {r.bound_seconds / r.wall.seconds:.2f} "
-            f"| {3600 * r.videos / r.wall.seconds:.0f} | {r.video_seconds / r.wall.seconds:.1f} |"
+            f"| {3600 * decode.videos / r.wall.seconds:.0f} | {decode.video_seconds / r.wall.seconds:.1f} |"
         )
     lines += ["", "| preset | expert | rows | rows/s |", "|---|---|---|---|"]
     for r in results:
@@ -176,8 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Decode and compute times, and how well they overlap.")
     parser.add_argument("--videos", type=Path, help="folder of videos (default: rendered trailers)")
     parser.add_argument("--preset", action="append", help=f"may be repeated (default: {', '.join(PRESETS)})")
-    parser.add_argument("--repeat", type=int, default=2, help="times that each is taken (default: 2)")
-    parser.add_argument("--copies", type=int, default=COPIES, help=f"of the trailers (default: {COPIES})")
+    parser.add_argument("--experts", nargs="+", help="only these of the preset")
+    parser.add_argument("--repeat", type=_count, default=2, help="times that each is taken (default: 2)")
+    parser.add_argument("--copies", type=_count, default=COPIES, help=f"of the trailers (default: {COPIES})")
     parser.add_argument("--set", action="append", default=[], metavar="EXPERT.OPTION=VALUE")
     chosen = parser.parse_args(arguments)
     print(f"{cores()} cores, load average {os.getloadavg()[0]:.1f} before the first run\n")
@@ -185,17 +172,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="marquee-bench-") as folder:
         videos = chosen.videos or render(Path(folder) / "videos", copies=chosen.copies)
         for preset in chosen.preset or PRESETS:
-            layers = [_of_preset(preset, OPTIONS), parse_assignments(chosen.set)]
-            names, options = choose(preset=preset, experts=None, layers=layers)
+            experts = with_upstream(chosen.experts or load_preset(preset).experts)
+            ours = {name: values for name, values in OPTIONS.items() if name in experts}
+            layers = [ours, parse_assignments(chosen.set)]
+            names, options = choose(preset=preset, experts=experts, layers=layers)
             config = RunConfig(videos, Path(folder), names, options, random_seed=SEED)
             results.append(measure(config, name=preset, repeat=chosen.repeat))
     print(table(results))
+    print(f"\nLoad average at the end: {os.getloadavg()[0]:.1f}; what else ran in between adds to the times.")
 
 
-def _of_preset(preset: str, options: Options) -> Options:
-    """The options of experts that the preset has."""
-    names = choose_experts(load_preset(preset).experts)
-    return {name: values for name, values in options.items() if name in names}
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}; it must be at least 1")
+    return number
 
 
 if __name__ == "__main__":

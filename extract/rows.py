@@ -14,7 +14,7 @@ from extract.types import Row
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SPILL_BYTES = 4 << 20
+SPILL_BYTES = 1 << 20
 SEAL_BYTES = 256 << 10
 
 
@@ -32,7 +32,7 @@ class RowBuffer:
         dimensions = 1
         for length in spec.embedding.shape if spec.embedding else ():
             dimensions *= length
-        self._row_bytes = 4 * dimensions + 100
+        self._row_bytes = 4 * dimensions + 1000  # a row is a dict until it is a part of a batch
 
     def extend(self, rows: Sequence[Row]) -> None:
         self._waiting.extend(rows)

@@ -14,7 +14,7 @@ from pipeline.atomic import atomic
 from pipeline.footer import Footer, PartHeader, VideoState, valid_footer
 from pipeline.store import Store
 
-ROW_GROUP_BYTES = 8 << 20
+ROW_GROUP_BYTES = 4 << 20
 _MOST_ROWS = 16_384
 
 
@@ -30,7 +30,7 @@ class VideoRows:
 def merge_part(store: Store, header: PartHeader, new: Iterable[VideoRows]) -> Footer:
     """Put these videos into their part: what it holds of others is kept, of the same replaced.
 
-    Rows stream from file to file in row groups of about 8 MiB, so memory depends neither on how
+    Rows stream from file to file in row groups of about 4 MiB, so memory depends neither on how
     long a video is nor on how many there are. A part that is damaged or of another fingerprint
     counts as empty. Raises ValueError for rows that do not fit the table, StoreError where the
     disk refuses.

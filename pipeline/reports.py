@@ -20,6 +20,7 @@ from extract.weights import MissingWeights, WeightFile, check, resolve
 from pipeline.plan import read_shards
 from pipeline.run import RunConfig, RunProgress, RunReport, make_targets, select_for
 from pipeline.scan import scan
+from pipeline.settings import checked_folder
 from pipeline.status import status
 from pipeline.store import open_store
 from pipeline.todo import todo
@@ -100,6 +101,8 @@ def print_weights(
     console: Console,
 ) -> bool:
     """One line for each file: where it is, or what is wrong. Returns whether all are there."""
+    if folder is not None:
+        checked_folder(folder, "--weights")
     experts = {name: make_expert(name, options.get(name)) for name in with_upstream(names)}
     files = {name: expert.weights() for name, expert in experts.items() if expert.weights()}
     if fetch:
@@ -145,6 +148,8 @@ def print_doctor(folder: Path | None, console: Console) -> bool:
     """Packages, devices, OpenCV, and for each expert whether it can run here and what mends it."""
     import torch
 
+    if folder is not None:
+        checked_folder(folder, "--weights")
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     _line(console, f"{where}, {os.cpu_count()} cores, GPUs: {', '.join(devices) or 'none'}")

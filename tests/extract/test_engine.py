@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from extract.engine import Engine, EngineSettings, VideoResult, VideoTask
+from extract.expert import PassThrough
+from extract.models import Models
 from extract.selection import select
 
 CONTENT = {"detector": "content"}
@@ -113,3 +118,26 @@ def test_a_video_that_cannot_be_opened_fails_with_a_record(tmp_path: Path, run: 
     failure = result.outcomes["trouble"].failure
     assert failure is not None
     assert failure.error_type == "MediaError"
+
+
+def test_a_failing_shot_network_costs_each_video_itself(small_trailers: list[Path]) -> None:
+    """Answers that a failed video did not wait for never reach the decoder's next video."""
+    calls = 0
+
+    def predict(windows: NDArray[np.uint8]) -> NDArray[np.float32]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            time.sleep(0.5)  # so that the video's other windows are on their way
+            raise RuntimeError("planted in the shot network")
+        return np.zeros((len(windows), 50), np.float32)
+
+    selection = select(["scenes"], device="cpu")
+    models = Models({"scenes": PassThrough()}, predict)
+    tasks = [VideoTask(p.stem, os.fsencode(p), ("scenes",)) for p in small_trailers]
+    with Engine(selection, EngineSettings(decoders=1, batch_size=1), models=models) as engine:
+        results = {result.task.video_id: result for result in engine.run(tasks)}
+        assert [states(results[name])["scenes"] for name in "abc"] == ["failed", "ok", "ok"]
+        failure = results["a"].outcomes["scenes"].failure
+        assert failure is not None and "planted in the shot network" in failure.message
+        assert [results[name].ledger.buffers["scenes"]["scenes"].rows for name in "bc"] == [1, 1]

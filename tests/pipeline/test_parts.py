@@ -200,7 +200,7 @@ def test_memory_does_not_grow_with_the_length_of_a_video(kit: Any) -> None:
         assert read_footer(path_of(store, header)).videos["a"].rows == count
         return int(pool.max_memory())
 
-    assert row_group_rows(PartHeader(kit.target(), "clip", 0, spec).schema) == 63
+    assert row_group_rows(PartHeader(kit.target(), "clip", 0, spec).schema) < 80  # several groups each
     before = pa.default_memory_pool()
     tracemalloc.start()
     try:
