@@ -4,8 +4,9 @@
 
 OpenCV gets one thread for each core: whole pairs side by side, each on one thread. The pictures are
 consecutive frames of the video, scaled to 340x256, or without one textures that move. Seconds of
-processor time stand beside pairs per second: other programs disturb them less. On a GPU the bytes that the kernels move, by the iterations that were done, stand against the time that a copy of
-as many bytes takes there: the roofline.
+processor time stand beside pairs per second: other programs disturb them less. On a GPU the bytes
+that the kernels move, by the iterations that were done, stand against the time that a copy of as
+many bytes takes there: the roofline.
 """
 
 from __future__ import annotations

@@ -245,6 +245,8 @@ class _Copier:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _ONE_FILE:
                 return _failed(job, "write", error)
             raise
+        except Exception as error:  # whatever a library makes of a damaged file: it costs this file
+            return _failed(job, stage, error)
         finally:
             with self._lock:
                 self._progress.running.pop(job.video_id, None)

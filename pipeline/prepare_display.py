@@ -76,8 +76,9 @@ def _plain(progress: PrepareProgress, console: Console, over: threading.Event) -
 def _live(progress: PrepareProgress, console: Console, over: threading.Event) -> None:
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while not over.wait(LIVE_SECONDS):
-            running = [f"  {name}: {seconds:.0f} s" for name, seconds in sorted(progress.running.items())]
-            live.update(Text("\n".join([status_line(progress), *running])))
+            running = sorted(dict(progress.running).items())  # a copy: it changes meanwhile
+            lines = [f"  {name!r}: {seconds:.0f} s" for name, seconds in running]
+            live.update(Text("\n".join([status_line(progress), *lines])))
 
 
 def _line(console: Console, text: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,18 @@ def real_ffmpeg() -> str:
         return find_ffmpeg()
     except MissingDependency as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts an ``ffmpeg`` first on the PATH that runs these lines when it should encode."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    def install(lines: str) -> None:
+        path = tmp_path / "bin" / "ffmpeg"
+        asked = '*" -encoders"|*" long") echo libx265 libopus fps_mode; exit 0'
+        path.write_text(f'#!/bin/sh\ncase "$*" in {asked};; esac\n{lines}\n')
+        path.chmod(0o755)
+
+    return install

@@ -21,7 +21,7 @@ from extract.errors import MissingDependency, StoreError, UsageError
 from extract.media.probe import probe
 from extract.media.stream import DecodeCounts, read
 from extract.types import AudioBlock
-from pipeline import ffmpeg
+from pipeline import cli, ffmpeg
 from pipeline.copies import packet_spans, tag_of
 from pipeline.names import new_ids
 from pipeline.prepare import PrepareConfig, PrepareProgress, PrepareReport, prepare
@@ -99,21 +99,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for number in range(3):
         render(made / f"{number}.mp4", pictures=range(0, 1000, 50 + 50 * number))
     return sorted(made.iterdir())
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts an ``ffmpeg`` first on the PATH that runs these lines when it should encode."""
-    (tmp_path / "bin").mkdir()
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-
-    def install(lines: str) -> None:
-        path = tmp_path / "bin" / "ffmpeg"
-        asked = '*" -encoders"|*" long") echo libx265 libopus fps_mode; exit 0'
-        path.write_text(f'#!/bin/sh\ncase "$*" in {asked};; esac\n{lines}\n')
-        path.chmod(0o755)
-
-    return install
 
 
 @pytest.mark.parametrize(("start", "delay"), [(0, 0.0), (100, 0.0), (100, 0.25)])
@@ -277,6 +262,48 @@ def alive(pid: int) -> bool:
 def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():  # the suite's own time limit ends this if need be
         time.sleep(0.01)
+
+
+def test_several_are_encoded_at_a_time(
+    folder: Path, fake: Callable[[str], None], small_trailers: list[Path]
+) -> None:
+    for trailer in small_trailers:
+        (folder / "in" / trailer.name).symlink_to(trailer)
+    fake(
+        f'mkdir -p "{folder}/at"; touch "{folder}/at/$$"; '
+        f'until [ "$(ls "{folder}/at" | wc -l)" = 3 ]; do :; done'
+    )
+    progress = PrepareProgress()
+    report = prepare(PrepareConfig(folder / "in", folder / "out", jobs=3), progress)
+    assert [failed.stage for failed in report.failures] == ["check"] * 3, "each waited for the two others"
+    assert (progress.failed, progress.done) == (3, 3) and "3 failed" in status_line(progress)
+    assert copies(folder) == {}, "an ffmpeg that says all is well has not made a copy"
+
+
+def test_the_command_line(
+    folder: Path,
+    fake: Callable[[str], None],
+    small_trailers: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (folder / "in" / "a.mp4").symlink_to(small_trailers[0])
+
+    def call(*arguments: str) -> tuple[object, str, str]:
+        given = ("prepare", "--videos", str(folder / "in"), "--out", str(folder / "out"))
+        monkeypatch.setattr(sys, "argv", ["extract", *given, *arguments])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code, *capfd.readouterr()
+
+    fake("echo boom >&2; exit 1")
+    status, out, err = call("--recipe", "best")
+    assert (status, out, err.count("\n")) == (2, "", 1) and "allowed: paper, code" in err
+    status, out, _ = call()
+    assert status == 3 and "failed: 'a.mp4': ffmpeg ended with status 1 boom" in out
+    monkeypatch.setenv("PATH", "")
+    status, out, err = call()
+    assert (status, out, err.count("\n")) == (2, "", 1) and "apt install ffmpeg" in err
 
 
 def test_a_full_disk_ends_the_run(

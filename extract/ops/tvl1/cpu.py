@@ -34,7 +34,7 @@ def solve_scale(
     first: torch.Tensor, second: torch.Tensor, flow: torch.Tensor, options: Tvl1Options
 ) -> torch.Tensor:
     """As :func:`extract.ops.tvl1.reference.solve_scale`, on ``torch.get_num_threads()`` threads."""
-    limit = options.epsilon**2 * first[0].numel()
+    limit = float(options.epsilon**2 * first[0].numel())
     outer, inner = options.outer_iterations, options.inner_iterations
 
     def solve(pair: tuple[Field, Field, Field]) -> int:

@@ -111,7 +111,7 @@ def test_the_fast_variant_is_opencvs_without_median_and_stop(backend: Any) -> No
     mine, scales = tvl1_scales(batch(first), batch(second), options=VARIANTS["fast"], backend=backend)
     errors = endpoint_errors(mine[0], opencv(first, second, VARIANTS["fast"]))
     assert errors.mean() < 0.01
-    assert [int(scale.iterations[0]) for scale in scales] == [150] * 5
+    assert [int(scale.iterations[0]) for scale in scales] == [90] * 5
 
 
 @pytest.mark.parametrize("variant", ["default", "fast"])
