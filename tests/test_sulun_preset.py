@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 FILES = {
     "clip_vit_b32": "open_clip_model.safetensors",
     "panns_cnn14_emb128": "Cnn14_emb128_mAP=0.412.pth",
+    "choi_fcn": "msd/fcn/best_model.pth",
     "whisper_tiny": "tiny.pt",
     "distilbert": "distilbert-base-uncased",
 }
@@ -33,6 +34,7 @@ def weights(parity: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     for table, name in FILES.items():
         only = "visual." if table == "clip_vit_b32" else None
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(parity.checkpoint(table, name, only=only), folder / name)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", "the", "summer"]
     (folder / "distilbert-base-uncased" / "vocab.txt").write_text("\n".join(words) + "\n")
@@ -68,7 +70,7 @@ def test_the_command_of_the_readme(weights: Path, media: Path, tmp_path: Path) -
     for expert in ("scenes", "clip", "ocr"):
         assert states["silent", expert][0] == "ok"
         assert states["speech", expert] == ("absent", "no video stream")
-    for expert in ("panns", "whisper"):
+    for expert in ("panns", "musicnet", "whisper"):
         assert states["silent", expert] == ("absent", "no audio stream")
     assert states["speech", "panns"][0] == "ok"
     assert states["silent", "distilbert"][0] == "ok"

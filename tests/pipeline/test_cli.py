@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from extract.registry import expert_names
 from pipeline import cli
+from pipeline.settings import preset_names
 
 CHEAP = ("--experts", "scenes", "--detector", "content", "--device", "cpu")
 
@@ -64,10 +66,10 @@ def everything(folder: Path) -> dict[str, float]:
 
 
 WRONG = {
-    "--experts nope": ("no expert 'nope'", "scenes, spectrogram"),
+    "--experts nope": ("no expert 'nope'", ", ".join(expert_names())),
     "--experts spectrogam": ("did you mean 'spectrogram'?",),
     "--experts ,": ("names none", "spectrogram"),
-    "--preset nope": ("no preset 'nope'", "all, offline, sulun2024"),
+    "--preset nope": ("no preset 'nope'", ", ".join(preset_names())),
     "--detector nope": ("'nope'", "transnetv2, content, adaptive, ffmpeg"),
     "--device tpu": ("--device tpu cannot be used", "auto, cpu, cuda:N"),
     "--precision int8": ("--precision is 'int8'", "float32, float16, bfloat16"),

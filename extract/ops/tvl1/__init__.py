@@ -79,7 +79,7 @@ def tvl1_scales(
         for a, b in zip(*(reversed(level) for level in levels), strict=True):
             height, width = a.shape[1:]
             if scales:
-                larger = resize_to(flow.flatten(0, 1), height, width) * (1 / options.scale_step)
+                larger = resize_to(flow.flatten(0, 1), height, width, factor=1 / options.scale_step)
                 flow = larger.view(-1, 2, height, width)
             scales.append(Scale(height, width, solve(a, b, flow, options)))
     return flow, scales

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,22 +24,28 @@ def pyramid(images: torch.Tensor, options: Tvl1Options) -> list[torch.Tensor]:
     return levels
 
 
-def resize_to(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """(n, h, w) to (n, height, width), by the ratio of the sizes."""
+def resize_to(images: torch.Tensor, height: int, width: int, *, factor: float) -> torch.Tensor:
+    """(n, h, w) to (n, height, width), by the ratio of the sizes; values times ``factor``."""
     rows, columns = images.shape[1:]
-    return _resize(images, (height, width), (rows / height, columns / width))
+    return _resize(images, (height, width), (rows / height, columns / width), factor)
 
 
-def _resize(images: torch.Tensor, size: tuple[int, int], ratios: tuple[float, float]) -> torch.Tensor:
+def _resize(
+    images: torch.Tensor, size: tuple[int, int], ratios: tuple[float, float], factor: float = 1.0
+) -> torch.Tensor:
+    # NumPy on a CPU: torch would wake a second team of threads, which then spins beside the solver's.
+    on_cpu = images.device.type == "cpu"
+    values: Any = images.numpy() if on_cpu else images
     for axis in (2, 1):  # along the rows first
-        near, far, weight = _taps(images.shape[axis], size[axis - 1], ratios[axis - 1])
-        shape = (1, -1, 1) if axis == 1 else (1, 1, -1)
-        share = torch.from_numpy(weight).to(images.device).view(shape)
-        first, second = (
-            images.index_select(axis, torch.from_numpy(taps).to(images.device)) for taps in (near, far)
-        )
-        images = first * (1 - share) + second * share
-    return images
+        taps = _taps(images.shape[axis], size[axis - 1], ratios[axis - 1])
+        near, far, share = taps if on_cpu else (torch.from_numpy(t).to(images.device) for t in taps)
+        share = share[:, None] if axis == 1 else share
+        if on_cpu:
+            values = np.take(values, near, axis) * (1 - share) + np.take(values, far, axis) * share
+        else:
+            values = values.index_select(axis, near) * (1 - share) + values.index_select(axis, far) * share
+    values *= factor
+    return torch.from_numpy(values) if on_cpu else values
 
 
 def _taps(
