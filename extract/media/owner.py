@@ -93,9 +93,12 @@ class Decoder:
         return status
 
     def _listen(self) -> None:
+        with contextlib.suppress(OSError):  # it is tried again with the first job
+            self._start()  # its imports go on while the owner loads models
         while True:
             self._wake.acquire()
             if self._closing:
+                self._stop()
                 return
             job = self._job
             assert job is not None
