@@ -95,13 +95,6 @@ class Lanes:
         """Run these one by one: one of them made its batch fail."""
         self._single.extend((queue, entry) for entry in entries)
 
-    def drop(self, queue: str, video: Any) -> int:
-        """Forget what waits for this video; returns how many entries that were."""
-        kept = [entry for entry in self._queues[queue] if entry.video is not video]
-        dropped = len(self._queues[queue]) - len(kept)
-        self._queues[queue] = deque(kept)
-        return dropped
-
     def dispatch(self, *, flush: bool) -> None:
         """Start as many batches as there is room for."""
         for lane in ("device", "host"):

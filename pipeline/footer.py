@@ -168,7 +168,3 @@ def valid_footer(path: Path, fingerprint: str) -> Footer | None:
     except StoreError:
         return None
     return footer if footer.header.target.fingerprint == fingerprint else None
-
-
-def is_valid(path: Path, fingerprint: str) -> bool:
-    return valid_footer(path, fingerprint) is not None

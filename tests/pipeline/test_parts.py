@@ -24,7 +24,7 @@ from extract.errors import StoreError
 from extract.expert import Embedding, TableSpec
 from extract.ledger import Failure, Outcome
 from extract.tables import to_batch
-from pipeline.footer import PartHeader, VideoState, is_valid, read_footer
+from pipeline.footer import PartHeader, VideoState, read_footer, valid_footer
 from pipeline.parts import VideoRows, merge_part, row_group_rows
 from pipeline.verify import verify
 
@@ -123,12 +123,12 @@ def test_a_damaged_part_is_not_valid_and_is_replaced(kit: Any) -> None:
     merge_part(store, header, [kit.ok("a"), kit.ok("b")])
     path, fingerprint = path_of(store, header), header.target.fingerprint
     whole = path.read_bytes()
-    assert is_valid(path, fingerprint) and not is_valid(path, "0" * 12)
+    assert valid_footer(path, fingerprint) is not None and valid_footer(path, "0" * 12) is None
     for damage in (b"", whole[: len(whole) // 2], whole[:-4] + b"NOPE"):
         path.write_bytes(damage)
-        assert not is_valid(path, fingerprint)
+        assert valid_footer(path, fingerprint) is None
     pq.write_table(pa.table({"a": [1]}), path)
-    assert not is_valid(path, fingerprint)
+    assert valid_footer(path, fingerprint) is None
     merge_part(store, header, [kit.ok("a")])
     assert list(read_footer(path).videos) == ["a"]
 
