@@ -38,7 +38,8 @@ class FlowDescriptors:
 def flow_descriptors(flow: torch.Tensor) -> FlowDescriptors:
     length = _length(flow)
     pixels = length[0].numel()
-    counts = torch.stack([(_bins(flow, length) == b).sum((1, 2)) for b in range(1 + DIRECTIONS)], dim=1)
+    bins = _bins(flow, length)
+    counts = torch.stack([(bins == b).sum((1, 2)) for b in range(1 + DIRECTIONS)], dim=1)
     # contiguous: torch's median is wrong where a picture is one value repeated by a stride of 0
     background = flow.flatten(2).contiguous().median(dim=2).values
     active = (_length(flow - background[:, :, None, None]) > ACTIVE_PIXELS).sum((1, 2))
@@ -55,7 +56,12 @@ def _length(flow: torch.Tensor) -> torch.Tensor:
 
 
 def _bins(flow: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
-    """0 where still, else 1 + the number of the nearest direction."""
-    turns = (2 * math.pi * k / DIRECTIONS for k in range(DIRECTIONS))
-    along = torch.stack([flow[:, 0] * math.cos(t) + flow[:, 1] * math.sin(t) for t in turns])
-    return torch.where(length < STILL_PIXELS, 0, 1 + along.argmax(dim=0))
+    """0 where still, else 1 + the number of the nearest direction, the first of equals."""
+    best = torch.full_like(length, -math.inf)
+    nearest = torch.zeros_like(length, dtype=torch.uint8)
+    for k in range(DIRECTIONS):
+        turn = 2 * math.pi * k / DIRECTIONS
+        along = flow[:, 0] * math.cos(turn) + flow[:, 1] * math.sin(turn)
+        nearest.masked_fill_(along > best, 1 + k)
+        best = torch.maximum(best, along)
+    return nearest.masked_fill_(length < STILL_PIXELS, 0)
