@@ -11,22 +11,24 @@ import queue
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.lanes import WINDOWS, Computed, Entry, Lanes, Shown
+from extract.lanes import TABLES, WINDOWS, Computed, Entry, Lanes, Shown, Written
 from extract.ledger import Failure, Outcome, VideoLedger
 from extract.media import messages
 from extract.media.owner import STALL_SECONDS, Decoder
-from extract.meter import Meter
+from extract.meter import Meter, Reading
 from extract.models import Models, load_models
 from extract.selection import Selection
-from extract.types import Item, Scene
+from extract.types import Item, Row, Scene
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+WAKE_SECONDS = 0.2  # how long it sleeps at most: batches linger, new tasks may have come
 
 
 @dataclass(frozen=True)
@@ -73,21 +75,41 @@ class _Credit:
     """Bytes that may be in flight between decoders and models."""
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._used = limit, 0
+        self._limit = limit
         self._changed = threading.Condition()
-        self.waiting = 0
+        self.used = self.waiting = 0
 
     def take(self, size: int) -> None:
         with self._changed:
             self.waiting += 1
-            self._changed.wait_for(lambda: self._used == 0 or self._used + size <= self._limit)
+            self._changed.wait_for(lambda: self.used == 0 or self.used + size <= self._limit)
             self.waiting -= 1
-            self._used += size
+            self.used += size
 
     def give(self, size: int) -> None:
         with self._changed:
-            self._used -= size
+            self.used -= size
             self._changed.notify_all()
+
+
+class _Tasks:
+    """The caller's tasks. ``dry``: there was none when last asked, but more may come; ``over``: none will."""
+
+    def __init__(self, tasks: Iterable[VideoTask | None]) -> None:
+        self._tasks = iter(tasks)
+        self.dry = self.over = False
+
+    def take(self) -> VideoTask | None:
+        self.dry = False
+        if self.over:
+            return None
+        try:
+            task = next(self._tasks)
+        except StopIteration:
+            self.over = True
+            return None
+        self.dry = task is None
+        return task
 
 
 def _bytes(item: Item) -> int:
@@ -106,7 +128,7 @@ class Engine:
         self.selection = selection
         self.settings = settings or EngineSettings()
         self.meter = Meter(
-            {"decode": self.settings.decoders, "compute": 1 + (self.settings.host_threads > 0), "write": 1}
+            {"decode": self.settings.decoders, "device": 1, "host": self.settings.host_threads, "write": 1}
         )
         self._spill = tempfile.TemporaryDirectory(prefix="marquee-")
         self._events: queue.SimpleQueue[tuple[Decoder | None, Any]] = queue.SimpleQueue()
@@ -118,6 +140,7 @@ class Engine:
             batch_size=self.settings.batch_size,
             host_threads=self.settings.host_threads,
             done=lambda computed: self._events.put((None, computed)),
+            unwanted=self._unwanted,
         )
         self._idle = deque(
             Decoder(self._deliver, stall_seconds=self.settings.stall_seconds)
@@ -140,29 +163,45 @@ class Engine:
         self._spill.cleanup()
 
     def run(
-        self, tasks: Iterable[VideoTask], *, stop: Callable[[], bool] = lambda: False
+        self, tasks: Iterable[VideoTask | None], *, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[VideoResult]:
         """Results in the order in which videos finish. New tasks are drawn as there is room.
 
-        Once ``stop()`` is true, videos that are not finished are given up.
+        None among the tasks means "none now": the engine goes on with what it has and asks again, a few
+        times a second, and at once after :meth:`wake`. The run is over when ``tasks`` is. Once ``stop()``
+        is true, videos that are not finished are given up.
         """
-        waiting = iter(tasks)
-        more = True
+        waiting = _Tasks(tasks)
         while not stop():
-            more = more and self._feed(waiting)
+            self._feed(waiting)
+            self._lanes.dispatch(flush=self._starving())
             yield from self._finished()
-            if not self._videos and not more:
+            if waiting.over and not self._videos:
                 return
-            if self._videos:
-                self._lanes.dispatch(flush=self._starving())
+            if self._videos or waiting.dry:
                 self._wait()
 
-    def _feed(self, waiting: Iterator[VideoTask]) -> bool:
-        """Give idle decoders work; False when there are no tasks left."""
+    def wake(self) -> None:
+        """There may be tasks again, or a reason to stop. Any thread may call this."""
+        self._events.put((None, None))
+
+    def reading(self) -> Reading:
+        """What the stages do, and what waits for them, now. Cheap; any thread may call this."""
+        return replace(
+            self.meter.reading(self._lanes.computing),
+            waiting=self._lanes.waiting,
+            halved=dict(self._lanes.halved),
+            videos_in_flight=len(self._videos),
+            bytes_in_flight=self._credit.used,
+            decoders_waiting=self._credit.waiting,
+        )
+
+    def _feed(self, waiting: _Tasks) -> None:
+        """Give idle decoders work, as long as there are tasks."""
         while self._idle and len(self._videos) < self.settings.videos_in_flight:
-            task = next(waiting, None)
+            task = waiting.take()
             if task is None:
-                return False
+                return
             ledger = VideoLedger(task, self.selection, Path(self._spill.name))
             self._videos.append(ledger)
             if ledger.to_decode:
@@ -172,7 +211,6 @@ class Engine:
             else:
                 ledger.decoded = True
                 self._start_text(ledger)
-        return True
 
     def _job(self, ledger: VideoLedger) -> messages.Job:
         selection = self.selection
@@ -198,7 +236,7 @@ class Engine:
     def _wait(self) -> None:
         """Handle one event, or all that are there; come back now and then for batches that linger."""
         try:
-            event = self._events.get(timeout=0.2)
+            event = self._events.get(timeout=WAKE_SECONDS)
             while True:
                 self._handle(*event)
                 event = self._events.get_nowait()
@@ -208,8 +246,8 @@ class Engine:
     def _handle(self, decoder: Decoder | None, message: Any) -> None:
         if isinstance(message, Computed):
             self._returned(message)
+        if decoder is None:
             return
-        assert decoder is not None
         ledger = self._decoding[decoder]
         match message:
             case messages.Opened(media):
@@ -239,57 +277,88 @@ class Engine:
         self._start_text(ledger)
 
     def _produced(self, ledger: VideoLedger, expert: str, item: Item) -> None:
-        number = ledger.expect(expert)
+        entry = Entry(ledger, ledger.expect(expert), item)
         if self.selection.experts[expert].lane == "none":
-            self._credit.give(_bytes(item))
-            rows = self._models.by_expert[expert]([item])[0]
-            self.meter.rows[expert] += len(rows)
-            ledger.take(expert, number, item, rows)
-        elif expert in ledger.failures:
-            self._credit.give(_bytes(item))
-            ledger.take(expert, number, item, [])
-        else:
-            self._lanes.put(expert, Entry(ledger, number, item))
+            self._book(expert, entry, self._models.by_expert[expert]([item])[0])
+        elif not self._unwanted(expert, entry):
+            self._lanes.put(expert, entry)
 
     def _returned(self, computed: Computed) -> None:
         self._lanes.returned(computed)
-        name = "scenes" if computed.queue == WINDOWS else computed.queue
-        self.meter.add("compute", computed.seconds, expert=name)
+        self.meter.add(computed.lane, computed.seconds)
         if computed.queue == WINDOWS:
-            for index, window in enumerate(computed.entries):
-                # an error ends the video: the decoder cannot go on without an answer
-                values = None if computed.error else computed.results[index]
-                if self._decoding.get(window.decoder) is window.video:  # else it died meanwhile
-                    window.decoder.answer(messages.Prediction(values, str(computed.error or "")))
-            return
-        if computed.error is not None and len(computed.entries) > 1:
+            self._answer(computed)
+        elif computed.queue == TABLES:
+            self._read(computed)
+        elif computed.error is not None and len(computed.entries) > 1:
             self._lanes.retry_singly(computed.queue, computed.entries)
-            return
-        for index, entry in enumerate(computed.entries):
-            if entry.video.reads_media(name):
-                self._credit.give(_bytes(entry.item))
-            if computed.error is not None:
-                entry.video.fail(name, "compute", type(computed.error).__name__, str(computed.error))
-                rows = []
-            else:
-                rows = computed.results[index]
-            self.meter.rows[name] += len(rows)
-            entry.video.take(name, entry.number, entry.item, rows)
-            self._start_text(entry.video)
+        else:
+            for index, entry in enumerate(computed.entries):
+                rows = computed.results[index] if computed.error is None else ()
+                if computed.error is not None:
+                    entry.video.fail(computed.queue, "compute", *_described(computed.error))
+                self._book(computed.queue, entry, rows)
+
+    def _answer(self, computed: Computed) -> None:
+        """The shot network's answers; an error ends the video, whose decoder cannot go on without one."""
+        for index, window in enumerate(computed.entries):
+            values = computed.results[index] if computed.error is None else None
+            if not self._unwanted(WINDOWS, window):
+                window.decoder.answer(messages.Prediction(values, str(computed.error or "")))
+
+    def _read(self, computed: Computed) -> None:
+        """The items of text experts, whose tables have been read."""
+        for index, written in enumerate(computed.entries):
+            items = computed.results[index] if computed.error is None else ()
+            self._start_items(written.video, written.expert, items, computed.error)
+
+    def _start_items(
+        self, ledger: VideoLedger, expert: str, items: Sequence[Item], error: Exception | None
+    ) -> None:
+        """A text expert's items, all of them; or there are none because of an error."""
+        if error is not None:
+            ledger.fail(expert, "prepare", *_described(error))
+        for item in items:
+            self._lanes.put(expert, Entry(ledger, ledger.expect(expert), item))
+        ledger.all_read(expert)
+        self._start_text(ledger)
+
+    def _unwanted(self, queue: str, entry: Any) -> bool:
+        """Whether nobody waits for this any more; an item is booked then, without rows."""
+        if queue == TABLES:
+            return False
+        if queue == WINDOWS:
+            return self._decoding.get(entry.decoder) is not entry.video  # it died meanwhile
+        if queue not in entry.video.failures:
+            return False
+        self._book(queue, entry, ())
+        return True
+
+    def _book(self, expert: str, entry: Entry, rows: Sequence[Row]) -> None:
+        """An item is done with: its rows to the books, its bytes to the next one."""
+        ledger: VideoLedger = entry.video
+        if ledger.reads_media(expert):
+            self._credit.give(_bytes(entry.item))
+        self.meter.add_rows(expert, len(rows))
+        ledger.take(expert, entry.number, entry.item, rows)
+        self._start_text(ledger)
 
     def _start_text(self, ledger: VideoLedger) -> None:
-        """Start the text experts whose upstream is complete."""
+        """Start the text experts whose upstream is complete: what they read is cut in the host lane."""
         for name in ledger.text_experts_ready():
             try:
-                items = list(self.selection.experts[name].read_tables(ledger.upstream_tables(name)))
+                tables = ledger.upstream_tables(name)
             except Exception as error:
-                ledger.fail(name, "prepare", type(error).__name__, str(error))
-                continue
-            for item in items:
-                self._lanes.put(name, Entry(ledger, ledger.expect(name), item))
+                self._start_items(ledger, name, (), error)
+            else:
+                self._lanes.put(TABLES, Written(ledger, name, tables))
 
     def _finished(self) -> Iterator[VideoResult]:
         for ledger in [video for video in self._videos if video.complete]:
             self._videos.remove(ledger)
             ledger.seal()
             yield VideoResult(ledger.task, ledger.facts, ledger, ledger.outcomes())
+
+
+def _described(error: Exception) -> tuple[str, str]:
+    return type(error).__name__, str(error)

@@ -15,12 +15,20 @@ class MediaError(MarqueeError):
     """A file that cannot be opened or decoded; costs this file only."""
 
 
+class MediaChanged(MediaError):
+    """A file that was written to, or vanished, while it was read; costs this file only."""
+
+
 class DecoderCrash(MediaError):
     """The decoder process died or hung on a file; costs this file only."""
 
 
 class WeightsError(MarqueeError):
     """A checkpoint that is missing, damaged, tampered with, or of another network."""
+
+
+class OutOfDeviceMemory(MarqueeError):
+    """An item that does not fit into the device's memory, not even alone; costs its video's expert."""
 
 
 class MissingDependency(MarqueeError):

@@ -136,12 +136,14 @@ class PassThrough:
         return [[item.row(**item.arrays)] for item in items]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Resources:
     """What a model is loaded with.
 
-    ``weights`` maps :attr:`WeightFile.role` to a verified local path. With ``random_seed`` set
-    there are no files: the network is built with weights drawn from that seed.
+    ``batch_size`` is how many items may be on the device at once. It is halved while the model works if
+    the device's memory runs short: read it for every batch, keep no copy. ``weights`` maps
+    :attr:`WeightFile.role` to a verified local path. With ``random_seed`` set there are no files:
+    the network is built with weights drawn from that seed.
     """
 
     device: str = "cpu"

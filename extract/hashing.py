@@ -13,7 +13,9 @@ from pathlib import Path
 from extract.errors import WeightsError
 
 CHUNK_BYTES = 1 << 20
-SETTLED_SECONDS = 2.0  # a file touched later than this may change again without a new timestamp
+# A file touched later than this may change again without a new timestamp. File times are of the wall
+# clock, so it is asked; if it jumps back, a hash is not remembered, and that is all.
+SETTLED_SECONDS = 2.0
 
 
 def cache_dir() -> Path:

@@ -49,10 +49,11 @@ class VideoLedger:
         self._expected: dict[str, int] = defaultdict(int)
         self._taken: dict[str, int] = defaultdict(int)
         self._early: dict[str, dict[int, tuple[Item, Sequence[Row]]]] = defaultdict(dict)
-        self._text_started: set[str] = set()
         experts = {name: selection.experts[name] for name in task.experts}
         self.media_experts = tuple(n for n, e in experts.items() if e.reads_media)
         self._text_experts = tuple(n for n, e in experts.items() if not e.reads_media)
+        self._not_started = set(self._text_experts)
+        self._not_read = set(self._text_experts)  # whose items are not all known
         self.buffers: dict[str, dict[str, RowBuffer]] = {
             name: {
                 table: RowBuffer(spec, video_id=task.video_id, dtype=selection.dtype, folder=folder)
@@ -107,29 +108,36 @@ class VideoLedger:
             self.fail(expert, stage, error_type, message)
 
     def done(self, expert: str) -> bool:
-        started = expert in self._text_started or expert in self.media_experts
-        return self.decoded and started and self._taken[expert] == self._expected[expert]
+        all_known = self.decoded and expert not in self._not_read
+        return all_known and self._taken[expert] == self._expected[expert]
 
     @property
     def complete(self) -> bool:
         return all(self.done(expert) for expert in self.task.experts)
 
     def text_experts_ready(self) -> list[str]:
-        """Text experts that can start now; ones with a failed upstream fail here."""
+        """Text experts that can start now; ones with a failed upstream fail here.
+
+        Each is named once, and then waits for :meth:`all_read`.
+        """
         ready = []
         for name in self._text_experts:
             parents = [p for p in self._selection.experts[name].upstream if p in self.buffers]
-            if name in self._text_started or not all(self.done(parent) for parent in parents):
+            if name not in self._not_started or not all(self.done(parent) for parent in parents):
                 continue
-            self._text_started.add(name)
-            if name in self.failures:
-                continue
+            self._not_started.remove(name)
             failed = [parent for parent in parents if parent in self.failures]
-            if failed:
+            if failed and name not in self.failures:
                 self._fail_below(name, failed[0], self.failures[failed[0]])
+            if name in self.failures:
+                self.all_read(name)
             else:
                 ready.append(name)
         return ready
+
+    def all_read(self, expert: str) -> None:
+        """All items of this text expert have been announced by :meth:`expect`."""
+        self._not_read.discard(expert)
 
     def upstream_tables(self, expert: str) -> dict[str, pa.Table]:
         """The tables that this expert reads, by table name: computed just now, or stored before."""

@@ -24,6 +24,7 @@ from extract.detectors.base import Detector, Interval, Predictor
 from extract.errors import MissingDependency, WeightsError
 from extract.hashing import sha256_of
 from extract.ops.batching import fixed_batches
+from extract.ops.device import to_device
 
 if TYPE_CHECKING:
     import torch
@@ -157,19 +158,22 @@ def load_predictor(resources: Resources) -> Predict:
     import torch
 
     network = load_network().to(resources.device)
-    size = 1 if resources.device == "cpu" else min(resources.batch_size, DEVICE_BATCH)
 
-    def predict(windows: NDArray[np.generic]) -> NDArray[np.float32]:
+    def batch(windows: NDArray[np.generic]) -> NDArray[np.float32]:
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
         with torch.inference_mode(), exact:
-            single, _ = network(torch.tensor(windows, device=resources.device))
+            single, _ = network(to_device(windows, resources.device))
             kept = torch.sigmoid(single[:, CONTEXT : CONTEXT + STEP, 0])
         answers: NDArray[np.float32] = kept.cpu().numpy()
         return answers
 
-    return lambda windows: fixed_batches(predict, windows, size).astype(np.float32, copy=False)
+    def predict(windows: NDArray[np.uint8]) -> NDArray[np.float32]:
+        size = 1 if resources.device == "cpu" else min(resources.batch_size, DEVICE_BATCH)
+        return fixed_batches(batch, windows, size).astype(np.float32, copy=False)
+
+    return predict
 
 
 def load_network() -> torch.nn.Module:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from extract.errors import MediaError
 from extract.expert import Column, Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
 from extract.ops.batching import fixed_batches, network_batch
+from extract.ops.device import to_device
 from extract.types import Frame, Item, MediaInfo, Row, Scene
 
 if TYPE_CHECKING:
@@ -82,12 +83,10 @@ class PictureModel:
 
     def embed(self, images: NDArray[np.generic]) -> NDArray[np.floating]:
         """uint8 (batch, 224, 224, 3) RGB -> float32 (batch, dimension)."""
-        import torch
-
         from extract.ops.inference import inference
 
         with inference(self.resources.device, self.resources.precision):
-            pixels = torch.from_numpy(images).to(self.resources.device).permute(0, 3, 1, 2)
+            pixels = to_device(images, self.resources.device).permute(0, 3, 1, 2)
             if self.normalisation.bgr:
                 pixels = pixels.flip(1)
             scaled = pixels.float() / self.normalisation.scale

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from extract.expert import Model, Package, Resources
 from extract.experts._audio import Arrays, AudioExpert, AudioModel, check_windows, heard_samples
+from extract.ops.device import to_device
 from extract.ops.kaldi_fbank import BANDS, FRAME_SAMPLES, SAMPLE_RATE, kaldi_fbank
 from extract.ops.windows import Window
 from extract.weights import WeightFile
@@ -63,21 +64,20 @@ class AstModel(AudioModel["Network"]):
 
     def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         """float32 (batch, 1024, 128) -> float32 (batch, 768)."""
-        import torch
-
         from extract.ops.inference import inference
 
         with inference(self.resources.device, self.resources.precision):
-            pooled = self.network(torch.from_numpy(inputs).to(self.resources.device))
+            pooled = self.network(to_device(inputs, self.resources.device))
             return np.asarray(pooled.float().cpu().numpy())
 
 
 class Ast(AudioExpert):
     """AST (Gong et al. 2021) fine-tuned on AudioSet: mean of the class and the distillation token.
 
-    Both are read after the last normalisation. A window shorter than 1024 frames, and a last one
-    that the sound does not fill, ends in zeros in place of filter banks, as published; the last
-    window has at least half a window of sound unless the video has less.
+    ``embedding`` (768,) of each window: mono sound at 16 kHz, full scale 1, as log filter banks (1024, 128).
+    Both tokens are read after the last normalisation. A window shorter than 1024 frames, and a last one that
+    the sound does not fill, ends in zeros in place of filter banks, as published; the last window has at
+    least half a window of sound unless the video has less.
     """
 
     summary = "AST audio embedding of each window of sound"

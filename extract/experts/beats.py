@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from extract.expert import Model, Package, Resources
 from extract.experts._audio import Arrays, AudioExpert, AudioModel, check_windows, heard_samples
+from extract.ops.device import to_device
 from extract.ops.kaldi_fbank import BANDS, FRAME_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, kaldi_fbank
 from extract.ops.windows import Window
 from extract.weights import WeightFile
@@ -59,15 +60,13 @@ class BeatsModel(AudioModel["Network"]):
 
     def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         """float32 (batch, frames, 128) -> float32 (batch, 768)."""
-        import torch
-
         from extract.nets.beats import mean_heard
         from extract.ops.inference import inference
 
         device = self.resources.device
         patches = ~np.isnan(inputs[:, PATCH_FRAMES - 1 :: PATCH_FRAMES, 0])
-        heard = torch.from_numpy(patches.repeat(BANDS // PATCH_BANDS, axis=1)).to(device)
-        fbank = torch.from_numpy(np.nan_to_num(inputs)).to(device)
+        heard = to_device(patches.repeat(BANDS // PATCH_BANDS, axis=1), device)
+        fbank = to_device(np.nan_to_num(inputs), device)
         with inference(device, self.resources.precision):
             tokens = self.network.encode(fbank, heard).float()
         with inference(device, "float32"):
@@ -77,10 +76,11 @@ class BeatsModel(AudioModel["Network"]):
 class Beats(AudioExpert):
     """BEATs iter3+ (Chen et al. 2022), fine-tuned on AudioSet: the mean of the encoder's tokens.
 
-    This is the audio feature of the public code of Sulun et al. 2024, where their paper has PANNs.
-    A last window that the sound does not fill is masked behind it, so that its row is what the
-    network says of the sound alone; it has at least half a window of sound unless the video has
-    less. (Their code leaves out the last window, and videos shorter than one.)
+    ``embedding`` (768,) of each window: mono sound at 16 kHz, as 16-bit numbers, as log filter banks (frames,
+    128) every 10 ms. This is the audio feature of the public code of Sulun et al. 2024, where their paper has
+    PANNs. A last window that the sound does not fill is masked behind it, so that its row is what the network
+    says of the sound alone; it has at least half a window of sound unless the video has less. (Their code
+    leaves out the last window, and videos shorter than one.)
     """
 
     summary = "BEATs audio embedding of each window of sound"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from extract.errors import MissingDependency
 from extract.expert import Column, Embedding, Expert, Model, Package, Resources, TableSpec
 from extract.ops.batching import fixed_batches, network_batch
+from extract.ops.device import to_device
 from extract.ops.inference import inference
 from extract.ops.language import replace_foreign, written_language
 from extract.types import Item, Row
@@ -70,10 +71,11 @@ class DistilbertOptions:
 class Distilbert(Expert):
     """The last hidden state of each token, on the interval of the text that the token is in.
 
-    One sequence is the text of one frame, its boxes in the order of the OCR table joined by
-    spaces, or one segment of speech; Sulun et al. 2024 leave that open. A card that stays on screen for
-    several scenes is read in each, and stays so: its times differ. Sequences of more than 512
-    tokens are cut into several, each with its own [CLS] and [SEP]; nothing is dropped.
+    DistilBERT base uncased (Sanh et al. 2019); ``embedding`` (768,), a row for each WordPiece. One sequence
+    is the text of one frame, its boxes in the order of the OCR table joined by spaces, or one segment of
+    speech; Sulun et al. 2024 leave that open. A card that stays on screen for several scenes is read in each,
+    and stays so: its times differ. Sequences of more than 512 tokens are cut into several, each with its own
+    [CLS] and [SEP]; nothing is dropped.
     """
 
     summary = "token vectors of OCR and speech text (DistilBERT base uncased)"
@@ -174,7 +176,7 @@ class TokenVectors:
         self._network = network
         self._tokenizer = tokenizer
         self._inference = partial(inference, resources.device, resources.precision)
-        self._batch = network_batch(resources.device, resources.batch_size)
+        self._resources = resources
         self._special_tokens = special_tokens
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
@@ -208,14 +210,14 @@ class TokenVectors:
             for row, i in zip(inputs, members, strict=True):
                 row[0, : len(sequences[i])] = sequences[i]
                 row[1, : len(sequences[i])] = 1
-            outputs = fixed_batches(self._hidden, inputs, self._batch)
+            size = network_batch(self._resources.device, self._resources.batch_size)
+            outputs = fixed_batches(self._hidden, inputs, size)
             states |= {i: out[: len(sequences[i])] for i, out in zip(members, outputs, strict=True)}
         return [states[i] for i in range(len(sequences))]
 
     def _hidden(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        import torch
 
-        ids, mask = torch.from_numpy(inputs).to(self._network.device).unbind(1)
+        ids, mask = to_device(inputs, self._network.device).unbind(1)
         with self._inference():
             hidden = self._network(input_ids=ids, attention_mask=mask).last_hidden_state
         array: NDArray[np.float32] = hidden.float().cpu().numpy()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from extract.expert import Column, Embedding, Expert, FrameSpec, Model, Package, Resources, Streams, TableSpec
 from extract.experts._clips import ClipTap
+from extract.ops.device import to_device
 from extract.ops.frame_grid import SceneStacks, Stack
 from extract.types import Item, MediaInfo, Row
 
@@ -47,28 +48,27 @@ class FlowModel:
 
     def __init__(self, options: FlowOptions, resources: Resources) -> None:
         self.options = options
-        self.device = resources.device
-        self.at_once = PAIRS_AT_ONCE.get(resources.device, resources.batch_size)
+        self.resources = resources
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
         by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, item in enumerate(items):
             by_size[item.arrays["grey"].shape].append(i)
         rows: list[list[Row]] = [[] for _ in items]
+        at_once = PAIRS_AT_ONCE.get(self.resources.device, self.resources.batch_size)
         for places in by_size.values():
-            for start in range(0, len(places), self.at_once):
-                part = places[start : start + self.at_once]
+            for start in range(0, len(places), at_once):
+                part = places[start : start + at_once]
                 for place, row in zip(part, self._rows([items[i] for i in part]), strict=True):
                     rows[place] = [row]
         return rows
 
     def _rows(self, items: Sequence[Item]) -> list[Row]:
-        import torch
 
         from extract.ops.flow_descriptors import flow_descriptors
         from extract.ops.tvl1 import VARIANTS, tvl1
 
-        pairs = torch.from_numpy(np.stack([item.arrays["grey"] for item in items])).to(self.device)
+        pairs = to_device(np.stack([item.arrays["grey"] for item in items]), self.resources.device)
         fields = tvl1(pairs[:, 0], pairs[:, 1], options=VARIANTS[self.options.flow])
         if self.options.keep_flow is not None:
             _keep(Path(self.options.keep_flow), items, fields.cpu().numpy())

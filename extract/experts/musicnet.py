@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from extract.expert import Model, Package, Resources
 from extract.experts._audio import AudioExpert, AudioModel, check_windows
+from extract.ops.device import to_device
 from extract.weights import WeightFile
 
 if TYPE_CHECKING:
@@ -51,13 +52,11 @@ class MusicnetModel(AudioModel["MusicFcn"]):
 
     def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         """float32 (batch, window) -> float32 (batch, 64)."""
-        import torch
-
         from extract.ops.inference import inference
 
         device = self.resources.device
         with inference(device, "float32"):  # the front end's powers span more than half precision holds
-            logmel = self.network.logmel(torch.from_numpy(inputs).to(device))
+            logmel = self.network.logmel(to_device(inputs, device))
         with inference(device, self.resources.precision):
             return np.asarray(self.network.features(logmel).float().cpu().numpy())
 
@@ -65,9 +64,10 @@ class MusicnetModel(AudioModel["MusicFcn"]):
 class Musicnet(AudioExpert):
     """The 64 values before the tags of the fully convolutional network of Choi et al. 2016.
 
-    Sulun et al. 2024 name neither file nor code for their "Musicnet" (Choi et al., 50 tags, 64
-    values, 22 s); this is the one public network that has all four. The last window is padded with
-    zeros, and has at least half a window of sound unless the video has less; ``end_seconds`` is
+    ``embedding`` (64,): the output of the fifth block, for each window of mono sound at 16 kHz, full scale 1,
+    as 96 mel bands in decibels. Sulun et al. 2024 name neither file nor code for their "Musicnet" (Choi et
+    al., 50 tags, 64 values, 22 s); this is the one public network that has all four. The last window is
+    padded with zeros, and has at least half a window of sound unless the video has less; ``end_seconds`` is
     where the sound ends.
     """
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from extract.expert import Model, Package, Resources
 from extract.experts._audio import AudioExpert, AudioModel, check_windows
+from extract.ops.device import to_device
 from extract.ops.windows import AudioWindows
 from extract.weights import WeightFile
 
@@ -72,13 +73,11 @@ class PannsModel(AudioModel["Cnn14"]):
 
     def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         """float32 (batch, window) -> float32 (batch, embedding size)."""
-        import torch
-
         from extract.ops.inference import inference
 
         device = self.resources.device
         with inference(device, "float32"):  # the front end's powers span more than half precision holds
-            logmel = self.network.logmel(torch.from_numpy(inputs).to(device))
+            logmel = self.network.logmel(to_device(inputs, device))
         with inference(device, self.resources.precision):
             return np.asarray(self.network.embedding(logmel).float().cpu().numpy())
 
@@ -86,7 +85,9 @@ class PannsModel(AudioModel["Cnn14"]):
 class Panns(AudioExpert):
     """Cnn14 of Kong et al. 2020: the layer before the AudioSet tags, after its ReLU.
 
-    A video's last window is padded with zeros; its ``end_seconds`` is where the sound ends.
+    ``embedding`` (2048,), of ``cnn14_emb128`` (128,), for each window of mono sound at 32 kHz, full scale 1,
+    as 64 log-mel bands in decibels. A video's last window is padded with zeros; its ``end_seconds`` is where
+    the sound ends.
     """
 
     summary = "PANNs Cnn14 audio-tagging embedding of each window of sound"

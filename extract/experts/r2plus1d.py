@@ -23,6 +23,7 @@ from extract.expert import (
 )
 from extract.experts._clips import COLUMNS, ClipTap, check_grid, embedding_rows
 from extract.ops.bilinear import PlainBilinear
+from extract.ops.device import to_device
 from extract.ops.frame_grid import SceneStacks, Stack, looped
 from extract.types import Item, MediaInfo, Row
 from extract.weights import WeightFile
@@ -191,7 +192,7 @@ class R2plus1dModel:
         from extract.ops.inference import inference
 
         with inference(self.resources.device, self.resources.precision):
-            values = torch.from_numpy(clips).to(self.resources.device).permute(0, 4, 1, 2, 3)
+            values = to_device(clips, self.resources.device).permute(0, 4, 1, 2, 3)
             if values.dtype == torch.uint8:
                 values = values.float() / 255
             features = self.features(self.network, (values - self.mean) / self.std)
@@ -201,9 +202,9 @@ class R2plus1dModel:
 class R2plus1d(Expert):
     """Tran et al. 2018; 34 layers trained on IG-65M (Ghadiyaram et al. 2019), or 18 on Kinetics-400.
 
-    ``embedding`` float32 (512,): layer4 averaged over time, height and width, before the classifier.
-    A row is a stack of frames of one shot. How shots are cut into stacks:
-    :mod:`extract.ops.frame_grid`.
+    ``embedding`` float32 (512,): layer4 averaged over time, height and width, before the classifier. The
+    network sees (frames, 112, 112, 3) RGB less Kinetics' mean, over its standard deviation. A row is a stack
+    of frames of one shot. How shots are cut into stacks: :mod:`extract.ops.frame_grid`.
     """
 
     summary = "R(2+1)D action embedding of stacks of frames"

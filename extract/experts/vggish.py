@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from extract.errors import WeightsError
 from extract.expert import Model, Package, Resources
 from extract.experts._audio import Arrays, AudioExpert, AudioModel
+from extract.ops.device import to_device
 from extract.ops.mel import htk_mel_filters
 from extract.ops.spectrogram import hann
 from extract.ops.windows import AudioWindows, Window
@@ -114,13 +115,11 @@ class VggishModel(AudioModel["Network"]):
 
     def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         """float32 (batch, 96, 64) -> float32 (batch, 128)."""
-        import torch
-
         from extract.ops.inference import inference
 
         device = self.resources.device
         with inference(device, self.resources.precision):
-            raw = self.network(torch.from_numpy(inputs)[:, None].to(device)).float()
+            raw = self.network(to_device(inputs[:, None], device)).float()
         with inference(device, "float32"):
             return np.asarray(self.finish(raw).cpu().numpy())
 
@@ -139,9 +138,10 @@ class VggishModel(AudioModel["Network"]):
 class Vggish(AudioExpert):
     """The 128 values of VGGish (Hershey et al. 2017) for each example of 96 frames of 25 ms.
 
-    Examples follow each other every 0.96 s and hear 0.975 s: the last frame reaches 15 ms over.
-    Where the published code drops what remains of the sound, a remainder of half an example or
-    more is padded with zeros, and below that a last example ends with the sound.
+    ``embedding`` (128,): the third fully connected layer, of (96, 64) log-mel magnitudes of mono sound at 16
+    kHz, full scale 1. Examples follow each other every 0.96 s and hear 0.975 s: the last frame reaches 15 ms
+    over. Where the published code drops what remains of the sound, a remainder of half an example or more is
+    padded with zeros, and below that a last example ends with the sound.
     """
 
     summary = "VGGish embedding of every 0.96 s of sound"

@@ -18,9 +18,9 @@ from multiprocessing.connection import Connection
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import MediaError
 from extract.media.messages import Finished, Job, Message, Prediction, Progress, VideoFailed, Window
 from extract.media.reader import read_video
+from extract.media.unchanged import unchanged
 
 HEARTBEAT_SECONDS = 1.0
 CPU_SECONDS_FLOOR = 900
@@ -121,9 +121,8 @@ def _limit_cpu(path: bytes) -> None:
 def _decode(job: Job, link: _Link) -> Message:
     _limit_cpu(job.path)
     try:
-        facts, counts = read_video(job, link.send, link, link.step)
-    except MediaError as error:
-        return VideoFailed("decode", type(error).__name__, str(error))
+        with unchanged(job.path):
+            facts, counts = read_video(job, link.send, link, link.step)
     except Exception as error:
         return VideoFailed("decode", type(error).__name__, str(error) or repr(error))
     pictures = facts.get("frames")

@@ -1,0 +1,49 @@
+"""The device's side of a batch: how it gets there, and what is done when there is no room for it."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+# Of allocations that do not go through PyTorch's own allocator: cuBLAS's workspace, pinned memory.
+ALLOCATION_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+
+
+def to_device(batch: NDArray[Any] | torch.Tensor, device: str | torch.device) -> torch.Tensor:
+    """The batch as a tensor on ``device``; it may share the memory of ``batch`` on the CPU.
+
+    To a GPU it goes through pinned memory, and this returns before it has arrived. That is safe: what
+    reads the tensor is queued behind the copy on the same stream, and PyTorch gives the pinned block
+    to nobody else before the copy is over.
+    """
+    import torch
+
+    tensor = torch.from_numpy(batch) if isinstance(batch, np.ndarray) else batch
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device had no room. Asking does not import torch."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in ALLOCATION_FAILED)
+    )
+
+
+def free_device_memory() -> None:
+    """Give back what is cached but not in use. An error that is still held keeps its tensors in use."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
