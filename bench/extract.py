@@ -20,13 +20,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from bench.demo_trailers import DEMO, render_trailer
 from bench.replay import Cost, Decoded, Recorder, compute_only, decode_only
 from extract.engine import Engine, VideoTask
 from extract.models import load_models
 from extract.registry import with_upstream
-from pipeline.run import RunConfig, RunProgress, RunReport, engine_settings, run_config, select_for
+from pipeline.config import RunConfig, engine_settings, select_for, usable_cores
+from pipeline.run import RunReport, run_config
 from pipeline.scan import scan
 from pipeline.settings import Options, choose, load_preset, parse_assignments
 
@@ -65,17 +67,15 @@ class Result:
         return max(self.decode.cost.seconds, self.compute.seconds, both)
 
 
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def measure(config: RunConfig, *, name: str, repeat: int) -> Result:
     """Record a run, then take each time ``repeat`` times. ``config.out`` is a folder for the stores."""
     selection = select_for(config)
     settings = engine_settings(config, selection.device)
     found = scan(config.videos)
+    assert isinstance(config.out, Path) and isinstance(found.root, Path)  # a bench is local
+    root = os.fsencode(found.root)
     tasks = [
-        VideoTask(entry.raw.hex(), os.path.join(os.fsencode(found.root), entry.raw), tuple(selection.experts))
+        VideoTask(entry.raw.hex(), os.path.join(root, entry.raw), tuple(selection.experts))
         for entry in found.inputs
         if entry.problem is None
     ]
@@ -101,26 +101,22 @@ def measure(config: RunConfig, *, name: str, repeat: int) -> Result:
         compute=min(computes, key=lambda cost: cost.seconds),
         wall=min(walls, key=lambda cost: cost.seconds),
         rows=report.rows,
-        cores=cores(),
+        cores=usable_cores(),
     )
 
 
-class _Progress(RunProgress):
-    """Takes the time when the models are loaded: that is when the run gets its meter."""
-
-    ready = Cost()
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name == "meter" and value is not None:
-            self.ready = Cost.now()
-
-
 def _whole_run(config: RunConfig, *, store: Path) -> tuple[Cost, RunReport]:
-    """A normal run into a new store, without its start-up."""
-    progress = _Progress()
-    report = run_config(replace(config, out=store), progress)
-    return Cost.now() - progress.ready, report
+    """A normal run into a new store, without its start-up: from when its models are loaded."""
+    ready: list[Cost] = []
+
+    class TimedEngine(Engine):
+        def __init__(self, *arguments: Any, **keywords: Any) -> None:
+            super().__init__(*arguments, **keywords)
+            ready.append(Cost.now())
+
+    with patch("pipeline.host.Engine", TimedEngine):
+        report = run_config(replace(config, out=store))
+    return Cost.now() - ready[0], report
 
 
 def render(folder: Path, *, copies: int) -> Path:
@@ -167,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--copies", type=_count, default=COPIES, help=f"of the trailers (default: {COPIES})")
     parser.add_argument("--set", action="append", default=[], metavar="EXPERT.OPTION=VALUE")
     chosen = parser.parse_args(arguments)
-    print(f"{cores()} cores, load average {os.getloadavg()[0]:.1f} before the first run\n")
+    print(f"{usable_cores()} cores, load average {os.getloadavg()[0]:.1f} before the first run\n")
     results = []
     with tempfile.TemporaryDirectory(prefix="marquee-bench-") as folder:
         videos = chosen.videos or render(Path(folder) / "videos", copies=chosen.copies)

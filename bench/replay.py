@@ -61,6 +61,7 @@ class Recorder:
         self.models = Models(
             {name: self._recording(name, model) for name, model in models.by_expert.items()},
             self._predict if models.predict else None,
+            models.resources,
         )
 
     def _recording(self, name: str, model: Model) -> Model:

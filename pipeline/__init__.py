@@ -5,7 +5,9 @@
 """
 
 from pipeline.api import run
+from pipeline.config import Cluster, RunConfig
+from pipeline.progress import RunProgress
 from pipeline.reading import dataset, read
-from pipeline.run import RunConfig, RunProgress, RunReport, run_config
+from pipeline.run import RunReport, run_config
 
-__all__ = ["RunConfig", "RunProgress", "RunReport", "dataset", "read", "run", "run_config"]
+__all__ = ["Cluster", "RunConfig", "RunProgress", "RunReport", "dataset", "read", "run", "run_config"]

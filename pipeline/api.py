@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.run import RunConfig, RunProgress, RunReport, run_config
+from pipeline.config import RunConfig
+from pipeline.location import Location, location
+from pipeline.progress import RunProgress
+from pipeline.run import RunReport, run_config
 from pipeline.settings import choose
 
 
 def run(
-    videos: str | os.PathLike[str],
-    out: str | os.PathLike[str],
+    videos: str | os.PathLike[str] | Location,
+    out: str | os.PathLike[str] | Location,
     *,
     preset: str | None = None,
     experts: Sequence[str] | None = None,
@@ -25,23 +28,23 @@ def run(
     """Extract a folder of videos into a feature store, as ``python -m extract`` does.
 
     Args:
-        videos: folder of videos, or one video.
-        out: a new folder, or a store to go on with.
+        videos: folder of videos, or one video; a path, or a URL of object storage.
+        out: a new folder, or a store to go on with; likewise.
         preset: name of a preset; ``all`` if neither this nor ``experts`` is given.
         experts: names of experts; what they read from is added.
         options: options for each expert, ``{"scenes": {"detector": "content"}}``.
         weights: folder with published checkpoints.
         progress: written while the run goes on, to be read from another thread.
         **settings: further fields of :class:`pipeline.run.RunConfig`, such as ``device``,
-            ``batch_size``, ``shard_size``, ``random_seed`` or ``retry_failed``.
+            ``batch_size``, ``shard_size``, ``random_seed``, ``retry_failed`` or ``cluster``.
 
     Raises:
         MarqueeError: what was asked for cannot be done, or the store cannot be written.
     """
     names, chosen = choose(preset=preset, experts=experts, layers=[options or {}])
     config = RunConfig(
-        videos=Path(videos),
-        out=Path(out),
+        videos=location(videos),
+        out=location(out),
         experts=names,
         options=chosen,
         weights=None if weights is None else Path(weights),

@@ -14,17 +14,22 @@ from extract.errors import MarqueeError, UsageError
 from extract.registry import expert_names
 from extract.weights import MissingWeights
 from pipeline import reports
+from pipeline.config import Cluster, RunConfig
 from pipeline.display import show
 from pipeline.ffmpeg import checked_recipe
+from pipeline.location import Location, location
 from pipeline.prepare import PrepareConfig, PrepareProgress
 from pipeline.prepare import prepare as prepare_copies
 from pipeline.prepare_display import print_report
 from pipeline.prepare_display import show as show_prepare
-from pipeline.run import RunConfig, RunProgress, run_config
+from pipeline.progress import RunProgress
+from pipeline.run import run_config
 from pipeline.settings import (
     checked_folder,
     choose,
     parse_assignments,
+    parse_bytes,
+    parse_seconds,
     preset_names,
     read_config,
 )
@@ -52,8 +57,8 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="EXPERT.OPTION=VALU
 @app.callback(invoke_without_command=True)
 def extract(
     context: typer.Context,
-    videos: Annotated[Path | None, typer.Option(help="Folder of videos, or one video.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Feature store, new or to go on with.")] = None,
+    videos: Annotated[str | None, typer.Option(help="Folder of videos, or one video; or s3://...")] = None,
+    out: Annotated[str | None, typer.Option(help="Feature store, new or to go on with; or s3://...")] = None,
     preset: PresetName = None,
     experts: Names = None,
     detector: Annotated[str | None, typer.Option(help="Shot detector: short for scenes.detector.")] = None,
@@ -68,6 +73,18 @@ def extract(
     random_weights: Annotated[
         int | None, typer.Option(metavar="SEED", help="Draw all weights from a seed: dry runs, benchmarks.")
     ] = None,
+    keep_flow: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Also keep the flow as JPEGs: flow.keep_flow.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes on this machine, by Dask. Default: 0, none.")
+    ] = None,
+    gpus: Annotated[str | None, typer.Option(help="all, or 0,1,...: a worker for each GPU, by Dask.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask scheduler, tcp://HOST:PORT. Default: MARQUEE_SCHEDULER, if set.")
+    ] = None,
+    worker_lifetime: Annotated[str | None, typer.Option(help="Start workers anew after, say, 2h.")] = None,
+    worker_memory: Annotated[str | None, typer.Option(help="And beyond, say, 8G of memory.")] = None,
     retry_failed: Annotated[bool | None, typer.Option("--retry-failed", help="Try failures again.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file with these names; flags win.")] = None,
@@ -79,7 +96,9 @@ def extract(
         "videos": videos, "out": out, "preset": preset, "experts": experts, "detector": detector,
         "set": set_, "device": device, "precision": precision, "dtype": dtype, "batch_size": batch_size,
         "shard_size": shard_size, "decoders": decoders, "weights": weights,
-        "random_weights": random_weights, "retry_failed": retry_failed,
+        "random_weights": random_weights, "retry_failed": retry_failed, "keep_flow": keep_flow,
+        "workers": workers, "gpus": gpus, "scheduler": scheduler, "worker_lifetime": worker_lifetime,
+        "worker_memory": worker_memory,
     }  # fmt: skip
     merged = read_config(config) if config is not None else {}
     merged |= {name: value for name, value in given.items() if value is not None}
@@ -117,15 +136,15 @@ def weights(
 
 
 @app.command()
-def status(out: Annotated[Path, typer.Argument(help="Feature store.")]) -> None:
+def status(out: Annotated[str, typer.Argument(help="Feature store.")]) -> None:
     """How far a store is: videos and rows by expert, failures."""
-    reports.print_status(out, _console())
+    reports.print_status(location(out), _console())
 
 
 @app.command()
-def verify(out: Annotated[Path, typer.Argument(help="Feature store.")]) -> None:
+def verify(out: Annotated[str, typer.Argument(help="Feature store.")]) -> None:
     """Recount every shard against its footer; exit status 1 if something is wrong."""
-    if not reports.print_verify(out, _console()):
+    if not reports.print_verify(location(out), _console()):
         raise typer.Exit(1)
 
 
@@ -194,6 +213,8 @@ def _run_config(merged: dict[str, Any]) -> RunConfig:
     flags = parse_assignments([assignments] if isinstance(assignments, str) else assignments)
     if merged.get("detector"):
         flags.setdefault("scenes", {})["detector"] = merged["detector"]
+    if merged.get("keep_flow"):
+        flags.setdefault("flow", {})["keep_flow"] = merged["keep_flow"]
     names, options = choose(
         preset=merged.get("preset"),
         experts=_names(merged.get("experts")),
@@ -209,10 +230,9 @@ def _run_config(merged: dict[str, Any]) -> RunConfig:
     out = merged.get("out")
     if out is None:
         raise UsageError("--out is missing: give --out FOLDER, a new folder or a store to go on with")
-    videos = merged.get("videos")
     return RunConfig(
-        videos=checked_folder(None if videos is None else Path(videos), "--videos"),
-        out=Path(out),
+        videos=_videos(merged.get("videos")),
+        out=location(out),
         experts=names,
         options=options,
         weights=None if merged.get("weights") is None else Path(merged["weights"]),
@@ -224,4 +244,22 @@ def _run_config(merged: dict[str, Any]) -> RunConfig:
         retry_failed=bool(merged.get("retry_failed", False)),
         batch_size=merged.get("batch_size"),
         decoders=merged.get("decoders"),
+        cluster=_cluster(merged),
+    )
+
+
+def _videos(text: str | None) -> Location:
+    videos = None if text is None else location(text)
+    return checked_folder(videos, "--videos") if videos is None or isinstance(videos, Path) else videos
+
+
+def _cluster(merged: dict[str, Any]) -> Cluster:
+    lifetime, memory = merged.get("worker_lifetime"), merged.get("worker_memory")
+    said = any(merged.get(name) is not None for name in ("workers", "gpus", "scheduler"))
+    return Cluster(
+        workers=merged.get("workers") or 0,
+        gpus=merged.get("gpus"),
+        scheduler=merged.get("scheduler") if said else os.environ.get("MARQUEE_SCHEDULER") or None,
+        worker_lifetime_seconds=None if lifetime is None else parse_seconds(lifetime, "--worker-lifetime"),
+        worker_memory_bytes=None if memory is None else parse_bytes(memory, "--worker-memory"),
     )

@@ -13,6 +13,7 @@ from extract.ledger import Failure
 from extract.types import State
 from pipeline.atomic import atomic
 from pipeline.footer import VideoState
+from pipeline.location import ahead
 from pipeline.names import display
 from pipeline.plan import Shard
 from pipeline.scan import Ignored
@@ -74,11 +75,14 @@ def outcomes(store: Store, shards: Iterable[Shard], targets: Sequence[Target]) -
     Reads the footers of a shard when its first video comes up, so memory does not grow with the
     number of videos (as long as shards do not interleave, which only later additions make them).
     """
-    waiting = sorted((s for s in shards if s.videos), key=lambda s: s.videos[0].video_id, reverse=True)
+    order = sorted((s for s in shards if s.videos), key=lambda s: s.videos[0].video_id)
+    recorded = ahead(lambda shard: list(shard_outcomes(store, shard, targets)), order, store.root)
+    waiting = order[::-1]
     heap: list[tuple[str, str, VideoOutcome]] = []
     while waiting or heap:
         while waiting and (not heap or waiting[-1].videos[0].video_id <= heap[0][0]):
-            for record in shard_outcomes(store, waiting.pop(), targets):
+            waiting.pop()
+            for record in next(recorded):
                 heapq.heappush(heap, (record.video_id, record.expert, record))
         if heap:
             yield heapq.heappop(heap)[2]

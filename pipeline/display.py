@@ -14,7 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.run import RunProgress
+from extract.meter import Reading
+from pipeline.progress import RunProgress
 
 PLAIN_SECONDS = 15.0
 LIVE_SECONDS = 0.25
@@ -46,10 +47,14 @@ def status_line(progress: RunProgress) -> str:
     parts = [progress.stage, f"{progress.already + progress.done}/{progress.total} videos"]
     if progress.failed:
         parts.append(f"{progress.failed} with failures")
+    if progress.deaths:
+        parts.append(f"{progress.deaths} workers died")
     if progress.done:
         parts.append(f"{progress.done / (now - progress.started) * 60:.1f} videos/min")
-    if progress.meter is not None:
-        reading = progress.meter.reading()
+    reading = progress.now
+    if reading is not None:
+        if progress.place:
+            parts.append(f"{len(progress.workers)} workers")
         busy = ", ".join(f"{stage} {share:.0%}" for stage, share in reading.busy.items())
         parts.append(f"bound by {reading.bound_by} ({busy})")
     left = time_left_seconds(progress, now)
@@ -76,20 +81,25 @@ def _panel(progress: RunProgress) -> RenderableType:
     top = Table.grid()
     top.add_row(bar)
     parts: list[RenderableType] = [top, Text(line or status_line(progress))]
-    if progress.meter is not None:
-        parts.append(_experts(progress))
+    reading = progress.now
+    if reading is not None:
+        parts.append(_experts(progress, reading))
     return Group(*parts)
 
 
-def _experts(progress: RunProgress) -> Table:
-    assert progress.meter is not None
-    rows = progress.meter.reading().rows
+def _experts(progress: RunProgress, reading: Reading) -> Table:
     seconds = max(time.monotonic() - progress.started, 1e-9)
-    table = Table("expert", "rows", "rows/s", "videos", "videos/s", box=None, pad_edge=False)
+    table = Table("expert", "rows", "rows/s", "waiting", "videos", "videos/s", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    for name in sorted({*rows, *progress.expert_videos}):
+    for name in sorted({*reading.rows, *progress.expert_videos}):
         videos = progress.expert_videos[name]
-        count = rows.get(name, 0)
-        table.add_row(name, str(count), f"{count / seconds:.1f}", str(videos), f"{videos / seconds:.2f}")
+        table.add_row(
+            name,
+            str(reading.rows.get(name, 0)),
+            f"{reading.rows_per_second.get(name, 0.0):.1f}",
+            str(reading.waiting.get(name, 0)),
+            str(videos),
+            f"{videos / seconds:.2f}",
+        )
     return table

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from extract.errors import StoreError
 from extract.expert import Column, Embedding, TableSpec
@@ -17,7 +16,9 @@ from extract.ledger import Failure as Failure
 from extract.ledger import Outcome
 from extract.tables import Dtype, embedding_dtype, table_schema
 from extract.types import State
+from pipeline.location import Location
 from pipeline.names import clean
+from pipeline.parquet import read_metadata
 from pipeline.store import Target, marquee_version
 
 KEY = b"marquee"
@@ -144,27 +145,39 @@ class Footer:
         return {KEY: json.dumps({**self.header.to_json(), "videos": videos}).encode()}
 
 
-def read_footer(path: Path) -> Footer:
-    """A part's footer. Raises StoreError where the file is damaged, or its counts disagree."""
+class InvalidPart(StoreError):
+    """A part that is not there or is damaged: its videos are still to do."""
+
+
+def read_footer(path: Location) -> Footer:
+    """A part's footer. Raises InvalidPart where the file is damaged, or its counts disagree.
+
+    Storage that cannot be read is no statement about the part: that raises a plain StoreError.
+    """
     try:
-        metadata = pq.read_metadata(path)
+        metadata = read_metadata(path)
         entry = json.loads((metadata.metadata or {})[KEY])
         videos = {name: VideoState.from_json(state) for name, state in entry["videos"].items()}
         footer = Footer(PartHeader.from_json(entry), videos)
     except FileNotFoundError:
-        raise StoreError(f"there is no part {str(path)!r}") from None
+        raise InvalidPart(f"there is no part {str(path)!r}") from None
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"part {str(path)!r} is damaged: {type(error).__name__}: {error}") from error
+        if isinstance(error, OSError) and error.errno:
+            raise StoreError(
+                f"cannot read part {str(path)!r}: {os.strerror(error.errno)} (check the disk and run again; "
+                "a part that is deleted is computed again)"
+            ) from error
+        raise InvalidPart(f"part {str(path)!r} is damaged: {type(error).__name__}: {error}") from error
     said = sum(state.rows for state in videos.values())
     if said != metadata.num_rows:
-        raise StoreError(f"part {str(path)!r} is damaged: {metadata.num_rows} rows, footer says {said}")
+        raise InvalidPart(f"part {str(path)!r} is damaged: {metadata.num_rows} rows, footer says {said}")
     return footer
 
 
-def valid_footer(path: Path, fingerprint: str) -> Footer | None:
+def valid_footer(path: Location, fingerprint: str) -> Footer | None:
     """The footer of a part that holds rows of this fingerprint, else None: what counts as done."""
     try:
         footer = read_footer(path)
-    except StoreError:
+    except InvalidPart:
         return None
     return footer if footer.header.target.fingerprint == fingerprint else None

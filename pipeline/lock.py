@@ -1,31 +1,70 @@
-"""One writer per store, by a lock of the operating system: a killed run leaves none behind."""
+"""One writer per store: a lock of the operating system, or on object storage a lease."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from extract.errors import StoreError
 from pipeline.atomic import refusal, remove_temporary
+from pipeline.lease import lease
+from pipeline.location import read_bytes
 from pipeline.store import LOCK_FILE, Store
 
 
 @contextmanager
-def writing(store: Store, *, command: str = "") -> Iterator[None]:
-    """Hold the store for writing, and clear what a killed run left half-written.
+def writing(
+    store: Store, *, command: str = "", renew_seconds: float = 10.0, watch_seconds: float = 30.0
+) -> Iterator[str]:
+    """Hold the store for writing, and clear what a killed run left half-written; yields a token.
 
-    Raises StoreError at once where another run holds it, naming that run. The lock is a POSIX
-    ``flock`` on ``OUT/.lock`` (Linux, macOS); what the file holds is only for the message.
+    Raises StoreError where another run holds it, naming that run: at once for a local store, and
+    for a remote one after its lease was seen to be renewed or unchanged (:mod:`pipeline.lease`,
+    which the seconds are for). The token is in the lock file, so that processes that write for
+    this run can ask (:func:`check_token`) whether it is still the one that holds the store.
     """
+    holder = {
+        "pid": os.getpid(),
+        "host": platform.node(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command[:1000],
+        "token": secrets.token_hex(16),
+    }
+    root = store.root
+    with (
+        _flock(root, holder)
+        if isinstance(root, Path)
+        else lease(root, LOCK_FILE, holder, _taken, renew_seconds=renew_seconds, watch_seconds=watch_seconds)
+    ):
+        remove_temporary(root)
+        yield str(holder["token"])
+
+
+def check_token(store: Store, token: str) -> None:
+    """Raise StoreError unless the run with this token holds the store."""
+    try:
+        text = read_bytes(store.root / LOCK_FILE)
+    except OSError:
+        text = b""
+    if _parsed(text).get("token") != token:
+        raise StoreError(f"{str(store.root)!r} is no longer held by this run: run the same command again")
+
+
+@contextmanager
+def _flock(root: Path, holder: Mapping[str, Any]) -> Iterator[None]:
+    """A POSIX ``flock`` (Linux, macOS), which a killed run does not leave behind."""
     try:
         import fcntl
     except ImportError:
         raise StoreError("stores are written on Linux or macOS only: there is no flock here") from None
-    path = store.root / LOCK_FILE
+    path = root / LOCK_FILE
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
@@ -37,14 +76,14 @@ def writing(store: Store, *, command: str = "") -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StoreError(_taken(store, os.pread(descriptor, 4096, 0))) from None
+            raise StoreError(_taken(root, _parsed(os.pread(descriptor, 4096, 0)))) from None
         except OSError as error:
             raise StoreError(
-                f"the file system of {str(store.root)!r} has no locks ({error.strerror}): "
+                f"the file system of {str(root)!r} has no locks ({error.strerror}): "
                 "give --out a folder on another one"
             ) from error
-        _describe(descriptor, command)
-        remove_temporary(store.root)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         yield
         os.ftruncate(descriptor, 0)
     finally:
@@ -56,21 +95,16 @@ def _close(held: list[int]) -> None:
         os.close(held.pop())
 
 
-def _describe(descriptor: int, command: str) -> None:
-    holder = {
-        "pid": os.getpid(),
-        "host": platform.node(),
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command[:1000],
-    }
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-
-
-def _taken(store: Store, text: bytes) -> str:
+def _parsed(text: bytes) -> dict[str, Any]:
     try:
-        holder = json.loads(text)
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        return {}
+
+
+def _taken(root: object, holder: Mapping[str, Any]) -> str:
+    try:
         who = f"pid {holder['pid']} on {holder['host']} since {holder['since']}"
-    except (ValueError, KeyError, TypeError):
+    except KeyError:
         who = "another run"
-    return f"store {str(store.root)!r} is being written by {who}; wait for it or stop it"
+    return f"store {str(root)!r} is being written by {who}; wait for it or stop it"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +11,8 @@ import pyarrow.parquet as pq
 
 from pipeline.atomic import atomic
 from pipeline.footer import Footer, PartHeader, VideoState, valid_footer
+from pipeline.location import Location
+from pipeline.parquet import open_parquet
 from pipeline.store import Store
 
 ROW_GROUP_BYTES = 4 << 20
@@ -41,7 +42,7 @@ def merge_part(store: Store, header: PartHeader, new: Iterable[VideoRows]) -> Fo
     if old is None or not old.videos:
         return _write(path, header, arriving)
     replaced = {video.video_id for video in arriving}
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    with open_parquet(path, pre_buffer=False) as file:
         kept = _kept(file, old.videos, replaced)
         return _write(path, header, _in_order(kept, iter(arriving)))
 
@@ -55,7 +56,7 @@ def row_group_rows(schema: pa.Schema) -> int:
     return max(1, min(_MOST_ROWS, ROW_GROUP_BYTES // width))
 
 
-def _write(path: Path, header: PartHeader, videos: Iterable[VideoRows]) -> Footer:
+def _write(path: Location, header: PartHeader, videos: Iterable[VideoRows]) -> Footer:
     states: dict[str, VideoState] = {}
     schema = header.schema
     plain = [field.name for field in schema if field.name != "embedding"]

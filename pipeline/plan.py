@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pyarrow.parquet as pq
 
 from extract.errors import StoreError, UsageError
 from pipeline.atomic import atomic
+from pipeline.location import Location, ahead, join
 from pipeline.names import display, new_ids, without_suffix
+from pipeline.parquet import open_parquet
 from pipeline.scan import Input, Scan
 from pipeline.store import Store
 
@@ -63,11 +66,15 @@ class Video:
 
     @property
     def path(self) -> str:
-        """For messages, relative to the videos folder; use :meth:`file` to open it."""
+        """For messages, relative to the videos folder; use :meth:`file` or :meth:`source` to open it."""
         return display(self.raw)
 
     def file(self, root: Path) -> Path:
         return root / os.fsdecode(self.raw)
+
+    def source(self, root: Location) -> Location:
+        """Where it lies below the scanned folder or prefix."""
+        return join(root, self.raw)
 
 
 @dataclass(frozen=True)
@@ -93,23 +100,30 @@ def plan(scan: Scan, store: Store, *, shard_size: int = 64) -> Plan:
     if shard_size < 1:
         raise UsageError(f"--shard-size is {shard_size}; a positive number of videos is needed")
     present = {found.raw: found for found in scan.inputs}
-    shards = [Shard(index, _read(store, index, present)) for index in store.shards()]
+    shards = _shards(store, present)
     planned = {video.raw: video.video_id for shard in shards for video in shard.videos}
     vanished = [raw for raw in planned if raw not in present]
     ids = new_ids((found.raw for found in scan.inputs), planned)
     fresh = [found for found in scan.inputs if found.raw in ids]
     following = shards[-1].index + 1 if shards else 0
+    new = []
     for number, start in enumerate(range(0, len(fresh), shard_size)):
         part = [Video(ids[f.raw], f.raw, f.size_bytes, f.problem) for f in fresh[start : start + shard_size]]
-        shard = Shard(following + number, tuple(sorted(part, key=lambda video: video.video_id)))
-        _write(store, shard)
+        new.append(Shard(following + number, tuple(sorted(part, key=lambda video: video.video_id))))
+    for shard in ahead(partial(_write, store), new, store.root):
         shards.append(shard)
     return Plan(tuple(shards), tuple(_warnings(ids, vanished, scan)))
 
 
 def read_shards(store: Store) -> list[Shard]:
     """The planned shards as last seen, without looking at the videos (for status and verify)."""
-    return [Shard(index, _read(store, index, None)) for index in store.shards()]
+    return _shards(store, None)
+
+
+def _shards(store: Store, present: Mapping[bytes, Input] | None) -> list[Shard]:
+    indices = store.shards()
+    members = ahead(lambda index: _read(store, index, present), indices, store.root)
+    return [Shard(index, videos) for index, videos in zip(indices, members, strict=True)]
 
 
 def update_videos(store: Store, shard: int, facts: Mapping[str, Mapping[str, Any]]) -> None:
@@ -158,7 +172,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names[:5]) + (", ..." if len(names) > 5 else "")
 
 
-def _write(store: Store, shard: Shard) -> None:
+def _write(store: Store, shard: Shard) -> Shard:
     columns: dict[str, list[Any]] = {
         "video_id": [video.video_id for video in shard.videos],
         "path": [video.path for video in shard.videos],
@@ -168,6 +182,7 @@ def _write(store: Store, shard: Shard) -> None:
     columns |= {name: [None] * len(shard.videos) for name in _MEASURED.names}
     with atomic(store.shard_path(shard.index)) as temporary:
         pq.write_table(pa.table(columns, schema=VIDEOS_SCHEMA), temporary, compression="zstd")
+    return shard
 
 
 def _if_not_utf8(raw: bytes) -> bytes | None:
@@ -177,7 +192,7 @@ def _if_not_utf8(raw: bytes) -> bytes | None:
 def _table(store: Store, shard: int, columns: list[str] | None = None) -> pa.Table:
     path = store.shard_path(shard)
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path, whole=True) as file:
             return file.read(columns, use_threads=False).select(columns or VIDEOS_SCHEMA.names)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise StoreError(

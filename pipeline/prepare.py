@@ -130,6 +130,7 @@ def prepare(config: PrepareConfig, progress: PrepareProgress | None = None) -> P
     _refuse_overlap(videos, config.out)
     record = _read_record(config.out, config.recipe)
     found = scan(videos, out=config.out)
+    assert isinstance(found.root, Path)  # as is what was scanned
     _make_folder(config.out)
     with writing(Store(config.out), command=shlex.join(sys.argv)):
         names = _names(config.out, found.inputs, record, config.recipe)

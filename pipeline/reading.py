@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from extract.errors import StoreError
+from pipeline.location import Location, location
+from pipeline.parquet import parquet_dataset
 from pipeline.store import PartFile, Store, open_store
 
 
 def read(
-    out: str | os.PathLike[str] | Store,
+    out: str | os.PathLike[str] | Location | Store,
     table: str,
     *,
     fingerprint: str | None = None,
@@ -32,9 +33,11 @@ def read(
     return found.replace_schema_metadata(None)
 
 
-def dataset(out: str | os.PathLike[str] | Store, table: str, *, fingerprint: str | None = None) -> ds.Dataset:
+def dataset(
+    out: str | os.PathLike[str] | Location | Store, table: str, *, fingerprint: str | None = None
+) -> ds.Dataset:
     """The same, to be streamed (``.to_batches()``), with filters pushed down to row groups."""
-    store = out if isinstance(out, Store) else open_store(Path(out))
+    store = out if isinstance(out, Store) else open_store(location(out))
     if table == "videos":
         files = [store.shard_path(shard) for shard in store.shards()]
     else:
@@ -43,7 +46,7 @@ def dataset(out: str | os.PathLike[str] | Store, table: str, *, fingerprint: str
         raise StoreError(
             f"{str(store.root)!r} has no table {table!r}; it has {', '.join(['videos', *store.tables()])}"
         )
-    return ds.dataset([str(path) for path in files], format="parquet", partitioning=None)
+    return parquet_dataset(files)
 
 
 def current_parts(store: Store, table: str, *, fingerprint: str | None = None) -> list[PartFile]:
@@ -51,10 +54,14 @@ def current_parts(store: Store, table: str, *, fingerprint: str | None = None) -
     parts = store.parts(table)
     if fingerprint is None:
         named = [target.fingerprint for target in store.targets() if table in target.tables]
-        newest = max(parts, key=lambda part: part.path.stat().st_mtime_ns, default=None)
-        fingerprint = named[0] if named else newest.fingerprint if newest else None
+        fingerprint = named[0] if named else _newest(parts)
     chosen = [part for part in parts if part.fingerprint == fingerprint]
     if parts and not chosen:
         there = ", ".join(sorted({part.fingerprint for part in parts}))
         raise StoreError(f"table {table!r} has no rows of fingerprint {fingerprint!r}; it has {there}")
     return chosen
+
+
+def _newest(parts: Sequence[PartFile]) -> str | None:
+    newest = max(parts, key=lambda part: part.path.stat().st_mtime, default=None)
+    return newest.fingerprint if newest else None

@@ -17,8 +17,11 @@ from extract.errors import MarqueeError
 from extract.opencv import check as check_opencv
 from extract.registry import expert_names, make_expert, with_upstream
 from extract.weights import MissingWeights, WeightFile, check, resolve
+from pipeline.config import RunConfig, make_targets, select_for
+from pipeline.location import Location
 from pipeline.plan import read_shards
-from pipeline.run import RunConfig, RunProgress, RunReport, make_targets, select_for
+from pipeline.progress import RunProgress
+from pipeline.run import RunReport
 from pipeline.scan import scan
 from pipeline.settings import checked_folder
 from pipeline.status import status
@@ -40,12 +43,14 @@ def print_run(report: RunReport, progress: RunProgress, console: Console) -> Non
     if report.ignored:
         line += f"; {report.ignored} other files ignored (ignored.parquet says why)"
     _line(console, line)
-    if progress.meter is not None:
-        busy = ", ".join(f"{s} {seconds:.1f} s" for s, seconds in progress.meter.busy_seconds.items())
+    reading = progress.whole
+    if reading is not None:
+        busy = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in reading.busy_seconds.items())
         _line(console, f"busy: {busy}")
-        decodes = progress.meter.decodes_per_video
-        if decodes is not None:
-            _line(console, f"decodes per video: {decodes:.2f}")
+        if reading.pictures:
+            _line(console, f"decodes per video: {reading.pictures_decoded / reading.pictures:.2f}")
+    if progress.deaths:
+        _line(console, f"{progress.deaths} workers died; their videos were run again")
     if report.interrupted:
         _line(console, "stopped by a signal; what was finished is written: run the same command to go on")
     elif report.failed:
@@ -63,7 +68,8 @@ def print_plan(config: RunConfig, console: Console) -> None:
     found = scan(config.videos, out=config.out)
     counts: Counter[str] = Counter()
     known: set[bytes] = set()
-    if os.path.lexists(config.out):  # nothing is created; a folder that a run would refuse is refused
+    # Nothing is created; a folder that a run would refuse is refused.
+    if not isinstance(config.out, Path) or os.path.lexists(config.out):
         store = open_store(config.out, create=True)
         present = {entry.raw: entry for entry in found.inputs}
         for shard in read_shards(store):
@@ -122,7 +128,7 @@ def print_weights(
     return complete
 
 
-def print_status(out: Path, console: Console) -> None:
+def print_status(out: Location, console: Console) -> None:
     """Counts for each expert of a store."""
     found = status(open_store(out))
     table = _table("expert", "fingerprint", "ok", "absent", "failed", "missing", "rows", "MB", "old MB")
@@ -134,7 +140,7 @@ def print_status(out: Path, console: Console) -> None:
     _line(console, f"{found.videos} videos in {found.shards} shards; {_completeness(found.complete)}")
 
 
-def print_verify(out: Path, console: Console) -> bool:
+def print_verify(out: Location, console: Console) -> bool:
     """Problems of a store, a line each. Returns whether there are none."""
     report = verify(open_store(out))
     for problem in report.problems:

@@ -2,70 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
 
-from extract.engine import Engine, EngineSettings
-from extract.meter import Meter
-from extract.selection import Precision, Selection, select
-from extract.tables import Dtype
+from extract.selection import Selection
+from pipeline.attempts import forget_all
+from pipeline.cluster import cores_of_a_worker, dask_workers
+from pipeline.config import RunConfig, make_targets, select_for
 from pipeline.coverage import shard_outcomes, write_derived
+from pipeline.driver import InProcess, Workers, drive
+from pipeline.host import Host, HostSetup
+from pipeline.location import Location, is_remote
 from pipeline.lock import writing
-from pipeline.plan import Plan, plan
-from pipeline.scan import Scan, scan
-from pipeline.shards import ShardWork
+from pipeline.plan import Plan, Shard, plan
+from pipeline.progress import RunProgress
+from pipeline.scan import scan
 from pipeline.store import Store, Target, open_store
 
-VERSIONED = ("torch", "numpy", "av", "soxr", "pyarrow", "transformers", "rapidocr", "onnxruntime")
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What to extract, from where, to where. ``experts`` are names, ``options`` by expert."""
-
-    videos: Path
-    out: Path
-    experts: tuple[str, ...]
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    weights: Path | None = None
-    download: bool = True
-    random_seed: int | None = None
-    device: str = "auto"
-    precision: Precision = "float32"
-    dtype: Dtype = "float16"
-    shard_size: int = 64
-    retry_failed: bool = False
-    batch_size: int | None = None
-    decoders: int | None = None
-    checkpoint_seconds: float = 300.0
-
-
-@dataclass
-class RunProgress:
-    """How far a run is; the run writes it, whoever shows it reads it."""
-
-    stage: str = "planning"
-    total: int = 0
-    already: int = 0
-    done: int = 0
-    failed: int = 0
-    warnings: tuple[str, ...] = ()
-    expert_videos: Counter[str] = field(default_factory=Counter)
-    meter: Meter | None = None
-    started: float = field(default_factory=time.monotonic)
-    stopping: bool = False
+VERSIONED = (
+    "torch", "numpy", "av", "soxr", "pyarrow", "transformers", "rapidocr", "onnxruntime", "distributed"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,16 +58,6 @@ class RunReport:
         return 130 if self.interrupted else 3 if self.failed else 0
 
 
-def engine_settings(config: RunConfig, device: str) -> EngineSettings:
-    """A decoder for each core up to 16; models on the CPU take batches of 16, on a GPU of 64."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return EngineSettings(
-        decoders=config.decoders or min(cores, 16),
-        batch_size=config.batch_size or (16 if device == "cpu" else 64),
-        host_threads=cores,
-    )
-
-
 def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunReport:
     """Extract everything that is asked for and not validly in the store yet.
 
@@ -114,20 +68,27 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
     Raises:
         UsageError, MissingDependency, WeightsError: what was asked for cannot be done.
         StoreError: the store is in use, damaged, or the disk refuses.
+        ClusterError: the workers cannot be reached.
     """
     progress = progress or RunProgress()
     selection = select_for(config)
     found = scan(config.videos, out=config.out)
     store = open_store(config.out, create=True)
-    with writing(store, command=shlex.join(sys.argv)), _stop_on_signals(progress):
+    with writing(store, command=shlex.join(sys.argv)) as token, _stop_on_signals(progress):
         planned = plan(found, store, shard_size=config.shard_size)
         progress.warnings = planned.warnings
         progress.total = sum(len(shard.videos) for shard in planned.shards)
         targets = make_targets(selection)
         record = _Record(store, targets, config)
         record.write()
-        progress.stage = "extracting"
-        computed = _extract(config, selection, store, found, planned, targets, progress)
+        setup = HostSetup(
+            config=replace(config, out=_everywhere(config.out)),
+            root=_everywhere(found.root),
+            fingerprints=selection.fingerprints,
+            token=token,
+            cores=cores_of_a_worker(config.cluster),
+        )
+        _extract(planned.shards, setup, selection, progress)
         progress.stage = "finishing"
         write_derived(store, planned.shards, store.targets(), found.ignored)
         record.write(finished=not progress.stopping)
@@ -135,7 +96,7 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
     return RunReport(
         store=store,
         videos=progress.total,
-        computed=computed,
+        computed=progress.done,
         ignored=len(found.ignored),
         states=states,
         rows=rows,
@@ -143,73 +104,32 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
     )
 
 
-def make_targets(selection: Selection) -> list[Target]:
-    """The rows that a selection wants, upstream first."""
-    targets = []
-    for name, expert in selection.experts.items():
-        files = selection.weights.get(name, {})
-        notes = {
-            "weights": {role: {"file": w.path.name, "published": w.published} for role, w in files.items()},
-            "random_weights": selection.random_seed if expert.weights() else None,
-        }
-        targets.append(
-            Target(
-                expert=name,
-                fingerprint=selection.fingerprints[name],
-                tables=tuple(expert.tables()),
-                upstream=expert.upstream,
-                made_of=selection.described[name],
-                notes=notes,
-            )
-        )
-    return targets
+def _extract(shards: Sequence[Shard], setup: HostSetup, selection: Selection, progress: RunProgress) -> None:
+    """Have all shards worked on, here or by workers that were asked for."""
+    forget_all(Store(setup.config.out))
+    with _workers(setup, selection, progress) as workers:
+        progress.stage = "extracting"
+        drive(shards, workers, progress)
 
 
-def select_for(config: RunConfig) -> Selection:
-    """The experts, weights and fingerprints of a run."""
-    return select(
-        config.experts,
-        options=config.options,
-        weights=config.weights,
-        download=config.download,
-        device=config.device,
-        precision=config.precision,
-        dtype=config.dtype,
-        random_seed=config.random_seed,
-    )
+@contextmanager
+def _workers(setup: HostSetup, selection: Selection, progress: RunProgress) -> Iterator[Workers]:
+    if not setup.config.cluster.in_process:
+        progress.stage = "starting workers"
+        with dask_workers(setup, progress) as workers:
+            yield workers
+        return
+    host = Host(setup, selection)
+    try:
+        yield InProcess(host)
+    finally:
+        host.close()
+        progress.show([host.status()])
 
 
-def _extract(
-    config: RunConfig,
-    selection: Selection,
-    store: Store,
-    found: Scan,
-    planned: Plan,
-    targets: list[Target],
-    progress: RunProgress,
-) -> int:
-    """Run what is to do; returns how many videos were worked on."""
-    work = ShardWork(store, found.root, planned.shards, selection, targets, retry_failed=config.retry_failed)
-    tasks = work.tasks(progress)
-    first = next(tasks, None)
-    if first is None:
-        work.flush()
-        return progress.done
-    with Engine(selection, engine_settings(config, selection.device)) as engine:
-        progress.meter = work.meter = engine.meter
-
-        def all_tasks() -> Iterator[Any]:
-            yield first
-            yield from tasks
-
-        for result in engine.run(all_tasks(), stop=lambda: progress.stopping):
-            progress.done += 1
-            failed = [name for name, outcome in result.outcomes.items() if outcome.state == "failed"]
-            progress.failed += bool(failed)
-            progress.expert_videos.update(result.outcomes.keys())
-            work.take(result, checkpoint_seconds=config.checkpoint_seconds)
-        work.flush()
-    return progress.done
+def _everywhere(place: Location) -> Location:
+    """The same place for a worker with another working directory."""
+    return place if is_remote(place) else place.absolute()
 
 
 class _Record:
@@ -225,6 +145,7 @@ class _Record:
             "dtype": config.dtype,
             "shard_size": config.shard_size,
             "random_weights": config.random_seed,
+            "cluster": asdict(config.cluster),
         }
         self._started = _now()
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from extract.errors import UsageError
+from pipeline.location import Location, is_odd, is_remote, storage_errors
 from pipeline.names import display
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 _VIDEO = """
     3g2 3gp asf avi divx dv f4v flv h264 h265 hevc ivf m1v m2t m2ts m2v m4v mj2 mjpeg mk3d mkv mov mp4 mpe
@@ -19,6 +25,7 @@ _VIDEO = """
 _AUDIO = "aac ac3 aif aiff amr ape au caf eac3 flac m4a m4b mka mp2 mp3 oga ogg opus wav wma wv"
 # A playlist is taken up so that it ends as a failure with a message: nothing it names is opened.
 _PLAYLIST = "concat ffconcat m3u m3u8 mpd pls"
+_HIDDEN_FOLDER = re.compile(r"(?:[^/.][^/]*/)*\.(?!\.?/)[^/]*/")
 SUFFIXES = frozenset(f".{name}" for names in (_VIDEO, _AUDIO, _PLAYLIST) for name in names.split())
 
 
@@ -47,17 +54,20 @@ class Ignored:
 class Scan:
     """Both lists are sorted by path; ``root`` is the folder that the paths are relative to."""
 
-    root: Path
+    root: Location
     inputs: tuple[Input, ...]
     ignored: tuple[Ignored, ...]
 
 
-def scan(videos: Path, *, out: Path | None = None) -> Scan:
+def scan(videos: Location, *, out: Location | None = None) -> Scan:
     """Walk a folder (or take one file), following links; ``out``, the store, is left out.
 
     A folder that links lead to more than once is walked once, under its own name rather than a
-    link's, so loops end. Raises UsageError where ``videos`` cannot be used.
+    link's, so loops end. On object storage all keys below the prefix are listed. Raises UsageError
+    where ``videos`` cannot be used, StoreError where the storage cannot be listed.
     """
+    if not isinstance(videos, Path):
+        return _scan_remote(videos, out)
     try:
         mode = os.stat(videos).st_mode
     except OSError as error:
@@ -65,19 +75,77 @@ def scan(videos: Path, *, out: Path | None = None) -> Scan:
             f"--videos {str(videos)!r}: {error.strerror}; give a folder or a media file"
         ) from error
     if not stat.S_ISDIR(mode):
-        found = _file(os.fsencode(videos.name), os.fsencode(videos.name), os.fsencode(videos))
-        if isinstance(found, Ignored):
-            raise UsageError(f"--videos {str(videos)!r}: {found.reason}; give a folder or a media file")
-        return Scan(videos.parent, (found,), ())
-    skip = _identity(os.fsencode(out)) if out is not None else None
+        return _one(videos, _file(os.fsencode(videos.name), os.fsencode(videos.name), os.fsencode(videos)))
+    skip = _identity(os.fsencode(out)) if isinstance(out, Path) else None
     if skip is not None and skip == _identity(os.fsencode(videos)):
         raise UsageError(f"--out is the videos folder itself ({str(videos)!r}); give another folder")
-    found_all = sorted(_walk(os.fsencode(videos), skip), key=lambda entry: entry.raw)
+    return _sorted(videos, _walk(os.fsencode(videos), skip))
+
+
+def _one(videos: Location, found: Input | Ignored) -> Scan:
+    if isinstance(found, Ignored):
+        raise UsageError(f"--videos {str(videos)!r}: {found.reason}; give a folder or a media file")
+    return Scan(videos.parent, (found,), ())
+
+
+def _sorted(root: Location, found: Iterable[Input | Ignored]) -> Scan:
+    everything = sorted(found, key=lambda entry: entry.raw)
     return Scan(
-        videos,
-        tuple(entry for entry in found_all if isinstance(entry, Input)),
-        tuple(entry for entry in found_all if isinstance(entry, Ignored)),
+        root,
+        tuple(entry for entry in everything if isinstance(entry, Input)),
+        tuple(entry for entry in everything if isinstance(entry, Ignored)),
     )
+
+
+def _scan_remote(videos: UPath, out: Location | None) -> Scan:
+    skip = out.path if out is not None and is_remote(out) and out.protocol == videos.protocol else None
+    if skip == videos.path:
+        raise UsageError(f"--out is the videos folder itself ({str(videos)!r}); give another prefix")
+    try:
+        with storage_errors(videos):
+            info = videos.fs.info(videos.path)
+            if info["type"] == "file":
+                return _one(videos, _input(videos.name.encode(), videos.name.encode(), info["size"], None))
+            return _sorted(videos, _objects(videos, skip))
+    except FileNotFoundError:
+        raise UsageError(
+            f"--videos {str(videos)!r}: nothing has this name or lies below it; give a prefix or a media file"
+        ) from None
+
+
+def _objects(videos: UPath, skip: str | None) -> Iterator[Input | Ignored]:
+    """Every object below a prefix; those of the store and of a hidden folder are told once, together."""
+    base = videos.path.rstrip("/")
+    told: set[str] = set()
+    for entry in _listed(videos, base):
+        key, is_folder = entry["name"], entry["type"] == "directory"
+        size = None if is_folder else entry["size"]
+        name = key[len(base) + 1 :]
+        if key.endswith("/") and size == 0:
+            continue  # what some tools put to show an empty folder
+        hidden = _HIDDEN_FOLDER.match(name)
+        if skip is not None and key.startswith(skip + "/"):
+            group, reason = skip[len(base) + 1 :], "the feature store itself"
+        elif hidden is not None:
+            group, reason = hidden[0][:-1], "hidden"
+        elif is_odd(name):
+            yield Ignored(name.encode(), size, "a name that is not one path: an empty part, '.', '..', '::'")
+            continue
+        else:
+            yield _input(name.encode(), name.rpartition("/")[2].encode(), size, None)
+            continue
+        if group not in told:
+            told.add(group)
+            yield Ignored(group.encode(), None, reason)
+
+
+def _listed(videos: UPath, base: str) -> Iterator[dict[str, Any]]:
+    """Objects, folder by folder of the first level: one listing at a time is in memory."""
+    for entry in videos.fs.ls(base, detail=True):
+        if entry["type"] == "file" or is_odd(entry["name"][len(base) + 1 :]):
+            yield entry
+        else:
+            yield from videos.fs.find(entry["name"], detail=True).values()
 
 
 def _walk(root: bytes, skip: tuple[int, int] | None) -> Iterator[Input | Ignored]:
@@ -128,7 +196,10 @@ def _sort_out(entries: Iterable[os.DirEntry[bytes]]) -> tuple[list[bytes], list[
 
 
 def _file(relative: bytes, name: bytes, path: bytes) -> Input | Ignored:
-    size, problem = _look(path)
+    return _input(relative, name, *_look(path))
+
+
+def _input(relative: bytes, name: bytes, size: int | None, problem: str | None) -> Input | Ignored:
     if name.startswith(b"."):
         return Ignored(relative, size, "hidden")
     suffix = display(os.path.splitext(name)[1]).lower()

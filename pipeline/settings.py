@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ _TEXT, _NUMBER, _SWITCH = "a text", "a whole number", "true or false"
 _TEXTS, _TABLES = "a text or a list of texts", "tables, as in [options.scenes]"
 NAMES: Mapping[str, str] = {
     **dict.fromkeys(("videos", "out", "preset", "detector", "device", "precision", "dtype"), _TEXT),
-    **dict.fromkeys(("batch_size", "shard_size", "decoders", "random_weights"), _NUMBER),
+    **dict.fromkeys(("keep_flow", "gpus", "scheduler", "worker_lifetime", "worker_memory"), _TEXT),
+    **dict.fromkeys(("batch_size", "shard_size", "decoders", "random_weights", "workers"), _NUMBER),
     "weights": _TEXT, "experts": _TEXTS, "set": _TEXTS, "retry_failed": _SWITCH, "options": _TABLES,
 }  # fmt: skip
 
@@ -116,6 +118,27 @@ def choose(
         for name, values in layer.items():
             options.setdefault(name, {}).update(values)
     return names, options
+
+
+def parse_seconds(text: str, flag: str) -> float:
+    """``"90m"`` as 5400.0; ``s``, ``m``, ``h`` or nothing (seconds) may follow the number."""
+    return _amount(text, flag, {"": 1, "s": 1, "m": 60, "h": 3600}, "a time such as 90m or 2h")
+
+
+def parse_bytes(text: str, flag: str) -> int:
+    """``"8G"`` as 8 * 2**30; ``K``, ``M``, ``G``, ``T`` (with ``B`` or ``iB`` behind or not), or nothing."""
+    units = {unit: 1 << (10 * power) for power, unit in enumerate(("", "k", "m", "g", "t"))}
+    units |= {
+        unit + more: size for unit, size in units.items() for more in ("b", "ib") if unit or more == "b"
+    }
+    return int(_amount(text, flag, units, "a size such as 8G or 900M"))
+
+
+def _amount(text: str, flag: str, units: Mapping[str, int], wanted: str) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
+    if match is None or match[2] not in units or not float(match[1]):
+        raise UsageError(f"{flag} is {text!r}; {wanted} is needed")
+    return float(match[1]) * units[match[2]]
 
 
 def checked_folder(path: Path | None, flag: str) -> Path:

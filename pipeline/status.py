@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.coverage import shard_outcomes
+from pipeline.location import ahead, sizes
 from pipeline.plan import Shard, read_shards
 from pipeline.store import Store, Target
 
@@ -51,14 +52,15 @@ def status(store: Store) -> Status:
 def _expert(store: Store, shards: Sequence[Shard], target: Target) -> ExpertStatus:
     counts: Counter[str] = Counter()
     rows = 0
-    for shard in shards:
-        for record in shard_outcomes(store, shard, [target]):
+    for records in ahead(lambda shard: list(shard_outcomes(store, shard, [target])), shards, store.root):
+        for record in records:
             counts[record.state] += 1
             rows += record.rows
-    sizes: Counter[bool] = Counter()
+    taken: Counter[bool] = Counter()
     for table in target.tables:
+        file_bytes = sizes(store.root / table)
         for part in store.parts(table):
-            sizes[part.fingerprint == target.fingerprint] += part.path.stat().st_size
+            taken[part.fingerprint == target.fingerprint] += file_bytes.get(part.path.name, 0)
     return ExpertStatus(
         expert=target.expert,
         fingerprint=target.fingerprint,
@@ -67,6 +69,6 @@ def _expert(store: Store, shards: Sequence[Shard], target: Target) -> ExpertStat
         failed=counts["failed"],
         missing=sum(len(shard.videos) for shard in shards) - counts.total(),
         rows=rows,
-        bytes=sizes[True],
-        old_bytes=sizes[False],
+        bytes=taken[True],
+        old_bytes=taken[False],
     )

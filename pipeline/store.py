@@ -1,4 +1,4 @@
-"""A feature store: a folder of Parquet files, and how they are named."""
+"""A feature store: a folder of Parquet files, local or on object storage, and how they are named."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from extract.errors import StoreError
 from pipeline.atomic import TEMPORARY, atomic, refusal
+from pipeline.location import Location, is_remote, names, read_bytes, storage_errors
 
 FORMAT = 1
 LOCK_FILE = ".lock"
@@ -38,7 +39,7 @@ class Target:
 
 @dataclass(frozen=True)
 class PartFile:
-    path: Path
+    path: Location
     table: str
     shard: int
     fingerprint: str
@@ -48,38 +49,38 @@ class PartFile:
 class Store:
     """The paths of a store; opening one reads nothing but ``run.json``."""
 
-    root: Path
+    root: Location
 
     @property
-    def run_path(self) -> Path:
+    def run_path(self) -> Location:
         return self.root / "run.json"
 
-    def shard_path(self, shard: int) -> Path:
+    def shard_path(self, shard: int) -> Location:
         return self.root / "videos" / f"part-{shard:05d}.parquet"
 
-    def part_path(self, table: str, *, shard: int, fingerprint: str) -> Path:
+    def part_path(self, table: str, *, shard: int, fingerprint: str) -> Location:
         return self.root / table / f"part-{shard:05d}-{fingerprint}.parquet"
 
     def shards(self) -> list[int]:
         """Indices of all planned shards, ascending."""
-        names = (_SHARD.fullmatch(name) for name in _names(self.root / "videos"))
-        return sorted(int(match[1]) for match in names if match)
+        matches = (_SHARD.fullmatch(name) for name in names(self.root / "videos"))
+        return sorted(int(match[1]) for match in matches if match)
 
     def parts(self, table: str) -> list[PartFile]:
         """The files of a table, of all fingerprints, by shard."""
         folder = self.root / table
-        matches = (_PART.fullmatch(name) for name in _names(folder))
+        matches = (_PART.fullmatch(name) for name in names(folder))
         found = [PartFile(folder / m[0], table, int(m[1]), m[2]) for m in matches if m]
         return sorted(found, key=lambda part: (part.shard, part.fingerprint))
 
     def tables(self) -> list[str]:
         """Names of all tables that have a file, whatever the fingerprint; not ``videos``."""
-        return [name for name in _names(self.root) if self.parts(name)]
+        return [name for name in names(self.root) if self.parts(name)]
 
     def run_record(self) -> dict[str, Any]:
         """What ``run.json`` holds; empty before the first run. Raises StoreError for a damaged one."""
         try:
-            record = json.loads(self.run_path.read_text("utf-8"))
+            record = json.loads(read_bytes(self.run_path))
             known = record["format"] <= FORMAT
         except FileNotFoundError:
             return {}
@@ -140,30 +141,36 @@ class Store:
             temporary.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
 
 
-def open_store(root: Path, *, create: bool = False) -> Store:
-    """The store in this folder; with ``create``, a new or empty folder becomes one.
+def open_store(root: Location, *, create: bool = False) -> Store:
+    """The store in this folder or below this prefix; with ``create``, a new or empty one becomes one.
 
-    Raises StoreError where there is none, or where the folder belongs to something else.
+    Raises StoreError where there is none, where the folder belongs to something else, or where it
+    cannot be read.
     """
     try:
-        os.fspath(root).encode("utf-8")
+        str(root).encode("utf-8")
     except UnicodeEncodeError:
-        raise StoreError(f"--out {os.fsencode(root)!r} is not UTF-8: give a folder whose path is") from None
-    if root.exists() and not root.is_dir():
+        raise StoreError(
+            f"--out {os.fsencode(str(root))!r} is not UTF-8: give a folder whose path is"
+        ) from None
+    if _is_file(root):
         raise StoreError(f"--out {str(root)!r} is a file: give a new or empty folder, or a feature store")
     store = Store(root)
-    if store.run_path.exists() or store.shards():
+    there = names(root)
+    if store.run_path.name in there or store.shards():
         return store
     if not create:
         raise StoreError(
             f"{str(root)!r} is not a feature store: it has no run.json and no videos/part-*.parquet"
         )
-    strangers = [name for name in _names(root) if not name.startswith(".") and not _barely_begun(root / name)]
+    strangers = [name for name in there if not name.startswith(".") and not _barely_begun(root / name)]
     if strangers:
         raise StoreError(
             f"--out {str(root)!r} holds other things ({strangers[0]!r}, {len(strangers)} in all) and is not "
             "a feature store: give a new or empty folder"
         )
+    if not isinstance(root, Path):
+        return store
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -193,18 +200,15 @@ def _consistent(current: Mapping[str, Target]) -> dict[str, Target]:
         kept = {name: target for name, target in kept.items() if name not in stale}
 
 
-def _barely_begun(path: Path) -> bool:
+def _is_file(root: Location) -> bool:
+    if not is_remote(root):
+        return root.exists() and not root.is_dir()
+    with storage_errors(root):
+        return bool(root.fs.isfile(root.path))
+
+
+def _barely_begun(path: Location) -> bool:
     """Whether this is the ``videos`` folder of a run that was killed before its first shard was written."""
-    return (
-        path.name == "videos" and path.is_dir() and all(name.startswith(TEMPORARY) for name in _names(path))
-    )
-
-
-def _names(folder: Path) -> list[str]:
-    """Entries of a folder, sorted; none where there is no such folder."""
-    try:
-        return sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise StoreError(f"cannot read {str(folder)!r}: {error.strerror}") from error
+    if is_remote(path) or path.name != "videos" or not path.is_dir():
+        return False
+    return all(name.startswith(TEMPORARY) for name in names(path))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from pipeline.footer import Footer, VideoState, valid_footer
+from pipeline.location import ahead
 from pipeline.plan import Shard, Video
 from pipeline.store import Store, Target
 
@@ -35,6 +37,14 @@ def todo(
         if needed:
             work[video.video_id] = needed
     return work
+
+
+def todo_by_shard(
+    store: Store, shards: Iterable[Shard], targets: Sequence[Target], *, retry_failed: bool = False
+) -> Iterator[tuple[Shard, dict[str, set[str]]]]:
+    """The same of many shards, in order; footers of a remote store are read a little ahead."""
+    one = partial(todo, store, targets=targets, retry_failed=retry_failed)
+    yield from ahead(lambda shard: (shard, one(shard)), shards, store.root)
 
 
 def states(store: Store, shard: int, target: Target) -> dict[str, tuple[VideoState, ...]]:

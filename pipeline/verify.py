@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, zip_longest
 
 import numpy as np
@@ -16,10 +17,14 @@ from extract.fingerprint import canonical_json, digest
 from extract.tables import KEY_COLUMNS, embedding_matrix, valid_vectors
 from pipeline.coverage import outcomes
 from pipeline.footer import Footer, read_footer
+from pipeline.location import ahead
+from pipeline.parquet import open_parquet
 from pipeline.parts import row_group_rows
 from pipeline.plan import Shard, read_shards
 from pipeline.store import PartFile, Store, Target
 from pipeline.todo import states
+
+_READERS = 8  # parts of a remote store that are read at a time, each a few row groups in memory
 
 
 @dataclass(frozen=True)
@@ -42,21 +47,14 @@ def verify(store: Store) -> Report:
     members = {shard.index: {video.video_id for video in shard.videos} for shard in shards}
     targets = store.targets()
     problems = [*_plan_problems(shards)]
-    parts = rows = 0
-    for table in store.tables():
-        for part in store.parts(table):
-            parts += 1
-            try:
-                footer = read_footer(part.path)
-                rows += sum(state.rows for state in footer.videos.values())
-                faults = [*_footer_problems(part, footer, members), *_row_problems(part, footer)]
-            except (StoreError, OSError, pa.ArrowException) as error:
-                faults = [str(error)]
-            name = part.path.relative_to(store.root)
-            problems += [f"{name}: {fault}" for fault in faults]
+    parts = [part for table in store.tables() for part in store.parts(table)]
+    rows = 0
+    for found, faults in ahead(partial(_part_problems, members), parts, store.root, threads=_READERS):
+        rows += found
+        problems += faults
     problems += _gaps(store, shards, targets)
     problems += _derived_problems(store, shards, targets)
-    return Report(sum(len(shard.videos) for shard in shards), parts, rows, tuple(problems))
+    return Report(sum(len(shard.videos) for shard in shards), len(parts), rows, tuple(problems))
 
 
 def _plan_problems(shards: Sequence[Shard]) -> Iterator[str]:
@@ -71,6 +69,18 @@ def _plan_problems(shards: Sequence[Shard]) -> Iterator[str]:
                 yield f"videos: {video.video_id!r} is planned more than once"
             ids.add(video.video_id)
             paths.add(video.raw)
+
+
+def _part_problems(members: Mapping[int, set[str]], part: PartFile) -> tuple[int, list[str]]:
+    """Rows that its footer has, and its faults."""
+    rows = 0
+    try:
+        footer = read_footer(part.path)
+        rows = sum(state.rows for state in footer.videos.values())
+        faults = [*_footer_problems(part, footer, members), *_row_problems(part, footer)]
+    except (StoreError, OSError, pa.ArrowException) as error:
+        faults = [str(error)]
+    return rows, [f"{part.table}/{part.path.name}: {fault}" for fault in faults]
 
 
 def _footer_problems(part: PartFile, footer: Footer, members: Mapping[int, set[str]]) -> Iterator[str]:
@@ -93,7 +103,7 @@ def _footer_problems(part: PartFile, footer: Footer, members: Mapping[int, set[s
 
 def _row_problems(part: PartFile, footer: Footer) -> Iterator[str]:
     schema = footer.header.schema
-    with pq.ParquetFile(part.path, page_checksum_verification=True) as file:
+    with open_parquet(part.path, page_checksum_verification=True, pre_buffer=False) as file:
         if not file.schema_arrow.equals(schema):
             yield f"its schema is not what its footer says: {file.schema_arrow} instead of {schema}"
             return
@@ -132,8 +142,8 @@ def _batch_problems(
 def _gaps(store: Store, shards: Sequence[Shard], targets: Sequence[Target]) -> Iterator[str]:
     """Planned videos that an expert has no state for."""
     for target in targets:
-        for shard in shards:
-            known = states(store, shard.index, target)
+        known_by_shard = ahead(partial(_states, store, target), shards, store.root)
+        for shard, known in zip(shards, known_by_shard, strict=True):
             missing = [video.video_id for video in shard.videos if video.video_id not in known]
             if missing:
                 yield (
@@ -142,19 +152,22 @@ def _gaps(store: Store, shards: Sequence[Shard], targets: Sequence[Target]) -> I
                 )
 
 
+def _states(store: Store, target: Target, shard: Shard) -> Collection[str]:
+    return states(store, shard.index, target)
+
+
 def _derived_problems(store: Store, shards: Sequence[Shard], targets: Sequence[Target]) -> Iterator[str]:
     """Whether ``coverage.parquet`` and ``failures.parquet`` say what the footers say."""
     coverage = (one.coverage_row for one in outcomes(store, shards, targets))
     failures = (one.failure_row for one in outcomes(store, shards, targets) if one.failure_row is not None)
     for name, wanted in (("coverage.parquet", coverage), ("failures.parquet", failures)):
-        path = store.root / name
-        if not path.exists():
-            yield f"{name} is not there: run again to write it"
-            continue
         try:
-            with pq.ParquetFile(path) as file:
+            with open_parquet(store.root / name) as file:
                 pairs = zip_longest(_rows(file), wanted)
                 same = all(found == right for found, right in pairs)
+        except FileNotFoundError:
+            yield f"{name} is not there: run again to write it"
+            continue
         except (OSError, pa.ArrowException) as error:
             yield f"{name} is damaged: {error}"
             continue

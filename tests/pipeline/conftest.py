@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +22,14 @@ from extract.fingerprint import canonical_json, digest
 from extract.ledger import Failure
 from extract.tables import to_batch
 from pipeline.footer import PartHeader, VideoState
+from pipeline.location import Location, is_remote, location
 from pipeline.parts import VideoRows, merge_part
 from pipeline.plan import Plan, Shard, plan
 from pipeline.scan import scan
 from pipeline.store import Store, Target, open_store
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 SPEC = TableSpec((Column("text", "string", "what was read"),), Embedding((4,)))
 
@@ -30,7 +39,7 @@ class Kit:
 
     def __init__(self, folder: Path) -> None:
         self.videos = folder / "clips"
-        self.out = folder / "out"
+        self.out: Location = folder / "out"
         self.videos.mkdir()
 
     def add(self, *names: str | bytes, size: int = 3) -> None:
@@ -103,6 +112,55 @@ def kit(tmp_path: Path) -> Kit:
 
 
 @pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an S3 server of our own on loopback (moto)."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("s3") / "log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        server = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            assert server.poll() is None and time.monotonic() < deadline, log.read_text()
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def s3_environment(monkeypatch: pytest.MonkeyPatch, s3_server: str) -> None:
+    """As a user sets it; nothing of the machine's own."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def bucket(s3_environment: None, request: pytest.FixtureRequest) -> UPath:
+    """An empty bucket of this test's own."""
+    place = location(f"s3://test-{zlib.crc32(request.node.nodeid.encode()):08x}")
+    assert is_remote(place)
+    place.fs.mkdir(place.path)
+    return place
+
+
+@pytest.fixture(scope="session")
 def real_ffmpeg() -> str:
     """The path of an FFmpeg that prepare can use."""
     from extract.errors import MissingDependency
@@ -127,3 +185,32 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
         path.chmod(0o755)
 
     return install
+
+
+@pytest.fixture(scope="session")
+def videos(small_trailers: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight files: copies of the small trailers, one of them with sound, and one that is no video."""
+    from bench.demo_trailers import Shot, Trailer, render_trailer
+
+    folder = tmp_path_factory.mktemp("videos")
+    for i in range(6):
+        shutil.copy(small_trailers[i % 3], folder / f"video {i}.mp4")
+    render_trailer(folder / "loud.mp4", Trailer("loud", (Shot(1.5, "waves"), Shot(2.0, "bricks"))))
+    (folder / "text.mp4").write_text("not a film")
+    (folder / "notes.txt").write_text("not an input")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that one uninterrupted run has written."""
+    with pytest.MonkeyPatch.context() as patch:
+        import extract.experts
+        from tests.pipeline.runs import ROOT, go
+
+        planted = str(ROOT / "tests" / "fixtures" / "experts")
+        patch.setenv("MARQUEE_EXPERTS", planted)
+        patch.setattr(extract.experts, "__path__", [*extract.experts.__path__, planted])
+        out = tmp_path_factory.mktemp("whole") / "features"
+        assert go(videos, out).exit_status == 3
+    return out

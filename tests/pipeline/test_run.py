@@ -7,70 +7,20 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from extract.errors import StoreError, UsageError
-from pipeline import RunReport, read, run
+from pipeline import read
 from pipeline.lock import writing
 from pipeline.store import open_store
 from pipeline.verify import verify
-
-ROOT = Path(__file__).parents[2]
-TABLES = ("scenes", "trouble", "spectrogram")
+from tests.pipeline.runs import TABLES, contents, go, in_order, start
 
 pytestmark = pytest.mark.usefixtures("planted_experts")
-
-
-@pytest.fixture(scope="session")
-def videos(small_trailers: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight files: copies of the small trailers, one of them with sound, and one that is no video."""
-    from bench.demo_trailers import Shot, Trailer, render_trailer
-
-    folder = tmp_path_factory.mktemp("videos")
-    for i in range(6):
-        shutil.copy(small_trailers[i % 3], folder / f"video {i}.mp4")
-    render_trailer(folder / "loud.mp4", Trailer("loud", (Shot(1.5, "waves"), Shot(2.0, "bricks"))))
-    (folder / "text.mp4").write_text("not a film")
-    (folder / "notes.txt").write_text("not an input")
-    return folder
-
-
-def go(videos: Path, out: Path, **changes: Any) -> RunReport:
-    values: dict[str, Any] = {
-        "experts": ("trouble", "spectrogram"),
-        "options": {"scenes": {"detector": "content"}},
-        "shard_size": 3,
-        "device": "cpu",
-    }
-    return run(videos, out, **(values | changes))
-
-
-def contents(out: Path) -> dict[str, Any]:
-    """All rows of the store, in order; of the part files only what is current."""
-    tables = {name: read(out, name).to_pydict() for name in (*TABLES, "videos")}
-    for name in ("coverage", "failures"):
-        tables[name] = pq.read_table(out / f"{name}.parquet").to_pydict()
-    return tables
-
-
-@pytest.fixture(scope="session")
-def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that one uninterrupted run has written."""
-    with pytest.MonkeyPatch.context() as patch:
-        import extract.experts
-
-        planted = str(ROOT / "tests" / "fixtures" / "experts")
-        patch.setenv("MARQUEE_EXPERTS", planted)
-        patch.setattr(extract.experts, "__path__", [*extract.experts.__path__, planted])
-        out = tmp_path_factory.mktemp("whole") / "features"
-        assert go(videos, out).exit_status == 3
-    return out
 
 
 def test_every_file_has_a_state(whole: Path) -> None:
@@ -100,7 +50,7 @@ def test_shards_and_checkpoints_leave_no_trace_in_the_rows(videos: Path, whole: 
     go(videos, out, shard_size=8, checkpoint_seconds=0.0, batch_size=1, decoders=1)
     mine, theirs = contents(out), contents(whole)
     for name in (*TABLES, "coverage", "failures", "videos"):
-        assert _sorted(mine[name]) == _sorted(theirs[name])
+        assert in_order(mine[name]) == in_order(theirs[name])
 
 
 def test_an_expert_added_later_equals_one_from_the_start(videos: Path, whole: Path, tmp_path: Path) -> None:
@@ -168,25 +118,6 @@ def test_a_wrong_option_is_found_before_anything_is_written(videos: Path, tmp_pa
     assert not out.exists()
 
 
-def command(videos: Path, out: Path) -> list[str]:
-    settings = ["scenes.detector=content", "trouble.seconds=0.05"]
-    flags = [part for setting in settings for part in ("--set", setting)]
-    return [
-        sys.executable, "-m", "extract", "--videos", str(videos), "--out", str(out), "--shard-size", "3",
-        "--experts", "trouble,spectrogram", "--device", "cpu", *flags,
-    ]  # fmt: skip
-
-
-def start(videos: Path, out: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command(videos, out),
-        cwd=ROOT,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
 def test_kills_at_random_instants_lose_and_double_nothing(videos: Path, tmp_path: Path) -> None:
     """SIGKILL to the whole process group, 20 times, each run going on where the last was killed."""
     clock = random.Random(7)
@@ -230,10 +161,3 @@ def test_sigint_writes_what_is_finished(videos: Path, whole: Path, tmp_path: Pat
     assert verify(open_store(out)).problems == () or process.returncode == 130
     assert start(videos, out).wait() == 3
     assert contents(out)["scenes"] == contents(whole)["scenes"]
-
-
-def _sorted(table: dict[str, list[Any]]) -> list[tuple[Any, ...]]:
-    keys = ("video_id", "row") if "row" in table else ("video_id",)
-    rows = list(zip(*table.values(), strict=True))
-    order = [list(table).index(key) for key in keys]
-    return sorted(rows, key=lambda row: [row[i] for i in order])

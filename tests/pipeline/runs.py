@@ -1,0 +1,75 @@
+"""Whole runs of the test experts, in this process or in one that can be killed, and what they leave."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import RunReport, read, run
+from pipeline.location import Location, read_bytes
+
+ROOT = Path(__file__).parents[2]
+TABLES = ("scenes", "trouble", "spectrogram")
+
+
+def go(videos: Location, out: Location, **changes: Any) -> RunReport:
+    values: dict[str, Any] = {
+        "experts": ("trouble", "spectrogram"),
+        "options": {"scenes": {"detector": "content"}},
+        "shard_size": 3,
+        "device": "cpu",
+    }
+    return run(videos, out, **(values | changes))
+
+
+def contents(out: Location) -> dict[str, Any]:
+    """All rows of the store, in order; of the part files only what is current."""
+    tables = {name: read(out, name).to_pydict() for name in (*TABLES, "videos")}
+    for name in ("coverage", "failures"):
+        tables[name] = pq.read_table(pa.BufferReader(read_bytes(out / f"{name}.parquet"))).to_pydict()
+    return tables
+
+
+def command(videos: Location, out: Location, *more: str) -> list[str]:
+    settings = ["scenes.detector=content", "trouble.seconds=0.05"]
+    flags = [part for setting in settings for part in ("--set", setting)]
+    return [
+        sys.executable, "-m", "extract", "--videos", str(videos), "--out", str(out), "--shard-size", "3",
+        "--experts", "trouble,spectrogram", "--device", "cpu", *flags, *more,
+    ]  # fmt: skip
+
+
+def start(videos: Location, out: Location, *more: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command(videos, out, *more),
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def in_order(table: dict[str, list[Any]]) -> list[tuple[Any, ...]]:
+    """The rows of a table, whatever shards they came in."""
+    keys = ("video_id", "row") if "row" in table else ("video_id",)
+    rows = list(zip(*table.values(), strict=True))
+    order = [list(table).index(key) for key in keys]
+    return sorted(rows, key=lambda row: [row[i] for i in order])
+
+
+def workers_of(driver: int) -> list[psutil.Process]:
+    """The Dask worker processes that a driver has started."""
+    found = []
+    for process in psutil.Process(driver).children(recursive=True):
+        try:
+            if "multiprocessing.spawn" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
