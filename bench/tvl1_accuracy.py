@@ -4,13 +4,15 @@
 
 Pairs are neighbouring frames of one shot, spread evenly over the videos in DIR; across a cut the
 solution is chaotic, and correct programs differ. A stack is 16 pairs in a row; its I3D feature is
-computed from either flow, with random weights.
+computed from either flow, with random weights. Files without pictures and broken ones are skipped
+and counted.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from extract.ops.tvl1 import tvl1
 
 SHORT_SIDE = 256
 STACK = 16
+SUFFIXES = (".mp4", ".webm", ".mkv", ".avi")
 Grey = NDArray[np.uint8]
 
 
@@ -42,31 +45,46 @@ def frames_of(path: Path) -> list[Grey]:
     return frames
 
 
-def runs(path: Path, frames: int, length: int) -> list[int]:
-    """First frames of all runs of ``length`` frames that lie inside one shot and one picture size."""
-    from extract.api import video
-
-    shots = video(path, experts=["scenes"])["scenes"].to_pylist()
+def runs(shots: Sequence[Mapping[str, int]], frames: int, length: int) -> list[int]:
+    """First frames of all runs of ``length`` frames that lie inside one shot."""
     ends = [(shot["start_frame"], min(shot["end_frame"], frames)) for shot in shots]
     return [first for start, end in ends for first in range(start, end - length + 1)]
 
 
-def spread(places: Sequence[int], count: int) -> list[int]:
-    """``count`` of ``places``, evenly, or all if they are fewer."""
-    chosen = np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int)
-    return [places[i] for i in chosen]
+def stack_starts(path: Path) -> list[int] | None:
+    """Where stacks may begin in a video; None if it has no picture or cannot be decoded."""
+    import av
+
+    from extract.api import video
+
+    try:
+        shots = video(path, experts=["scenes"])["scenes"].to_pylist()
+        return runs(shots, len(frames_of(path)), STACK + 1) if shots else None
+    except (MarqueeError, av.FFmpegError, OSError):
+        return None
 
 
-def videos(folder: Path) -> Iterator[tuple[Path, list[Grey], list[int]]]:
-    """Videos that can be read, with their frames and the starts of stacks in them."""
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".mp4", ".webm", ".mkv", ".avi")):
-        try:
-            frames = frames_of(path)
-            starts = runs(path, len(frames), STACK + 1)
-        except (MarqueeError, OSError, ValueError):
-            continue  # some files of a test folder are broken on purpose
-        if starts:
-            yield path, frames, starts
+def videos(folder: Path) -> dict[Path, list[int]]:
+    """The videos of a folder with a shot that is long enough, and where stacks may begin in each."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES)
+    starts = {path: stack_starts(path) for path in paths}
+    found = {path: places for path, places in starts.items() if places}
+    unread = sum(places is None for places in starts.values())
+    print(
+        f"{len(paths)} files: {len(found)} used, {unread} without pictures or not to be decoded, "
+        f"{len(paths) - len(found) - unread} without a shot of {STACK + 1} frames"
+    )
+    return found
+
+
+def spread(found: Mapping[Path, Sequence[int]], count: int) -> dict[Path, list[int]]:
+    """``count`` of all places, evenly, or all if they are fewer; by video."""
+    every = [(path, start) for path, starts in found.items() for start in starts]
+    chosen: dict[Path, list[int]] = defaultdict(list)
+    for i in np.linspace(0, len(every) - 1, min(count, len(every))).round().astype(int):
+        path, start = every[i]
+        chosen[path].append(start)
+    return chosen
 
 
 def both_flows(first: Grey, second: Grey) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -93,27 +111,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="TV-L1 against OpenCV on real videos.")
     parser.add_argument("--media", type=Path, required=True, help="folder with videos")
     parser.add_argument("--pairs", type=int, default=200, help="pairs in all (default 200)")
-    parser.add_argument("--stacks", type=int, default=2, help="I3D stacks in all (default 2)")
+    parser.add_argument("--stacks", type=int, default=4, help="I3D stacks in all (default 4)")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    found = list(videos(arguments.media))
+    found = videos(arguments.media)
     if not found:
-        parser.error("no video in that folder")
-    every = [(i, start) for i, (_, _, starts) in enumerate(found) for start in starts]
+        parser.error("no video in that folder has a shot that is long enough")
+    pairs, stacks = spread(found, arguments.pairs), spread(found, arguments.stacks)
     errors: list[float] = []
-    for number in spread(range(len(every)), arguments.pairs):
-        video, start = every[number]
-        mine, other = both_flows(*found[video][1][start : start + 2])
-        errors.append(float(np.linalg.norm(mine - other, axis=0).mean()))
+    for path in found:
+        frames = frames_of(path) if path in pairs or path in stacks else []
+        for start in pairs.get(path, []):
+            mine, other = both_flows(frames[start], frames[start + 1])
+            errors.append(float(np.linalg.norm(mine - other, axis=0).mean()))
+        for start in stacks.get(path, []):
+            cosine = features_cosine(frames[start : start + STACK + 1])
+            print(
+                f"I3D feature of {path.name} from frame {start}: cosine similarity {cosine:.6f}", flush=True
+            )
     print(
-        f"{len(errors)} pairs of {len(found)} videos: mean end-point error {np.mean(errors):.4f} px, "
+        f"{len(errors)} pairs of {len(pairs)} videos: mean end-point error {np.mean(errors):.4f} px, "
         f"median pair {np.median(errors):.4f}, worst pair {max(errors):.4f}"
     )
-    for number in spread(range(len(every)), arguments.stacks):
-        video, start = every[number]
-        path, frames, _ = found[video]
-        cosine = features_cosine(frames[start : start + STACK + 1])
-        print(f"I3D feature of {path.name} from frame {start}: cosine similarity {cosine:.6f}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from extract.errors import MarqueeError, UsageError
-from extract.registry import expert_names
+from extract.registry import expert_names, with_upstream
 from extract.weights import MissingWeights
 from pipeline import reports
 from pipeline.config import Cluster, RunConfig
@@ -92,14 +92,8 @@ def extract(
     """Extract features from all videos of a folder; run it again to go on."""
     if context.invoked_subcommand is not None:
         return
-    given = {
-        "videos": videos, "out": out, "preset": preset, "experts": experts, "detector": detector,
-        "set": set_, "device": device, "precision": precision, "dtype": dtype, "batch_size": batch_size,
-        "shard_size": shard_size, "decoders": decoders, "weights": weights,
-        "random_weights": random_weights, "retry_failed": retry_failed, "keep_flow": keep_flow,
-        "workers": workers, "gpus": gpus, "scheduler": scheduler, "worker_lifetime": worker_lifetime,
-        "worker_memory": worker_memory,
-    }  # fmt: skip
+    given = {name.rstrip("_"): value for name, value in context.params.items()}
+    del given["config"], given["dry_run"]
     merged = read_config(config) if config is not None else {}
     merged |= {name: value for name, value in given.items() if value is not None}
     console = _console()
@@ -118,6 +112,8 @@ def extract(
     for warning in progress.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     reports.print_run(report, progress, console)
+    if keep_flow and not progress.expert_videos["flow"]:
+        console.print("flow was stored already, so no pictures were written; a new store has them written")
     raise typer.Exit(report.exit_status)
 
 
@@ -214,12 +210,14 @@ def _run_config(merged: dict[str, Any]) -> RunConfig:
     if merged.get("detector"):
         flags.setdefault("scenes", {})["detector"] = merged["detector"]
     if merged.get("keep_flow"):
-        flags.setdefault("flow", {})["keep_flow"] = merged["keep_flow"]
+        flags.setdefault("flow", {})["keep_flow"] = _keep_flow(merged["keep_flow"])
     names, options = choose(
         preset=merged.get("preset"),
         experts=_names(merged.get("experts")),
         layers=[merged.get("options", {}), flags],
     )
+    if merged.get("keep_flow") and "flow" not in with_upstream(names):
+        raise UsageError("--keep-flow needs the expert flow: add it to --experts")
     for name in ("batch_size", "shard_size", "decoders"):
         value = merged.get(name)
         if value is not None and (not isinstance(value, int) or value < 1):
@@ -246,6 +244,14 @@ def _run_config(merged: dict[str, Any]) -> RunConfig:
         decoders=merged.get("decoders"),
         cluster=_cluster(merged),
     )
+
+
+def _keep_flow(text: str) -> str:
+    """The folder for pictures of flow, the same wherever a worker runs."""
+    folder = location(text)
+    if not isinstance(folder, Path) or (folder.exists() and not folder.is_dir()):
+        raise UsageError(f"--keep-flow {text!r} is not a folder: give a new or existing one on a local disk")
+    return str(folder.resolve())
 
 
 def _videos(text: str | None) -> Location:

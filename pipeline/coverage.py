@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -95,10 +96,20 @@ def shard_outcomes(store: Store, shard: Shard, targets: Sequence[Target]) -> Ite
             yield _record(video_id, target, mine)
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Videos by state and rows, of every expert."""
+
+    states: Mapping[str, Counter[str]]
+    rows: Mapping[str, int]
+
+
 def write_derived(
     store: Store, shards: Iterable[Shard], targets: Sequence[Target], ignored: Iterable[Ignored] | None = None
-) -> None:
+) -> Counts:
     """Rebuild ``coverage.parquet`` and ``failures.parquet``, and write ``ignored.parquet`` if given."""
+    states: dict[str, Counter[str]] = {target.expert: Counter() for target in targets}
+    rows: Counter[str] = Counter()
     with (
         atomic(store.root / "coverage.parquet") as coverage_path,
         atomic(store.root / "failures.parquet") as failures_path,
@@ -109,8 +120,14 @@ def write_derived(
             coverage.add(one.coverage_row)
             if one.failure_row is not None:
                 failures.add(one.failure_row)
-    if ignored is None:
-        return
+            states[one.expert][one.state] += 1
+            rows[one.expert] += one.rows
+    if ignored is not None:
+        _write_ignored(store, ignored)
+    return Counts(states, rows)
+
+
+def _write_ignored(store: Store, ignored: Iterable[Ignored]) -> None:
     with (
         atomic(store.root / "ignored.parquet") as path,
         _Rows(pq.ParquetWriter(path, IGNORED_SCHEMA, compression="zstd")) as rows,

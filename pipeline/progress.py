@@ -68,6 +68,17 @@ class RunProgress:
         """Every worker process that there was, as ``pid@host``."""
         return list(self._readings)
 
+    def to_json(self) -> dict[str, Any]:
+        """What the run did, stage by stage; the shares of ``busy`` are of its last seconds."""
+        whole = self.whole
+        return {
+            "seconds": round(time.monotonic() - self.started, 1),
+            "videos": self.done,
+            "workers": len(self._readings),
+            "worker_deaths": self.deaths,
+            **({} if whole is None else whole.to_json()),
+        }
+
     def _remember(self, worker: WorkerStatus) -> None:
         """Keep the latest reading of a worker; heartbeats come late."""
         known = self._readings.get(worker.name)

@@ -17,7 +17,7 @@ from extract.selection import Selection
 from pipeline.attempts import forget_all
 from pipeline.cluster import cores_of_a_worker, dask_workers
 from pipeline.config import RunConfig, make_targets, select_for
-from pipeline.coverage import shard_outcomes, write_derived
+from pipeline.coverage import Counts, write_derived
 from pipeline.driver import InProcess, Workers, drive
 from pipeline.host import Host, HostSetup
 from pipeline.location import Location, is_remote
@@ -26,7 +26,9 @@ from pipeline.plan import Plan, Shard, plan
 from pipeline.progress import RunProgress
 from pipeline.scan import scan
 from pipeline.store import Store, Target, open_store
+from pipeline.todo import todo_by_shard
 
+ROUNDS = 3  # one, unless shards turn out incomplete
 VERSIONED = (
     "torch", "numpy", "av", "soxr", "pyarrow", "transformers", "rapidocr", "onnxruntime", "distributed"
 )  # fmt: skip
@@ -88,20 +90,33 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
             token=token,
             cores=cores_of_a_worker(config.cluster),
         )
-        _extract(planned.shards, setup, selection, progress)
-        progress.stage = "finishing"
-        write_derived(store, planned.shards, store.targets(), found.ignored)
-        record.write(finished=not progress.stopping)
-        states, rows = _count(store, planned, targets)
+        shards = planned.shards
+        for _ in range(ROUNDS):
+            _extract(shards, setup, selection, progress)
+            progress.stage = "finishing"
+            counts = write_derived(store, planned.shards, store.targets(), found.ignored)
+            shards = () if progress.stopping else _incomplete(store, planned, targets, counts)
+            if not shards:
+                break
+        record.write(finished=not progress.stopping and not shards, progress=progress)
+    experts = [target.expert for target in targets]
     return RunReport(
         store=store,
         videos=progress.total,
         computed=progress.done,
         ignored=len(found.ignored),
-        states=states,
-        rows=rows,
+        states={name: counts.states[name] for name in experts},
+        rows={name: counts.rows[name] for name in experts},
         interrupted=progress.stopping,
     )
+
+
+def _incomplete(store: Store, planned: Plan, targets: Sequence[Target], counts: Counts) -> tuple[Shard, ...]:
+    """Shards that a worker which was given up for dead, but lives, has written over."""
+    videos = sum(len(shard.videos) for shard in planned.shards)
+    if all(counts.states[target.expert].total() == videos for target in targets):
+        return ()
+    return tuple(shard for shard, work in todo_by_shard(store, planned.shards, targets) if work)
 
 
 def _extract(shards: Sequence[Shard], setup: HostSetup, selection: Selection, progress: RunProgress) -> None:
@@ -149,26 +164,15 @@ class _Record:
         }
         self._started = _now()
 
-    def write(self, *, finished: bool = False) -> None:
+    def write(self, *, finished: bool = False, progress: RunProgress | None = None) -> None:
         self._store.record_run(
             self._targets,
             options=self._options,
             versions={"python": sys.version.split()[0], **_versions()},
             started=self._started,
             finished=_now() if finished else None,
+            measured=None if progress is None else progress.to_json(),
         )
-
-
-def _count(
-    store: Store, planned: Plan, targets: list[Target]
-) -> tuple[dict[str, Counter[str]], dict[str, int]]:
-    states: dict[str, Counter[str]] = {target.expert: Counter() for target in targets}
-    rows: Counter[str] = Counter()
-    for shard in planned.shards:
-        for outcome in shard_outcomes(store, shard, targets):
-            states[outcome.expert][outcome.state] += 1
-            rows[outcome.expert] += outcome.rows
-    return states, dict(rows)
 
 
 def _versions() -> dict[str, str]:

@@ -119,8 +119,11 @@ class Store:
         versions: Mapping[str, str],
         started: str,
         finished: str | None = None,
+        measured: Mapping[str, Any] | None = None,
     ) -> None:
         """Write ``run.json``: this run, and the experts whose rows are current after it.
+
+        ``measured``: what the stages of the run did, for people.
 
         Experts of earlier runs stay current unless what they were read from has changed since.
         """
@@ -133,6 +136,7 @@ class Store:
             "finished": finished,
             "options": dict(options),
             "versions": dict(versions),
+            "measured": None if measured is None else dict(measured),
             "experts": {name: asdict(target) for name, target in sorted(_consistent(current).items())},
         }
         for entry in record["experts"].values():  # type: ignore[attr-defined]

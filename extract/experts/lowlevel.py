@@ -67,9 +67,10 @@ class LowlevelOptions:
 class Lowlevel(Expert):
     """Tables ``lowlevel`` (a row per scene) and ``lowlevel_video`` (one row, all of the video).
 
-    ``embedding`` is float32 (len(DESCRIPTOR_NAMES),). What could not be measured is NaN: sound
-    where there is none, change and motion in scenes of too few frames. Silence is measured.
-    A file with sound only has no scenes, and a ``lowlevel_video`` row with the sound's part.
+    Rasheed, Sheikh and Shah 2005, and the families of Huang and Wang 2012. ``embedding`` is float32 (115,),
+    named by DESCRIPTOR_NAMES; units are in ``docs/descriptors.md``. What could not be measured is NaN: sound
+    where there is none, change and motion in scenes of too few frames. Silence is measured. A file with sound
+    only has no scenes, and a ``lowlevel_video`` row with the sound's part.
     """
 
     summary = "Rasheed's four descriptors; colour, light, motion and sound statistics"

@@ -94,6 +94,13 @@ class OcrModel:
 
 
 class Ocr(Expert):
+    """One row for each line of text on each frame read: PP-OCRv6 small by RapidOCR (models of PaddleOCR).
+
+    Frames are uint8 (height, width, 3) RGB at their native size. ``box`` is four corners (x, y) in pixels of
+    the upright frame, ``score`` the recogniser's confidence from 0 to 1. There is no embedding. Sulun et al.
+    2024 read keyframes alone.
+    """
+
     summary = "text on the frames of every scene: RapidOCR (PP-OCRv6) and corrected spelling"
     Options = OcrOptions
     lane = "host"

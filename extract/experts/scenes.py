@@ -80,9 +80,10 @@ class ScenesTap(Tap):
 
 
 class Scenes(Expert):
-    """One row for each shot; a video without a cut is one shot.
+    """One row for each shot; a video without a cut is one shot. TransNetV2 is that of Soucek & Lokoc 2020.
 
-    The detector itself runs in the decoding pass, which asks this class for it.
+    Intervals are in seconds, frames counted from 0 as presented; there is no embedding. The detector itself
+    runs in the decoding pass, which asks this class for it.
     """
 
     summary = "shots and their middle frames (TransNetV2, PySceneDetect or FFmpeg's scene score)"

@@ -51,10 +51,10 @@ class SpectrogramOptions:
 class Spectrogram(Expert):
     """``embedding`` (130, 513): frames of 23 ms by bins of 43 Hz, 0 to 22,050 Hz.
 
-    Amplitudes are sums over a Hann window, 0 to 512 for samples in [-1, 1]. float16 holds them:
-    its smallest step, 6e-8, is a thousandth of the rounding noise of 16-bit sound. A last window of
-    less than 3 s is filled up with zeros and ends where the sound ends. No mean is subtracted:
-    that is the trainer's, over its training set.
+    The input of CTT-MMC-S (Wehrmann and Barros 2017), of each 3 s of mono sound at 44.1 kHz. Amplitudes are
+    sums over a Hann window, 0 to 512 for samples in [-1, 1]. float16 holds them: its smallest step, 6e-8, is
+    a thousandth of the rounding noise of 16-bit sound. A last window of less than 3 s is filled up with zeros
+    and ends where the sound ends. No mean is subtracted: that is the trainer's, over its training set.
     """
 
     summary = "magnitude spectrograms of 3 s (CTT-MMC-S)"

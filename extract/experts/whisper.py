@@ -69,13 +69,14 @@ class WhisperOptions:
 
 
 class Whisper(Expert):
-    """One row for each segment of speech.
+    """One row for each segment of speech: Whisper (Radford et al. 2022), its decoder's text.
 
-    The language is that of most of the chunks that are decoded together, not that of the first
-    30 s: trailers often start with music. Windows that Whisper itself takes for silence
-    (``no_speech_prob`` above 0.6 and ``avg_logprob`` not above -1) give no rows. ``hallucination``
-    marks what ``whisper.transcribe`` would have tried again at a higher temperature: a compression
-    ratio above 2.4 (the text repeats itself) or an average log-probability below -1. The three
+    It hears mono sound at 16 kHz, full scale 1, as log-mel spectrograms (80 or 128, 3000) of 30 s; times are
+    in seconds of the video, and there is no embedding. The language is that of most of the chunks that are
+    decoded together, not that of the first 30 s: trailers often start with music. Windows that Whisper itself
+    takes for silence (``no_speech_prob`` above 0.6 and ``avg_logprob`` not above -1) give no rows.
+    ``hallucination`` marks what ``whisper.transcribe`` would have tried again at a higher temperature: a
+    compression ratio above 2.4 (the text repeats itself) or an average log-probability below -1. The three
     numbers are those of the decoded window that the segment is in.
     """
 
@@ -178,8 +179,13 @@ class Transcriber:
         self._network = network
         self._options = options
         self._inference = partial(inference, resources.device, resources.precision)
-        self._batch = 1 if resources.device == "cpu" else min(resources.batch_size, MAX_BATCH)
+        self._resources = resources
         self._tokenizer = get_tokenizer(True, num_languages=network.num_languages)
+
+    @property
+    def _batch(self) -> int:
+        """Chunks at once; asked each time, since the engine halves it when memory runs short."""
+        return 1 if self._resources.device == "cpu" else min(self._resources.batch_size, MAX_BATCH)
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
         # encoded audio is kept from the vote to the decoding, so few items are taken at a time

@@ -15,18 +15,24 @@ from numpy.typing import NDArray
 
 BOUND = 20.0  # pixels
 JPEG_QUALITY = 95
+NAME_BYTES = 200  # file systems allow 255
 
 
 def quantise(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Pixels, clipped to ±BOUND, to levels; any shape."""
-    levels = (np.clip(flow, -BOUND, BOUND).astype(np.float64) + BOUND) * (255 / (2 * BOUND))
+    """Pixels, clipped to ±BOUND, to levels 255 (v + BOUND) / (2 BOUND), half to even; any shape."""
+    levels = 255 * (np.clip(flow, -BOUND, BOUND).astype(np.float64) + BOUND) / (2 * BOUND)
     return np.rint(levels).astype(np.uint8)
 
 
 def folder_name(path: str | os.PathLike[str]) -> str:
-    """The video's name and eight digits of its path, which tell videos of one name apart."""
-    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
-    return f"{Path(path).stem}-{digest}"
+    """The video's name and eight digits of its whole path, which tell videos of one name apart.
+
+    The same from whatever folder a relative path starts. What of a name is no text, and what is over
+    200 bytes, is left out.
+    """
+    digest = hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:8]
+    name = os.fsencode(Path(path).stem)[:NAME_BYTES].decode(errors="ignore")
+    return f"{name}-{digest}"
 
 
 def write_flow(folder: Path, number: int, flow: NDArray[np.float32]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from extract.checkpoints import load_state_dict
 from extract.expert import Resources
 from extract.experts._pictures import PictureExpert, PictureModel
 from extract.types import Frame, Item, MediaInfo, Scene
@@ -20,12 +21,21 @@ SCENE = Scene(3, 10, 30, 0.4, 1.2, 20, 20480, 0.8, 0.84)
 
 @dataclass(frozen=True)
 class PictureChecks:
-    """An expert with loaded weights; ``items`` are two prepared and two whole reference pictures."""
+    """An expert with loaded weights; ``items`` are two prepared and two whole reference pictures.
+
+    ``classifier`` is the file's last layer, which experts leave out: weight and bias.
+    """
 
     expert: PictureExpert
     model: PictureModel
     items: list[Item]
     rows: NDArray[np.float32]
+    classifier: tuple[NDArray[np.float32], NDArray[np.float32]]
+
+    def logits(self) -> NDArray[np.float32]:
+        """(2, classes): what the published network says of the prepared pictures."""
+        weight, bias = self.classifier
+        return np.asarray(self.rows[:2] @ weight.T + bias)
 
     def embeddings(self, items: Sequence[Item], model: PictureModel | None = None) -> NDArray[np.float32]:
         return np.stack([row["embedding"] for (row,) in (model or self.model)(items)])
@@ -63,6 +73,7 @@ def picture_checks(parity: Any, keyframe_items: Any) -> Callable[..., PictureChe
         path = parity.checkpoint(table, name)
         weights = path / "model.safetensors" if path.is_dir() else path
         model = expert.load(Resources(weights={"model": weights}))
+        weight, bias = (t.numpy().copy() for t in list(load_state_dict(weights).values())[-2:])
         weights.unlink()  # hundreds of MB
         assert isinstance(model, PictureModel)
         stored = parity.reference(reference)
@@ -71,7 +82,7 @@ def picture_checks(parity: Any, keyframe_items: Any) -> Callable[..., PictureChe
         for height, width, seed in parity.reference("preprocess")["images"].tolist()[:2]:
             items += keyframe_items(expert, parity.inputs.image(height, width, seed))
         rows = np.stack([row["embedding"] for (row,) in model(items)])
-        return PictureChecks(expert, model, items, rows)
+        return PictureChecks(expert, model, items, rows, (weight, bias))
 
     return make
 

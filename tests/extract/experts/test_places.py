@@ -25,6 +25,7 @@ def test_features_agree_with_the_reference(checks: Any, parity: Any) -> None:
     name = "resnet18_places365"
     reference = parity.reference(name)
     parity.assert_close(name, "features", checks.rows[:2], reference["features"])
+    parity.assert_close(name, "logits", checks.logits(), reference["logits"])
     parity.assert_close(name, "e2e_features", checks.rows[2:], reference["e2e_features"][:2])
 
 

@@ -23,6 +23,7 @@ def checks(picture_checks: Any) -> Iterator[Any]:
 def test_features_agree_with_the_reference(checks: Any, parity: Any) -> None:
     reference = parity.reference("senet154")
     parity.assert_close("senet154", "features", checks.rows[:2], reference["features"])
+    parity.assert_close("senet154", "logits", checks.logits()[:, ::8], reference["logits"])
     parity.assert_close("senet154", "e2e_features", checks.rows[2:], reference["e2e_features"][:2])
 
 

@@ -108,27 +108,53 @@ def test_a_published_file_gives_the_reference_numbers(published: Transcriber, pa
         parity.assert_close("whisper_tiny", "scores", scores, reference[f"wav{i}_decode_scores"])
 
 
+@pytest.mark.parametrize("wave", [0, 1])
 @pytest.mark.parametrize(("variant", "beams"), [("notimestamps", None), ("beam5", 5)])
 def test_greedy_and_beam_search_give_the_reference_tokens(
-    published: Transcriber, parity: Any, variant: str, beams: int | None
+    published: Transcriber, parity: Any, variant: str, beams: int | None, wave: int
 ) -> None:
     reference = parity.reference("whisper_tiny")
-    length, seed = reference["waves"][0].tolist()
-    samples = np.round(parity.inputs.waveform(length, RATE, seed) * 32768).astype(np.int16)
+    audio = _reference_audio(published, parity, wave)
     options = dataclasses.replace(published._decoding("en"), without_timestamps=True, beam_size=beams)
-    [result] = whisper.decode(published._network, published.encode([Chunk(samples, 0.0)])[0][None], options)
-    assert result.tokens == reference[f"wav0_decode_{variant}_tokens"].tolist()
+    [result] = whisper.decode(published._network, audio, options)
+    name = f"wav{wave}_decode_{variant}"
+    assert result.tokens == reference[f"{name}_tokens"].tolist()
+    scores = [result.avg_logprob, result.no_speech_prob, result.compression_ratio]
+    parity.assert_close("whisper_tiny", "scores", scores, reference[f"{name}_scores"])
 
 
-def test_the_language_has_the_reference_probability(published: Transcriber, parity: Any) -> None:
+@pytest.mark.parametrize("wave", [0, 1])
+def test_the_plain_network_says_the_reference_tokens(published: Transcriber, parity: Any, wave: int) -> None:
+    """Each of the 24 tokens after the prompt is the likeliest after those before it, by the same margin."""
     reference = parity.reference("whisper_tiny")
-    length, seed = reference["waves"][0].tolist()
-    [[row, *_]] = published(items_of(parity.inputs.waveform(length, RATE, seed), vad=False))
-    best = int(reference["wav0_language_probs"].argmax())
-    assert row["language"] == reference["languages"][best]
-    parity.assert_close(
-        "whisper_tiny", "language_probs", row["language_probability"], reference["wav0_language_probs"][best]
-    )
+    tokens = torch.from_numpy(reference[f"wav{wave}_greedy_plain"])
+    with torch.inference_mode():
+        audio = _reference_audio(published, parity, wave)
+        best = published._network.logits(tokens[None, :-1].long(), audio)[0, 3:].topk(2)
+    assert best.indices[:, 0].tolist() == tokens[4:].tolist()
+    margins = (best.values[:, 0] - best.values[:, 1]).numpy()
+    tolerance = 2 * parity.tolerances["whisper_tiny"][f"wav{wave}_logits_step0"]
+    np.testing.assert_allclose(margins, reference[f"wav{wave}_greedy_plain_margin"], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("wave", [0, 1])
+def test_languages_have_the_reference_probabilities(published: Transcriber, parity: Any, wave: int) -> None:
+    reference = parity.reference("whisper_tiny")
+    stored = reference[f"wav{wave}_language_probs"]
+    audio = _reference_audio(published, parity, wave)
+    [found] = published._network.detect_language(audio, TOKENS)[1]
+    mine = [found[language] for language in reference["languages"].tolist()]
+    parity.assert_close("whisper_tiny", "language_probs", mine, stored)
+    language, probability = published._vote([0], list(audio))[0]
+    assert language == reference["languages"][stored.argmax()]
+    parity.assert_close("whisper_tiny", "language_probs", probability, stored.max())
+
+
+def _reference_audio(model: Transcriber, parity: Any, wave: int) -> torch.Tensor:
+    """Audio features (1, 1500, 384) of a reference wave."""
+    length, seed = parity.reference("whisper_tiny")["waves"][wave].tolist()
+    samples = np.round(parity.inputs.waveform(length, RATE, seed) * 32768).astype(np.int16)
+    return model.encode([Chunk(samples, 0.0)])[0][None]
 
 
 def test_saving_ours_gives_the_published_names_and_sizes(published: Transcriber, parity: Any) -> None:
