@@ -48,8 +48,12 @@ def dask_workers(setup: HostSetup, progress: RunProgress) -> Iterator[DaskWorker
         workers = DaskWorkers(client, setup)
         try:
             yield workers
-        finally:
+        except KeyboardInterrupt:  # the second signal: whoever asks twice does not wait
+            raise
+        except BaseException:
             workers.close()
+            raise
+        workers.close()
 
 
 @contextmanager
@@ -184,7 +188,11 @@ def _client(cluster: Cluster) -> Iterator[Client]:
 
 def _local_cluster(cluster: Cluster) -> LocalCluster:
     """Processes on this machine. One that dies while it starts makes Dask give up: then all start again."""
-    settings: dict[str, Any] = {"threads_per_worker": JOBS_AT_A_TIME, "memory_limit": 0}
+    settings: dict[str, Any] = {
+        "threads_per_worker": JOBS_AT_A_TIME,
+        "memory_limit": 0,
+        "silence_logs": logging.CRITICAL,  # in the workers too
+    }
     if cluster.gpus:
         from dask_cuda import LocalCUDACluster as Kind
 

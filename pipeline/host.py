@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 from extract.engine import Engine, VideoTask
-from extract.errors import WeightsError
+from extract.errors import StoreError, WeightsError
 from extract.selection import Selection
+from pipeline.atomic import TMPDIR_CURES, refusal
 from pipeline.config import RunConfig, engine_settings, make_targets, select_for
 from pipeline.jobs import Job, JobReport
 from pipeline.location import Location
@@ -135,7 +139,7 @@ class Host:
         except BaseException as error:
             with self._ending:
                 self._ended = True
-            self._work.fail(error)
+            self._work.fail(_explained(error))
 
     def _first(self, tasks: Iterator[VideoTask | None]) -> VideoTask | None:
         """The first video that needs the engine: a run that finds all done loads no models."""
@@ -157,3 +161,11 @@ class Host:
             for result in engine.run(tasks, stop=lambda: self._stopping):
                 self._work.take(result)
             self._work.flush()  # rows are read from the engine's spill
+
+
+def _explained(error: BaseException) -> BaseException:
+    """One line for a full disk: rows wait in a temporary folder until they are written."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        folder = Path(tempfile.gettempdir())
+        return StoreError(refusal(folder, OSError(error.errno, ""), cures=TMPDIR_CURES))
+    return error

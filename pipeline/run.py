@@ -137,9 +137,14 @@ def _workers(setup: HostSetup, selection: Selection, progress: RunProgress) -> I
     host = Host(setup, selection)
     try:
         yield InProcess(host)
-    finally:
+    except KeyboardInterrupt:  # the second signal: whoever asks twice does not wait
+        host.stop()
+        raise
+    except BaseException:
         host.close()
-        progress.show([host.status()])
+        raise
+    host.close()
+    progress.show([host.status()])
 
 
 def _everywhere(place: Location) -> Location:

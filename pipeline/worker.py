@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 from distributed import Worker, WorkerPlugin, get_worker
 
-from pipeline.attempts import begin
+from pipeline.attempts import begin, forget
 from pipeline.host import JOBS_AT_A_TIME, Host, HostSetup
 from pipeline.jobs import Job, JobReport
 from pipeline.store import Store
@@ -47,11 +47,11 @@ class HostPlugin(WorkerPlugin):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._worker = worker
         self._host: Host | None = None
-        self._stopped = self._leaving = False
+        self._stopped = self._leaving = self._any_done = False
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(JOBS_AT_A_TIME)
         self._jobs = 0
-        self._unfetched: set[Any] = set()  # keys of tasks whose reports the driver may not have yet
+        self._unfetched: dict[Any, str] = {}  # attempts by task whose reports the driver may not have yet
         self._started = self._used = time.monotonic()
         self._gone = threading.Event()
         worker.metrics.update(self._metrics())
@@ -65,6 +65,10 @@ class HostPlugin(WorkerPlugin):
             worker.metrics.pop(name, None)
         if self._host is not None:
             await asyncio.to_thread(self._host.close)
+        # What ended in good order did not die: Dask, which drops the reports now, may hand it out again.
+        if self._reports_wait():
+            for attempt in self._unfetched.values():
+                forget(Store(self._setup.config.out), attempt)
 
     def run(self, job: Job) -> JobReport:
         """Work on a job, in one of the worker's threads, until it is written."""
@@ -75,7 +79,9 @@ class HostPlugin(WorkerPlugin):
                 return JobReport(left=frozenset(video.video_id for video in job.shard.videos))
             if not begin(Store(self._setup.config.out), job.attempt):
                 return JobReport(died=True)
-            self._unfetched.add(get_worker().get_current_task())
+            self._reports_wait()
+            with self._lock:
+                self._unfetched[get_worker().get_current_task()] = job.attempt
             return replace(self._submit(job).result(), worker=self._status())
 
     def stop(self) -> None:
@@ -96,6 +102,7 @@ class HostPlugin(WorkerPlugin):
 
     def _done(self, _: Future[JobReport]) -> None:
         with self._lock:
+            self._any_done = True
             self._jobs -= 1
             self._used = time.monotonic()
 
@@ -107,6 +114,8 @@ class HostPlugin(WorkerPlugin):
             self._give_back()
 
     def _due(self) -> bool:
+        if not (self._any_done or self._status().open_done):
+            return False  # a life that is shorter than the start would never get anywhere
         age = time.monotonic() - self._started
         if self._lifetime_seconds is not None and age > self._lifetime_seconds:
             return True
@@ -127,8 +136,10 @@ class HostPlugin(WorkerPlugin):
 
     def _reports_wait(self) -> bool:
         """Whether this worker still holds reports: Dask forgets a task once the driver has its result."""
-        self._unfetched &= set(self._worker.state.tasks)
-        return bool(self._unfetched)
+        with self._lock:
+            known = set(self._worker.state.tasks)
+            self._unfetched = {task: attempt for task, attempt in self._unfetched.items() if task in known}
+            return bool(self._unfetched)
 
     def _give_back(self) -> None:
         """Let go of the models of a run whose driver went away."""

@@ -9,8 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -19,7 +20,8 @@ import pytest
 
 from extract.errors import UsageError
 from pipeline import Cluster, RunProgress
-from pipeline.driver import ClusterError
+from pipeline.driver import ClusterError, Workers, drive
+from pipeline.plan import Shard
 from pipeline.store import open_store
 from pipeline.verify import verify
 from tests.pipeline.runs import ROOT, TABLES, contents, go, in_order, start, workers_of
@@ -43,6 +45,21 @@ def test_the_same_tables_whoever_works(
     assert verify(open_store(out)).clean
     assert progress.whole is not None and sum(progress.whole.rows.values()) == report_rows(mine)
     assert not list(out.glob(".attempts/*"))
+
+
+def test_the_same_tables_in_any_order(
+    videos: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shuffled(shards: Sequence[Shard], workers: Workers, progress: RunProgress) -> None:
+        chance, order = random.Random(4), list(shards)
+        while order == list(shards):
+            chance.shuffle(order)
+        drive(order, workers, progress)
+
+    monkeypatch.setattr(sys.modules["pipeline.run"], "drive", shuffled)
+    out = tmp_path / "features"
+    go(videos, out)
+    assert contents(out) == contents(whole)
 
 
 def report_rows(tables: dict[str, dict[str, list[object]]]) -> int:
@@ -186,18 +203,37 @@ def test_a_killed_scheduler_ends_the_run_with_a_word(
 
 
 def test_recycled_workers_lose_no_work(videos: Path, whole: Path, tmp_path: Path) -> None:
-    """Workers that start anew every second: they finish what they have begun, and nobody is blamed."""
+    """Workers that start anew every few seconds: they finish what they have begun, and nobody is blamed."""
     folder = tmp_path / "many"
     folder.mkdir()
-    for i in range(12):
+    for i in range(6):
         shutil.copy(videos / "video 0.mp4", folder / f"{i:02d}.mp4")
     out = tmp_path / "features"
     progress = RunProgress()
-    options = {"scenes": {"detector": "content"}, "trouble": {"seconds": 0.3}}
-    cluster = Cluster(workers=2, worker_lifetime_seconds=1.0)
-    report = go(folder, out, options=options, shard_size=2, cluster=cluster, progress=progress)
-    assert (report.computed, report.failed, progress.deaths) == (12, 0, 0)
+    options = {"scenes": {"detector": "content"}, "trouble": {"seconds": 0.2}}
+    cluster = Cluster(workers=2, worker_lifetime_seconds=3.0)
+    report = go(folder, out, options=options, shard_size=1, cluster=cluster, progress=progress)
+    assert (report.computed, report.failed, progress.deaths) == (6, 0, 0)
     assert len(progress.worker_names) > 2
+    assert verify(open_store(out)).clean
+
+
+def test_a_worker_that_is_told_to_go_blames_nobody(videos: Path, tmp_path: Path, dask: Dask) -> None:
+    """SIGTERM to ``dask worker``, as batch systems send it: what is left runs elsewhere, in one piece."""
+    out = tmp_path / "features"
+
+    def tell() -> None:
+        while not list(out.glob("trouble/part-*")):
+            time.sleep(0.02)
+        dask.workers[0].send_signal(signal.SIGTERM)
+
+    threading.Thread(target=tell, daemon=True).start()
+    progress = RunProgress()
+    options = {"scenes": {"detector": "content"}, "trouble": {"seconds": 0.5}}
+    cluster = Cluster(scheduler=dask.address)
+    report = go(videos, out, options=options, shard_size=2, cluster=cluster, progress=progress)
+    assert (report.exit_status, progress.deaths) == (3, 0)
+    assert dask.workers[0].wait(timeout=60) == 0
     assert verify(open_store(out)).clean
 
 

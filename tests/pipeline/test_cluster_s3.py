@@ -97,7 +97,7 @@ def test_a_killed_driver_is_followed_by_the_same_command(
     """Its lease is left behind; nobody renews it, so the next run takes it over."""
     out = bucket / "features"
     slow = ("--workers", "2", "--shard-size", "2", "--set", "trouble.seconds=1")
-    driver = start(str(trailers), str(out), *slow)
+    driver = start(trailers, out, *slow)
     until(lambda: written(out) or driver.poll() is not None)
     driver.send_signal(signal.SIGKILL)
     text = driver.communicate(timeout=60)[0].decode()
