@@ -1,0 +1,223 @@
+"""What every model promises; run for every file of ``train/models``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from extract.errors import UsageError
+from tests.fixtures.batches import make_batch, with_features
+from train.batch import Batch
+from train.model import Model
+from train.registry import make_model, model_class, model_names, model_options
+
+GENRES = 5
+DIMS = {"vit": 6, "ast": 10, "words": 4}
+# Eight videos: full ones, short ones, each expert absent somewhere, one with a single expert.
+STEPS = {
+    "vit": (7, 3, 1, 0, 5, 7, 2, 0),
+    "ast": (4, 4, 0, 2, 1, 3, 0, 0),
+    "words": (1, 9, 5, 3, 0, 0, 0, 6),
+}
+# Small ones of every option that a model of the folder may have.
+SMALL: Mapping[str, Any] = {"width": 16, "layers": 1, "heads": 2, "feedforward": 32, "longest": 8}
+# Beside the defaults: what takes another way through a model.
+VARIANTS = [
+    *((name, {}) for name in model_names()),
+    ("multi-transformer", {"averaged": "ast"}),
+    ("multi-transformer", {"head": 12}),
+    ("single-transformer", {"positions": "sinusoidal", "norm": "post"}),
+]
+TOLERANCE = 1e-5  # other shapes, other kernels: float32 roundings of values near 1
+
+variants = pytest.mark.parametrize(
+    ("name", "options"), VARIANTS, ids=lambda value: str(value) if value else "defaults"
+)
+
+
+def small(name: str, options: Mapping[str, Any] | None = None, dims: Mapping[str, int] = DIMS) -> Model:
+    has = model_class(name).Options.__dataclass_fields__
+    torch.manual_seed(1)
+    given = {**{k: v for k, v in SMALL.items() if k in has}, **(options or {})}
+    return make_model(name, dims, GENRES, given).eval()
+
+
+def batch() -> Batch:
+    return make_batch(STEPS, DIMS, genres=GENRES)
+
+
+def logits(model: Model, batch: Batch) -> Tensor:
+    with torch.no_grad():
+        out: Tensor = model(batch)
+    return out
+
+
+@variants
+def test_it_gives_one_logit_for_each_genre_and_one_vector(name: str, options: dict[str, Any]) -> None:
+    model = small(name, options)
+    assert model.summary and "\n" not in model.summary
+    out = logits(model, batch())
+    assert out.shape == (8, GENRES) and out.isfinite().all()
+    assert (out[:, None] - out[None]).abs().amax(dim=2).fill_diagonal_(1).min() > 1e-4, "videos differ"
+    assert model.embed(batch()).shape[0] == 8
+
+
+@variants
+@pytest.mark.parametrize("junk", [1e4, float("nan"), float("inf")])
+def test_padded_steps_and_absent_experts_have_no_influence(
+    name: str, options: dict[str, Any], junk: float
+) -> None:
+    model, clean = small(name, options), batch()
+    dirty = with_features(
+        clean,
+        {e: f.masked_fill(clean.padding[e].unsqueeze(-1), junk) for e, f in clean.features.items()},
+    )
+    assert torch.equal(logits(model, clean), logits(model, dirty))
+
+
+@variants
+def test_every_present_step_has_influence_and_gets_a_gradient(name: str, options: dict[str, Any]) -> None:
+    model, plain = small(name, options), batch()
+    leaves = {expert: f.clone().requires_grad_() for expert, f in plain.features.items()}
+    model(with_features(plain, leaves)).square().sum().backward()
+    for expert, leaf in leaves.items():
+        assert leaf.grad is not None
+        reached = leaf.grad.abs().amax(dim=2) > 0
+        assert torch.equal(reached, ~plain.padding[expert]), expert
+
+
+@variants
+def test_every_parameter_can_learn(name: str, options: dict[str, Any]) -> None:
+    model = small(name, options)
+    # Steps beyond the table, and absent experts, so that every row of it is asked for.
+    model(make_batch({**STEPS, "ast": (8,) * 8, "vit": (8,) * 7 + (0,)}, DIMS)).square().sum().backward()
+    model(make_batch({**STEPS, "words": (8,) * 7 + (0,)}, DIMS)).square().sum().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()] == []
+
+
+@variants
+def test_the_order_of_the_batch_does_not_matter(name: str, options: dict[str, Any]) -> None:
+    model, order = small(name, options), [5, 0, 7, 2, 1, 6, 3, 4]
+    torch.testing.assert_close(
+        logits(model, batch().select(order)), logits(model, batch())[order], atol=TOLERANCE, rtol=0
+    )
+
+
+@variants
+def test_a_video_does_not_depend_on_its_batch_or_its_padding(name: str, options: dict[str, Any]) -> None:
+    model, whole = small(name, options), batch()
+    expected = logits(model, whole)
+    for i in range(len(whole)):
+        steps = {expert: max(1, counts[i]) for expert, counts in STEPS.items()}
+        one = whole.select([i])
+        alone = Batch(
+            one.ids,
+            {e: f[:, : steps[e]] for e, f in one.features.items()},
+            {e: p[:, : steps[e]] for e, p in one.padding.items()},
+            one.present,
+            {e: s[:, : steps[e]] for e, s in one.start_seconds.items()},
+        )
+        torch.testing.assert_close(logits(model, alone)[0], expected[i], atol=TOLERANCE, rtol=0)
+
+
+@variants
+def test_a_video_may_be_longer_than_any_before(name: str, options: dict[str, Any]) -> None:
+    steps = {expert: (40, 1) for expert in DIMS}
+    assert logits(small(name, options), make_batch(steps, DIMS)).isfinite().all()
+
+
+@variants
+def test_saving_and_loading_gives_the_same_predictions(
+    name: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_model, save_model
+
+    model = small(name, options)
+    save_model(model, str(tmp_path / "model.safetensors"))
+    torch.manual_seed(2)
+    has = model_class(name).Options.__dataclass_fields__
+    other = make_model(name, DIMS, GENRES, {**{k: v for k, v in SMALL.items() if k in has}, **options}).eval()
+    assert not torch.equal(logits(other, batch()), logits(model, batch()))
+    load_model(other, str(tmp_path / "model.safetensors"))
+    assert torch.equal(logits(other, batch()), logits(model, batch()))
+
+
+@variants
+def test_a_batch_of_8_is_overfitted(name: str, options: dict[str, Any]) -> None:
+    model, eight = small(name, {**options, "dropout": 0.0}).train(), batch()
+    assert eight.labels is not None
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = functional.binary_cross_entropy_with_logits(model(eight), eight.labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert torch.equal(logits(model.eval(), eight) > 0, eight.labels > 0.5)
+
+
+@variants
+def test_one_expert_is_enough(name: str, options: dict[str, Any]) -> None:
+    model = small(name, options, {"ast": DIMS["ast"]})
+    assert logits(model, make_batch({"ast": (3, 1)}, DIMS)).shape == (2, GENRES)
+
+
+def test_sequence_models_see_the_order_of_steps_and_the_mlp_does_not() -> None:
+    plain = make_batch({"vit": (6, 6), "ast": (4, 4), "words": (3, 3)}, DIMS)
+    turned = with_features(plain, {e: f.flip(1) for e, f in plain.features.items()})
+    moved = {
+        name: float((logits(small(name), plain) - logits(small(name), turned)).abs().max())
+        for name in model_names()
+    }
+    assert moved.pop("mlp") <= TOLERANCE
+    assert min(moved.values()) > 1e-3
+
+
+def test_averaged_experts_of_the_multi_transformer_have_no_order() -> None:
+    plain = make_batch({"vit": (6, 6), "ast": (4, 4), "words": (3, 3)}, DIMS)
+    turned = with_features(plain, {**plain.features, "ast": plain.features["ast"].flip(1)})
+    averaged, full = small("multi-transformer", {"averaged": "ast"}), small("multi-transformer")
+    torch.testing.assert_close(logits(averaged, plain), logits(averaged, turned), atol=TOLERANCE, rtol=0)
+    assert (logits(full, plain) - logits(full, turned)).abs().max() > 1e-3
+
+
+def test_names_are_the_files() -> None:
+    assert {"mlp", "multi-transformer", "single-transformer", "vit-ast"} <= set(model_names())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("multi_transformer", {}, "did you mean 'multi-transformer'"),
+        ("mlp", {"depth": 3}, "model 'mlp' has no option 'depth'; it has: width, layers, dropout"),
+        ("mlp", {"dropout": "1"}, "dropout is 1.0; a share from 0 to below 1"),
+        ("mlp", {"width": "0"}, "at least 1"),
+        ("single-transformer", {"width": 10, "heads": 4}, "width 10 is no multiple of heads 4"),
+        ("single-transformer", {"layers": 0}, "layers is 0; at least 1"),
+        ("single-transformer", {"norm": "batch"}, "model.norm is 'batch'; allowed: post, pre"),
+        ("single-transformer", {"positions": "sinusoidal", "width": 9, "heads": 3}, "an even one"),
+        ("multi-transformer", {"head": -1}, "head is -1"),
+    ],
+)
+def test_what_cannot_be_is_refused(name: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        model_options(name, options)
+
+
+def test_averaging_an_expert_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"model.averaged names clip; the experts are vit, ast, words"):
+        make_model("multi-transformer", DIMS, GENRES, {"averaged": ["clip"]})
+
+
+def test_sinusoids_are_those_of_the_transformer_paper() -> None:
+    from train.layers import sinusoids
+
+    table = sinusoids(torch.tensor([0, 3]), 4)
+    angles = torch.tensor([3.0, 3.0 / 100])  # 10000^(2i/4) for i = 0, 1
+    torch.testing.assert_close(table[0], torch.tensor([0.0, 0, 1, 1]))
+    torch.testing.assert_close(table[1], torch.cat([angles.sin(), angles.cos()]))

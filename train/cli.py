@@ -1,0 +1,293 @@
+"""The command line: ``python -m train --features STORE --labels labels.csv --run runs/x``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from extract.errors import MarqueeError, UsageError
+from pipeline.location import location
+from train.registry import model_names
+from train.settings import Hardware, Options, choose, merged, parse_assignments, preset_names
+
+PIPE_WIDTH = 1000
+_BadArguments: Any = typer.BadParameter.__mro__[2]  # ClickException, which is not where it was in every typer
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A feature store and labels to a model that predicts genres.",
+)
+imports = typer.Typer(help="Published features into a store of ours.")
+app.add_typer(imports, name="import")
+
+Features = Annotated[str | None, typer.Option(help="Feature store; or s3://...")]
+LabelFile = Annotated[Path | None, typer.Option(help="CSV or Parquet table with ids and genres.")]
+Model = Annotated[str | None, typer.Option(help=f"One of: {', '.join(model_names())}.")]
+Preset = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}.")]
+Experts = Annotated[
+    str | None, typer.Option(help="Comma-separated. Default: the preset's, or all with vectors.")
+]
+Column = Annotated[str | None, typer.Option(help="Column of the labels.")]
+SplitBy = Annotated[
+    str | None,
+    typer.Option(help="stratified, random, sulun, column:NAME or a JSON file. Default: stratified."),
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="NAME.OPTION=VALUE: model, training, an expert, ...")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
+Gpus = Annotated[str | None, typer.Option(help="all, or 0,1,...: a process on each.")]
+Precision = Annotated[str, typer.Option(help="float32, float16 or bfloat16.")]
+AllowRandom = Annotated[bool, typer.Option("--allow-random-weights", help="For dry runs.")]
+Run = Annotated[Path, typer.Option(help="Run folder.")]
+
+
+@app.callback(invoke_without_command=True)
+def train(
+    context: typer.Context,
+    features: Features = None,
+    labels: LabelFile = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder, new or to go on with.")] = None,
+    preset: Preset = None,
+    model: Model = None,
+    experts: Experts = None,
+    id_column: Column = None,
+    genres_column: Column = None,
+    group_column: Column = None,
+    duration_column: Column = None,
+    least_videos: Annotated[int | None, typer.Option(help="Leave out genres with fewer videos.")] = None,
+    split: SplitBy = None,
+    allow_empty_genres: Annotated[bool, typer.Option("--allow-empty-genres")] = False,
+    epochs: Annotated[int | None, typer.Option(help="At most.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Videos.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Weights, order, dropout. Default: 0.")] = None,
+    set_: Set = None,
+    device: Device = "auto",
+    gpus: Gpus = None,
+    precision: Precision = "float32",
+    wandb: Annotated[str | None, typer.Option(metavar="PROJECT", help="Log there as well.")] = None,
+    allow_random_weights: AllowRandom = False,
+) -> None:
+    """Train a model; run it again to go on."""
+    if context.invoked_subcommand is not None:
+        return
+    from train.fit import FitConfig, fit
+
+    flags = {
+        "labels": {
+            "id": id_column, "genres": genres_column, "group": group_column, "duration": duration_column,
+            "least_videos": least_videos,
+        },
+        "split": {**_split(split), "allow_empty_genres": allow_empty_genres or None},
+        "training": {"epochs": epochs, "batch_size": batch_size, "seed": seed},
+    }  # fmt: skip
+    config = FitConfig(
+        features=location(_given(features, "--features STORE")),
+        labels=_given(labels, "--labels FILE"),
+        run=_given(run, "--run FOLDER"),
+        choices=choose(preset=preset, model=model, experts=_names(experts), options=_options(flags, set_)),
+        hardware=Hardware(device=device, gpus=gpus, precision=_precision(precision)),
+        allow_random_weights=allow_random_weights,
+        wandb=wandb,
+    )
+    fit(config, _say(_console()))
+
+
+@app.command()
+def predict(
+    source: Annotated[str, typer.Argument(help="A feature store, a folder of videos, or one video.")],
+    run: Run,
+    out: Annotated[Path | None, typer.Option(help="Also write all scores: .csv or .parquet.")] = None,
+    threshold: Annotated[float, typer.Option(help="A genre is named from this score on.")] = 0.5,
+    weights: Annotated[Path | None, typer.Option(help="Folder with published checkpoints.")] = None,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    allow_random_weights: AllowRandom = False,
+) -> None:
+    """Predict genres of videos, or of all videos of a store."""
+    from train.predict import is_store, predict_store, predict_videos
+    from train.run_folder import RunFolder
+
+    place, console = location(source), _console()
+    hardware = Hardware(device=device, precision=_precision(precision))
+    folder = RunFolder(run)
+    if is_store(place):
+        found = predict_store(folder, place, hardware=hardware, allow_random_weights=allow_random_weights)
+    else:
+        found = predict_videos(
+            folder,
+            place,
+            hardware=hardware,
+            weights=weights,
+            allow_random_weights=allow_random_weights,
+            say=_say(console),
+        )
+    table = Table("video", "genres")
+    for video_id, genres in zip(found.ids, found.best(threshold), strict=True):
+        table.add_row(video_id, ", ".join(f"{genre} {score:.2f}" for genre, score in genres))
+    console.print(table, markup=False)
+    for video_id in found.without:
+        console.print(f"{video_id}: none of the run's experts found anything", markup=False, soft_wrap=True)
+    if out is not None:
+        found.write(out)
+    if not found.ids:
+        raise typer.Exit(3)
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    thresholds: Annotated[str | None, typer.Option(help="Of a genre, comma-separated.")] = None,
+    resamples: Annotated[int, typer.Option(help="Of the bootstrap; 0: no intervals.")] = 1000,
+    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+) -> None:
+    """Measure what a run predicted; figures, tables and curves go into its folder."""
+    from train.evaluate import Scoring, evaluate_run
+
+    chosen: dict[str, Any] = {}
+    if thresholds is not None:
+        chosen["thresholds"] = _numbers(thresholds, "--thresholds", float)
+    scoring = Scoring(resamples=resamples, confidence=confidence, **chosen)
+    evaluation = evaluate_run(run, split=split, scoring=scoring)
+    console, table = _console(), Table("figure", "value", "from", "to", "random")
+    for name, figure in evaluation.figures.items():
+        values = (figure.value, figure.low, figure.high, figure.random)
+        table.add_row(name, *(f"{value:.4f}" for value in values))
+    console.print(table, markup=False)
+    if evaluation.empty_genres:
+        console.print(f"without a video: {', '.join(evaluation.empty_genres)}", markup=False)
+
+
+@app.command()
+def compare(
+    out: Annotated[Path, typer.Option(help="Folder of the report, new or to go on with.")],
+    features: Features = None,
+    labels: LabelFile = None,
+    preset: Preset = None,
+    experts: Experts = None,
+    models: Annotated[str | None, typer.Option(help="Comma-separated. Default: all of Sulun's.")] = None,
+    seeds: Annotated[str, typer.Option(help="Comma-separated: a training for each.")] = "0,1,2",
+    tables: Annotated[str | None, typer.Option(help="Of: experts, models, ablation, steps.")] = None,
+    steps: Annotated[str | None, typer.Option(help="Numbers of steps of the last table.")] = None,
+    split: SplitBy = None,
+    set_: Set = None,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    allow_random_weights: AllowRandom = False,
+) -> None:
+    """Train a grid of experts, models and seeds, and make the tables of Sulun et al. 2024 of it."""
+    from train.fit import compare_fits
+
+    chosen: dict[str, Any] = {"seeds": _numbers(seeds, "--seeds", int)}
+    if tables is not None:
+        chosen["tables"] = tuple(_names(tables))
+    if steps is not None:
+        chosen["steps"] = _numbers(steps, "--steps", int)
+    console = _console()
+    report = compare_fits(
+        out,
+        features=location(_given(features, "--features STORE")),
+        labels=_given(labels, "--labels FILE"),
+        preset=preset,
+        experts=_names(experts),
+        models=_names(models),
+        options=_options({"split": _split(split)}, set_),
+        hardware=Hardware(device=device, precision=_precision(precision)),
+        allow_random_weights=allow_random_weights,
+        say=_say(console),
+        **chosen,
+    )
+    console.print(str(report), markup=False, soft_wrap=True)
+
+
+@app.command()
+def models() -> None:
+    """List the models and the presets."""
+    from train.registry import model_class
+    from train.settings import load_preset
+
+    console, table = _console(), Table("model or preset", "what it is")
+    for name in model_names():
+        table.add_row(name, model_class(name).summary)
+    for name in preset_names():
+        table.add_row(name, load_preset(name).summary)
+    console.print(table, markup=False)
+
+
+def main() -> None:
+    """Run the command line; an error is one line on standard error, exit status 2."""
+    try:
+        if len(sys.argv) > 1:
+            sys.exit(app(prog_name="python -m train", standalone_mode=False))
+        app(["--help"], prog_name="python -m train")
+    except MarqueeError as error:
+        _console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except _BadArguments as error:
+        what = " ".join(error.format_message().split()).rstrip(".")
+        text = f"error: {what}; python -m train --help says what there is"
+        _console(stderr=True).print(text, style="red", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        _console(stderr=True).print("left at once; the last checkpoint is kept", style="red")
+        os._exit(130)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """As wide as its terminal; what goes to a file or a pipe is not wrapped."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
+
+
+def _say(console: Console) -> Any:
+    return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _given(value: Any, flag: str) -> Any:
+    if value is None:
+        raise UsageError(f"{flag.split()[0]} is missing: give {flag}")
+    return value
+
+
+def _names(text: str | None) -> list[str]:
+    return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str, flag: str, kind: type) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(part) for part in _names(text))
+    except ValueError:
+        raise UsageError(f"{flag} is {text!r}; numbers are needed, comma-separated") from None
+
+
+def _precision(text: str) -> Any:
+    if text not in ("float32", "float16", "bfloat16"):
+        raise UsageError(f"--precision is {text!r}; allowed: float32, float16, bfloat16")
+    return text
+
+
+def _split(text: str | None) -> dict[str, Any]:
+    """``--split`` as options of the section ``split``."""
+    if text is None:
+        return {}
+    if text.startswith("column:"):
+        return {"by": "column", "name": text.removeprefix("column:")}
+    return {"by": "file", "name": text} if text.endswith(".json") else {"by": text}
+
+
+def _options(flags: dict[str, dict[str, Any]], assignments: list[str] | None) -> Options:
+    """Flags that were given, and ``--set`` over them."""
+    given = {
+        section: {name: value for name, value in values.items() if value is not None}
+        for section, values in flags.items()
+    }
+    return merged([given, parse_assignments(assignments or [])])

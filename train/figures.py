@@ -1,0 +1,180 @@
+"""Pictures as SVG: precision-recall curves, points with intervals, and lines over a number of steps.
+
+The same figures give the same bytes: no date and no random ids are in a file. Text stays text, and what
+comes from labels is never read as a formula.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+    from train.evaluate import Curve, Evaluation
+    from train.tables import Estimate
+
+BLUE, GREY, DARK = "#1f5fa8", "#8a8a8a", "#333333"
+LINES = (BLUE, "#c8553d", "#3f8f5f", "#8a5fa8", "#b58900", "#2aa1b3", "#a83f6f", "#5b6b7a")
+MARKS = "osD^vP*X"
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "marquee",
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": DARK,
+    "xtick.color": DARK,
+    "ytick.color": DARK,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+MOST_POINTS = 2000
+
+
+def pooled_curve(evaluation: Evaluation) -> bytes:
+    """Precision over recall of all (video, genre) cells together."""
+    figure = evaluation.figures["ap_micro"]
+
+    def draw(picture: Picture) -> None:
+        axes = picture.add_subplot()
+        share = sum(evaluation.support) / (evaluation.videos * len(evaluation.genres))
+        label = f"all genres pooled: AP {figure.value:.3f}"
+        if not math.isnan(figure.low):
+            label += f" [{figure.low:.3f}, {figure.high:.3f}]"
+        _curve(axes, evaluation.pooled_curve, share)
+        axes.lines[0].set_label(label)
+        axes.lines[1].set_label(f"random: AP {figure.random:.3f}")
+        axes.set(xlabel="recall", ylabel="precision")
+        axes.legend(loc="lower left")
+
+    return _svg(draw, (5.2, 4.2))
+
+
+def genre_curves(evaluation: Evaluation) -> bytes:
+    """Precision over recall of each genre, the most common first."""
+    order = np.argsort(-np.array(evaluation.support), kind="stable")
+    columns = min(5, max(1, math.ceil(math.sqrt(len(order)))))
+    rows = math.ceil(len(order) / columns)
+
+    def draw(picture: Picture) -> None:
+        grid = picture.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+        for axes, place in zip(grid, order, strict=False):
+            figure = evaluation.by_genre["ap"][place]
+            share = evaluation.support[place] / evaluation.videos
+            _curve(axes, evaluation.curves[place], share)
+            name = shortened(evaluation.genres[place], 24)
+            result = f"AP {figure.value:.2f}, random {figure.random:.2f}" if share else "in no video"
+            axes.set_title(f"{name} ({evaluation.support[place]})\n{result}", fontsize=8, loc="left")
+        for place, axes in enumerate(grid):
+            axes.set_visible(place < len(order))
+            axes.tick_params(labelbottom=place + columns >= len(order))
+        picture.supxlabel("recall", fontsize=9)
+        picture.supylabel("precision", fontsize=9)
+
+    return _svg(draw, (1 + 1.75 * columns, 0.6 + 1.75 * rows))
+
+
+def points(
+    rows: Sequence[tuple[str, Estimate]], *, label: str, baselines: Mapping[str, float] | None = None
+) -> bytes:
+    """A point with its interval for each row, from the top; baselines are dashed lines."""
+
+    def draw(picture: Picture) -> None:
+        axes = picture.add_subplot()
+        for place, (_, estimate) in enumerate(rows):
+            if math.isnan(estimate.mean):
+                continue
+            ends = [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
+            bars = None if math.isnan(estimate.low) else np.maximum(ends, 0)
+            axes.errorbar([estimate.mean], [place], xerr=bars, fmt="o", color=BLUE, markersize=5, capsize=3)
+        axes.set_yticks(range(len(rows)), [shortened(name, 40) for name, _ in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel(label)
+        for place, (name, value) in enumerate((baselines or {}).items()):
+            axes.axvline(value, color=GREY, linestyle=("--", ":")[place % 2], label=f"{name}: {value:.3f}")
+        if baselines:
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+
+    return _svg(draw, (6.4, 1.2 + 0.3 * max(len(rows), 2)))
+
+
+def lines(
+    series: Mapping[str, Sequence[tuple[int, Estimate]]], *, label: str, steps: str, random: float
+) -> bytes:
+    """A line for each expert over the number of steps, with intervals; chance is a dashed line."""
+
+    def draw(picture: Picture) -> None:
+        axes = picture.add_subplot()
+        for place, (name, values) in enumerate(series.items()):
+            known = [(step, estimate) for step, estimate in values if not math.isnan(estimate.mean)]
+            if not known:
+                continue
+            at = [step for step, _ in known]
+            mean = np.array([estimate.mean for _, estimate in known])
+            low = np.array([estimate.low for _, estimate in known])
+            high = np.array([estimate.high for _, estimate in known])
+            colour, mark = LINES[place % len(LINES)], MARKS[place % len(MARKS)]
+            axes.plot(at, mean, color=colour, marker=mark, markersize=4.5, label=shortened(name, 30))
+            axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.axhline(random, color=GREY, linestyle="--", label=f"random: {random:.3f}")
+        ticks = sorted({step for values in series.values() for step, _ in values})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+        axes.set(xlabel=steps, ylabel=label)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+    return _svg(draw, (6.4, 3.8))
+
+
+def shortened(text: str, length: int) -> str:
+    """One line of at most so many characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def _curve(axes: Any, curve: Curve, chance: float) -> None:
+    """Steps without interpolation: precision at a recall is that of the first place that reaches it."""
+    recall, precision = _thinned(curve)
+    if recall.size:
+        axes.step(np.concatenate([[0.0], recall]), np.concatenate([precision[:1], precision]), where="pre",
+                  color=BLUE, linewidth=1.3)  # fmt: skip
+    else:
+        axes.plot([], [], color=BLUE)
+    axes.axhline(chance, color=GREY, linestyle="--", linewidth=1)
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
+
+
+def _thinned(curve: Curve) -> Curve:
+    """At most MOST_POINTS of a curve, spread evenly over it; the last one stays."""
+    recall, precision = curve
+    if recall.size <= MOST_POINTS:
+        return curve
+    keep = np.unique(np.linspace(0, recall.size - 1, MOST_POINTS).round().astype(int))
+    return recall[keep], precision[keep]
+
+
+def _svg(draw: Any, size: tuple[float, float]) -> bytes:
+    import matplotlib
+    from matplotlib.figure import Figure as Picture
+
+    written = io.BytesIO()
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # the viewer's fonts may have it
+        picture = Picture(figsize=size, layout="constrained")
+        draw(picture)
+        picture.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+    return written.getvalue()

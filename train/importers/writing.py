@@ -1,0 +1,119 @@
+"""A store out of arrays, for features that no video was decoded for."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from extract.errors import StoreError
+from extract.expert import Embedding, TableSpec
+from extract.fingerprint import canonical_json, digest
+from extract.tables import Dtype, table_schema
+from pipeline.coverage import write_derived
+from pipeline.footer import PartHeader, VideoState
+from pipeline.location import Location
+from pipeline.parts import VideoRows, merge_part
+from pipeline.plan import plan
+from pipeline.scan import Input, Scan
+from pipeline.store import Store, Target, open_store
+from train.errors import DataError
+
+_BATCH_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Source:
+    """One expert's vectors: ``vectors(video_id)`` is (time, dim), or None where it has nothing.
+
+    ``made_of`` identifies them (the fingerprint is its hash), ``notes`` is written beside it in the clear.
+    A step lasts ``step_seconds``.
+    """
+
+    name: str
+    dim: int
+    vectors: Callable[[str], NDArray[Any] | None]
+    made_of: Mapping[str, Any]
+    step_seconds: float = 1.0
+    dtype: Dtype = "float16"
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Target:
+        made_of = {"expert": self.name, "dtype": self.dtype, "dim": self.dim, **self.made_of}
+        return Target(self.name, digest(canonical_json(made_of)), (self.name,), (), made_of, self.notes)
+
+    @property
+    def spec(self) -> TableSpec:
+        return TableSpec(embedding=Embedding((self.dim,), float32=self.dtype == "float32"))
+
+    def rows(self, video_id: str) -> VideoRows:
+        """Raises DataError for vectors of another size, or that the dtype cannot hold."""
+        vectors = self.vectors(video_id)
+        if vectors is None or not len(vectors):
+            return VideoRows(video_id, VideoState("absent", reason="nothing in the source"))
+        if vectors.ndim != 2 or vectors.shape[1] != self.dim:
+            raise DataError(
+                f"{self.name!r} of {video_id!r} has shape {vectors.shape}, others (time, {self.dim}): "
+                "leave it out"
+            )
+        with np.errstate(over="ignore"):
+            stored = np.ascontiguousarray(vectors, self.dtype)
+        if not np.isfinite(stored).all():
+            raise DataError(
+                f"{self.name!r} of {video_id!r} has values that {self.dtype} cannot hold (NaN, infinity or "
+                "beyond its range): leave the video out, or choose float32"
+            )
+        return VideoRows(video_id, VideoState("ok"), self._batches(video_id, stored))
+
+    def _batches(self, video_id: str, vectors: NDArray[Any]) -> Iterator[pa.RecordBatch]:
+        schema = table_schema(self.spec, dtype=self.dtype)
+        for first in range(0, len(vectors), _BATCH_ROWS):
+            part = vectors[first : first + _BATCH_ROWS]
+            row = np.arange(first, first + len(part), dtype=np.int32)
+            columns = [
+                pa.array([video_id] * len(part), pa.string()),
+                pa.array(row),
+                pa.array(row * self.step_seconds),
+                pa.array((row + 1) * self.step_seconds),
+                pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), self.dim),
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def write_store(
+    out: Location,
+    ids: Sequence[str],
+    sources: Sequence[Source],
+    *,
+    options: Mapping[str, Any],
+    shard_size: int = 64,
+) -> Store:
+    """A new store with these videos and experts, written as a run writes it. Raises StoreError, DataError."""
+    store = open_store(out, create=True)
+    if store.shards():
+        raise StoreError(f"{str(out)!r} holds a feature store already: give a new or empty folder")
+    started = _now()
+    inputs = tuple(Input(name.encode(), None) for name in sorted(ids))
+    planned = plan(Scan(out, inputs, ()), store, shard_size=shard_size)
+    names = {video.raw.decode(): video.video_id for shard in planned.shards for video in shard.videos}
+    if any(name != video_id for name, video_id in names.items()):
+        odd = next(name for name, video_id in names.items() if name != video_id)
+        raise DataError(f"{odd!r} cannot be a video_id, which is a path without suffix: rename it")
+    for shard in planned.shards:
+        for source in sources:
+            header = PartHeader(source.target, source.name, shard.index, source.spec, source.dtype)
+            merge_part(store, header, (source.rows(video.video_id) for video in shard.videos))
+    targets = [source.target for source in sources]
+    store.record_run(targets, options=options, versions={}, started=started, finished=_now())
+    write_derived(store, planned.shards, targets, ())
+    return store
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

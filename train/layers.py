@@ -1,0 +1,144 @@
+"""Layers that several models share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+def without_padding(features: Tensor, padding: Tensor) -> Tensor:
+    """(batch, time, dim) with exact zeros where ``padding`` (batch, time) is True, whatever stood there."""
+    return features.masked_fill(padding.unsqueeze(-1), 0.0)
+
+
+def mean_over_time(features: Tensor, padding: Tensor) -> Tensor:
+    """The mean of the steps that are not padding: (batch, time, dim) to (batch, dim); of none, zero."""
+    steps = (~padding).sum(dim=1, keepdim=True).clamp(min=1)
+    return without_padding(features, padding).sum(dim=1) / steps
+
+
+@dataclass(frozen=True)
+class TransformerOptions:
+    """The size of an encoder of Vaswani et al. 2017.
+
+    Attributes:
+        width: of the tokens.
+        layers, heads: of the encoder.
+        feedforward: width of the layer inside each block.
+        dropout: on tokens and inside the blocks.
+        norm: layer normalisation after each block's sum (``post``, the original) or before its input.
+        positions: a learned table, or the sines and cosines of the original.
+        longest: rows of the learned table; later steps share its last row.
+    """
+
+    width: int = 256
+    layers: int = 2
+    heads: int = 4
+    feedforward: int = 1024
+    dropout: float = 0.1
+    norm: Literal["post", "pre"] = "pre"
+    positions: Literal["learned", "sinusoidal"] = "learned"
+    longest: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "heads", "feedforward", "longest"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; at least 1 is needed")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        if self.positions == "sinusoidal" and self.width % 2:
+            raise ValueError(f"width {self.width} is odd; sinusoidal positions need an even one")
+        check_dropout(self.dropout)
+
+
+def check_dropout(dropout: float) -> None:
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout is {dropout}; a share from 0 to below 1 is needed")
+
+
+def transformer(options: TransformerOptions) -> nn.TransformerEncoder:
+    """Tokens (batch, tokens, width), ``src_key_padding_mask`` True where a token is not to be seen."""
+    layer = nn.TransformerEncoderLayer(
+        options.width,
+        options.heads,
+        options.feedforward,
+        options.dropout,
+        activation="gelu",
+        batch_first=True,
+        norm_first=options.norm == "pre",
+    )
+    last = nn.LayerNorm(options.width) if options.norm == "pre" else None
+    return nn.TransformerEncoder(layer, options.layers, norm=last, enable_nested_tensor=False)
+
+
+def token(width: int) -> nn.Parameter:
+    """A learned vector that stands among the steps, (width,)."""
+    return nn.Parameter(0.02 * torch.randn(width))
+
+
+class Steps(nn.Module):
+    """The steps of one expert as tokens: projected, with the embedding of their place added."""
+
+    def __init__(self, dim: int, options: TransformerOptions) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim, options.width)
+        self.dropout = nn.Dropout(options.dropout)
+        self.width = options.width
+        self.table = None
+        if options.positions == "learned":
+            self.table = nn.Parameter(0.02 * torch.randn(options.longest, options.width))
+
+    def forward(self, features: Tensor, padding: Tensor) -> Tensor:
+        """(batch, time, dim) to (batch, time, width)."""
+        tokens: Tensor = self.project(without_padding(features, padding))
+        placed: Tensor = self.dropout(tokens + self._places(tokens.shape[1], tokens.device))
+        return placed
+
+    def _places(self, steps: int, device: torch.device) -> Tensor:
+        places = torch.arange(steps, device=device)
+        if self.table is not None:
+            return self.table[places.clamp(max=len(self.table) - 1)]
+        return sinusoids(places, self.width)
+
+
+def sinusoids(places: Tensor, width: int) -> Tensor:
+    """Vaswani et al. 2017, section 3.5: (places,) to (places, width), sines before cosines."""
+    rates = torch.exp(-math.log(10_000.0) * torch.arange(0, width, 2, device=places.device) / width)
+    angles = places.unsqueeze(-1) * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class SequenceEncoder(nn.Module):
+    """One expert's steps to one vector: a transformer over <CLS> and the steps; the vector is <CLS>'s."""
+
+    def __init__(self, dim: int, options: TransformerOptions) -> None:
+        super().__init__()
+        self.steps = Steps(dim, options)
+        self.cls = token(options.width)
+        self.transformer = transformer(options)
+
+    def forward(self, features: Tensor, padding: Tensor) -> Tensor:
+        """(batch, time, dim) and (batch, time) to (batch, width)."""
+        steps = self.steps(features, padding)
+        tokens = torch.cat([self.cls.expand(len(steps), 1, -1), steps], dim=1)
+        hidden = torch.cat([padding.new_zeros(len(steps), 1), padding], dim=1)
+        encoded: Tensor = self.transformer(tokens, src_key_padding_mask=hidden)
+        return encoded[:, 0]
+
+
+class AveragedEncoder(nn.Module):
+    """One expert's mean over time to one vector; a learned one stands for an absent expert."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim, width)
+        self.absent = token(width)
+
+    def forward(self, features: Tensor, padding: Tensor) -> Tensor:
+        """(batch, time, dim) and (batch, time) to (batch, width)."""
+        vector: Tensor = self.project(mean_over_time(features, padding))
+        return torch.where(padding.all(dim=1, keepdim=True), self.absent, vector)

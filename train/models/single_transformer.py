@@ -1,0 +1,49 @@
+"""One transformer over the steps of all experts (Sulun et al. 2024, "single-transformer").
+
+The tokens are <CLS>, then each expert's steps, each expert followed by <SEP>. An expert has a projection
+and positions of its own. An expert that a video does not have leaves no token, nor does its <SEP>.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from train.batch import Batch
+from train.layers import Steps, TransformerOptions, token, transformer
+from train.model import Model
+
+
+class SingleTransformer(Model):
+    """Steps of different experts attend to each other."""
+
+    summary = "one transformer over the steps of all experts, one <CLS>, <SEP> between experts"
+    Options = TransformerOptions
+
+    def __init__(self, inputs: Mapping[str, int], genres: int, options: TransformerOptions) -> None:
+        super().__init__(inputs, genres, options)
+        self.steps = nn.ModuleList(Steps(dim, options) for dim in inputs.values())
+        self.cls = token(options.width)
+        self.sep = token(options.width)
+        self.transformer = transformer(options)
+        self.head = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(options.width, genres))
+
+    def embed(self, batch: Batch) -> Tensor:
+        videos = len(batch)
+        tokens = [self.cls.expand(videos, 1, -1)]
+        hidden = []
+        for expert, steps in zip(self.inputs, self.steps, strict=True):
+            padding = batch.padding[expert]
+            tokens += [steps(batch.features[expert], padding), self.sep.expand(videos, 1, -1)]
+            hidden += [padding, padding.all(dim=1, keepdim=True)]
+        seen = torch.zeros_like(hidden[0][:, :1])
+        encoded: Tensor = self.transformer(
+            torch.cat(tokens, dim=1), src_key_padding_mask=torch.cat([seen, *hidden], dim=1)
+        )
+        return encoded[:, 0]
+
+    def forward(self, batch: Batch) -> Tensor:
+        logits: Tensor = self.head(self.embed(batch))
+        return logits

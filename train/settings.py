@@ -1,0 +1,256 @@
+"""What a training is asked for: presets, ``--set`` and flags, checked and made definite."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from extract.errors import UsageError
+from extract.options import checked
+
+PRESETS = Path(__file__).parent / "presets"
+DEFAULT_MODEL = "multi-transformer"
+
+# Sections of a preset; every other name in ``--set NAME.OPTION=VALUE`` is an expert's.
+SECTIONS = ("model", "training", "labels", "split")
+
+Options = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained, whichever it is.
+
+    Attributes:
+        epochs: at most so many passes over the training split.
+        patience: end after so many epochs without a better one; None: never before ``epochs``.
+        monitor: what makes an epoch the best one, on the validation split: its mAP, or its loss, which still
+            tells epochs apart where few videos are all ranked right.
+        batch_size: videos in a batch, over all devices.
+        optimizer: Adam, Adam with AMSGrad, or AdamW.
+        learning_rate, weight_decay: of the optimiser.
+        clip: the largest norm of the gradient; None: not clipped.
+        positive_weight: factor on the loss of a genre that a video has; see :mod:`train.module`.
+        balance: multiply that by each genre's negatives per positive of the training split.
+        checkpoint_steps: a checkpoint after so many steps, and after every epoch.
+        seed: of the first weights, the order of videos and dropout.
+    """
+
+    epochs: int = 50
+    patience: int | None = 10
+    monitor: Literal["map", "loss"] = "map"
+    batch_size: int = 32
+    optimizer: Literal["adam", "amsgrad", "adamw"] = "adam"
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    clip: float | None = 1.0
+    positive_weight: float = 1.0
+    balance: bool = False
+    checkpoint_steps: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "checkpoint_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; at least 1 is needed")
+        for name in ("patience", "clip", "learning_rate", "positive_weight"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}; more than 0 is needed")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay is {self.weight_decay}; 0 or more is needed")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; 0 or more is needed")
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """Which column of the label table is what (None: the usual names), and which videos are left out.
+
+    Attributes:
+        id, genres, group, duration: names of columns; groups stay in one part of the split.
+        least_videos: a genre with fewer videos is left out.
+        duration_filter: leave out videos of unusual length (:func:`train.labels.duration_filter`).
+    """
+
+    id: str | None = None
+    genres: str | None = None
+    group: str | None = None
+    duration: str | None = None
+    least_videos: int = 1
+    duration_filter: bool = False
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """How the labelled videos are split.
+
+    Attributes:
+        by: a rule of :func:`train.splits.split_by_rule`, ``column`` or ``file``.
+        name: of the column, or path of the JSON file.
+        fractions: of training, validation and test, for a rule.
+        seed: of the rules that draw.
+        allow_empty_genres: let a part have no video of some genre.
+    """
+
+    by: Literal["sulun", "random", "stratified", "column", "file"] = "stratified"
+    name: str | None = None
+    fractions: tuple[float, ...] = (0.7, 0.1, 0.2)
+    seed: int = 0
+    allow_empty_genres: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.name is not None) != (self.by in ("column", "file")):
+            raise ValueError("split.name goes with split.by=column or split.by=file, and only with them")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where a model is trained. None of it is a part of what the run is.
+
+    Attributes:
+        device: ``auto`` (the first GPU, if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        gpus: ``all`` or numbers (``0,1``): a process on each, each with its share of every batch.
+        precision: of the arithmetic; weights are float32 in any case.
+    """
+
+    device: str = "auto"
+    gpus: str | None = None
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        kind, _, number = self.device.partition(":")
+        if kind not in ("auto", "cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
+            raise UsageError(f"--device is {self.device!r}; allowed: auto, cpu, cuda, cuda:N")
+        if self.gpus is not None and self.device != "auto":
+            raise UsageError("--device and --gpus exclude each other: give one of them")
+        if self.gpus not in (None, "all") and not all(n.isdigit() for n in str(self.gpus).split(",")):
+            raise UsageError(f"--gpus is {self.gpus!r}; allowed: all, or numbers such as 0,1")
+
+    @property
+    def torch_device(self) -> str:
+        """One device, for a prediction."""
+        chosen = self.trainer
+        return "cpu" if chosen["accelerator"] == "cpu" else f"cuda:{chosen['devices'][0]}"
+
+    @property
+    def trainer(self) -> dict[str, Any]:
+        """The arguments of Lightning's Trainer. Raises UsageError for a GPU that is not there."""
+        import torch
+
+        number = {"float32": "32-true", "float16": "16-mixed", "bfloat16": "bf16-mixed"}[self.precision]
+        found = torch.cuda.device_count()
+        if self.gpus is None and (self.device == "cpu" or (self.device == "auto" and not found)):
+            return {"accelerator": "cpu", "devices": 1, "precision": number}
+        numbers = self.gpus if self.gpus is not None else self.device.partition(":")[2] or "0"
+        wanted = list(range(found)) if numbers == "all" else [int(n) for n in numbers.split(",")]
+        if not wanted or max(wanted) >= found:
+            raise UsageError(f"GPU {max(wanted, default=0)} is asked for; this machine has {found}")
+        strategy = "ddp" if len(wanted) > 1 else "auto"
+        return {"accelerator": "gpu", "devices": wanted, "precision": number, "strategy": strategy}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """``options``: by section or expert. ``experts``: tables of the store, none: all with vectors."""
+
+    name: str
+    summary: str
+    model: str
+    experts: tuple[str, ...]
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def preset_names() -> list[str]:
+    return sorted(path.relative_to(PRESETS).with_suffix("").as_posix() for path in PRESETS.rglob("*.toml"))
+
+
+def load_preset(name: str) -> Preset:
+    """A preset by name. Raises UsageError with the names that there are."""
+    if name not in preset_names():
+        raise UsageError(f"no preset {name!r}; there are {', '.join(preset_names())}")
+    entry = tomllib.loads((PRESETS / f"{name}.toml").read_text("utf-8"))
+    return Preset(
+        name,
+        summary=entry["summary"],
+        model=entry["model"],
+        experts=tuple(entry.get("experts", ())),
+        options=entry.get("options", {}),
+    )
+
+
+def parse_assignments(assignments: Sequence[str]) -> Options:
+    """``["model.dropout=0.3", "clip.cap=100"]`` as ``{"model": {"dropout": "0.3"}, ...}``."""
+    options: Options = {}
+    for text in assignments:
+        target, equals, value = text.partition("=")
+        section, dot, key = target.rpartition(".")
+        if not equals or not dot or not key or not section:
+            raise UsageError(f"--set {text!r}; the form is NAME.OPTION=VALUE, as in model.dropout=0.3")
+        options.setdefault(section.strip(), {})[key.strip()] = value.strip()
+    return options
+
+
+def merged(layers: Iterable[Mapping[str, Mapping[str, Any]]]) -> Options:
+    """Each layer over those before."""
+    options: Options = {}
+    for layer in layers:
+        for section, values in layer.items():
+            options.setdefault(section, {}).update(values)
+    return options
+
+
+def only(options: Mapping[str, Mapping[str, Any]], experts: Sequence[str]) -> Options:
+    """The options of the sections and of these experts."""
+    return {name: dict(values) for name, values in options.items() if name in (*SECTIONS, *experts)}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a preset and the user's options come to.
+
+    ``steps``: by expert, how its steps are chosen; ``optional`` names those that only the preset speaks of,
+    so that they may be missing among the experts.
+    """
+
+    model: str
+    experts: tuple[str, ...]
+    training: Training
+    labels: LabelOptions
+    split: SplitOptions
+    model_options: Mapping[str, Any]
+    steps: Mapping[str, Mapping[str, Any]]
+    optional: frozenset[str] = frozenset()
+
+
+def choose(
+    *,
+    preset: str | None = None,
+    model: str | None = None,
+    experts: Sequence[str] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Choices:
+    """The preset's choices and the user's over them. Raises UsageError for what cannot be.
+
+    Experts narrow the preset's. Another model than the preset's takes its training, not its model options.
+    """
+    base = load_preset(preset) if preset else None
+    names = tuple(experts) or (base.experts if base else ())
+    chosen = model or (base.model if base else DEFAULT_MODEL)
+    layer = merged([base.options]) if base else {}
+    if base and chosen != base.model:
+        layer.pop("model", None)
+    given = merged([layer, options or {}])
+    return Choices(
+        model=chosen,
+        experts=names,
+        training=checked(Training, given.pop("training", {}), owner="training", prefix="training"),
+        labels=checked(LabelOptions, given.pop("labels", {}), owner="labels", prefix="labels"),
+        split=checked(SplitOptions, given.pop("split", {}), owner="split", prefix="split"),
+        model_options=given.pop("model", {}),
+        steps=given,
+        optional=frozenset(base.options if base else ()) - frozenset(options or ()),
+    )
