@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,7 +109,7 @@ def extract(
             "They are marked in every shard.",
         )
     progress = RunProgress()
-    with show(progress, console):
+    with _left_at_once(), show(progress, console):
         report = run_config(plan, progress)
     for warning in progress.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
@@ -153,7 +155,7 @@ def prepare(
 ) -> None:
     """Make small copies (x265, Opus) on the same time line; run it again to go on. Needs ffmpeg."""
     progress, console = PrepareProgress(), _console()
-    with show_prepare(progress, console):
+    with _left_at_once(), show_prepare(progress, console):
         report = prepare_copies(PrepareConfig(videos, out, checked_recipe(recipe), jobs), progress)
     print_report(report, console)
     raise typer.Exit(report.exit_status)
@@ -184,8 +186,17 @@ def main() -> None:
         _console(stderr=True).print(text, style="red", markup=False, soft_wrap=True)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+
+
+@contextmanager
+def _left_at_once() -> Iterator[None]:
+    """Ctrl-C ends the process here, since typer would wait for threads that still compute."""
+    try:
+        yield
+    except KeyboardInterrupt:
         _console(stderr=True).print("left at once; what was written is kept", style="red")
-        os._exit(130)  # threads may still be computing: do not wait for them
+        os._exit(130)
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 30.0
 TRIES = 5
+CLOCK_SECONDS = 5.0  # that the clock may go back
 
 
 @contextmanager
@@ -78,6 +80,7 @@ class DaskWorkers:
         self._client = client
         self._store = Store(setup.config.out)
         self._plugin = plugin_name(setup)
+        self._clock = self._clock_offset()
         self._running: dict[str, Any] = {}  # keeps Dask's futures alive
         self._workers: dict[str, Any] = {}
         self._register(
@@ -108,12 +111,22 @@ class DaskWorkers:
 
     def status(self) -> list[WorkerStatus]:
         """From the workers' last heartbeats."""
+        if self._clock_offset() < self._clock - CLOCK_SECONDS:
+            raise ClusterError(
+                "this machine's clock went back, which halts Dask's messages; what was written is kept: run the "
+                "same command to go on"
+            )
         try:
             self._workers = dict(self._client.scheduler_info()["workers"])
         except (OSError, RuntimeError, TimeoutError, KeyError) as error:
             raise ClusterError(_gone(self._client)) from error
         found = (worker["metrics"].get(self._plugin) for worker in self._workers.values())
         return [WorkerStatus.from_json(status) for status in found if status]
+
+    @staticmethod
+    def _clock_offset() -> float:
+        """Changes only when the wall clock is set."""
+        return time.time() - time.monotonic()
 
     def stop(self) -> None:
         threading.Thread(target=self._stop, name="stop", daemon=True).start()
@@ -203,7 +216,9 @@ def _local_cluster(cluster: Cluster) -> LocalCluster:
         settings["n_workers"] = cluster.workers
     for left in reversed(range(TRIES)):
         try:
-            started: LocalCluster = Kind(**settings)
+            with warnings.catch_warnings():  # another dashboard has the port: ours takes the next
+                warnings.filterwarnings("ignore", message="Port .* is already in use")
+                started: LocalCluster = Kind(**settings)
             return started
         except (RuntimeError, OSError) as error:
             if not left:

@@ -86,9 +86,14 @@ class RunConfig:
     cluster: Cluster = field(default_factory=Cluster)
 
 
-def usable_cores() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """The cores that this process may run on; a container's limit (control groups, version 2) counts."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        allowed, period = quota.read_text().split()
+        return max(1, min(cores, int(allowed) // int(period)))
+    except (OSError, ValueError):  # no such file, or "max"
+        return cores
 
 
 def engine_settings(config: RunConfig, device: str, *, cores: int | None = None) -> EngineSettings:

@@ -82,8 +82,12 @@ def _flock(root: Path, holder: Mapping[str, Any]) -> Iterator[None]:
                 f"the file system of {str(root)!r} has no locks ({error.strerror}): "
                 "give --out a folder on another one"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+            os.fsync(descriptor)  # NFS: workers on other machines read it
+        except OSError as error:
+            raise StoreError(refusal(path, error)) from error
         yield
         os.ftruncate(descriptor, 0)
     finally:

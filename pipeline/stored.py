@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from extract.engine import VideoTask
 from extract.experts.scenes import scene_from_row
 from extract.types import Scene
+from pipeline.parquet import open_parquet
 from pipeline.plan import Shard
 from pipeline.store import Store, Target
 from pipeline.todo import states
@@ -40,7 +40,7 @@ class Stored:
             target = self._targets[name]
             for table in target.tables if self._states[name] else ():
                 path = store.part_path(table, shard=shard.index, fingerprint=target.fingerprint)
-                with pq.ParquetFile(path) as file:
+                with open_parquet(path, whole=True) as file:
                     self._tables[name][table] = file.read()
 
     def task(self, video_id: str, path: bytes, experts: tuple[str, ...]) -> VideoTask:

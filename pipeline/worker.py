@@ -73,7 +73,7 @@ class HostPlugin(WorkerPlugin):
     def run(self, job: Job) -> JobReport:
         """Work on a job, in one of the worker's threads, until it is written."""
         with self._slots:
-            if self._leaving:
+            if self._leaving or self._due():
                 self._gone.wait()  # Dask runs this elsewhere as soon as the worker has gone
             if self._stopped:
                 return JobReport(left=frozenset(video.video_id for video in job.shard.videos))
