@@ -20,7 +20,7 @@ $(PIP) uninstall --quiet --yes opencv-python opencv-python-headless opencv-contr
 $(PIP) install --quiet --no-deps $(OPENCV)
 endef
 
-.PHONY: help setup demo test lint types pytest bench clean
+.PHONY: help setup demo test lint types pytest bench docker-test clean
 .DELETE_ON_ERROR:
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo "make demo    install the core, render small trailers, extract, print what was found"
 	@echo "make test    setup, lint, types, tests"
 	@echo "make bench   setup, decode and compute times and how well they overlap"
+	@echo "make docker-test  build the image and try it, alone and as a cluster; needs a running Docker engine"
 	@echo "make clean   remove what was built, rendered and cached; the environment stays"
 
 setup: $(TEST)
@@ -68,6 +69,9 @@ pytest: $(TEST)
 bench: $(TEST)
 	$(PY) -m bench.extract
 
+docker-test:
+	docker/test.sh
+
 clean:
 	rm -rf $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
-	find extract pipeline bench tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find extract pipeline train bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

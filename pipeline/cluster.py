@@ -113,8 +113,8 @@ class DaskWorkers:
         """From the workers' last heartbeats."""
         if self._clock_offset() < self._clock - CLOCK_SECONDS:
             raise ClusterError(
-                "this machine's clock went back, which halts Dask's messages; what was written is kept: run the "
-                "same command to go on"
+                "this machine's clock went back, which halts Dask's messages; what was written is kept: run "
+                "the same command to go on"
             )
         try:
             self._workers = dict(self._client.scheduler_info()["workers"])

@@ -48,7 +48,7 @@ def status_line(progress: RunProgress) -> str:
     if progress.failed:
         parts.append(f"{progress.failed} with failures")
     if progress.deaths:
-        parts.append(f"{progress.deaths} workers died")
+        parts.append(f"{progress.deaths} jobs lost their worker")
     if progress.done:
         parts.append(f"{progress.done / (now - progress.started) * 60:.1f} videos/min")
     reading = progress.now

@@ -17,7 +17,7 @@ from pipeline.worker_status import WorkerStatus
 class RunProgress:
     """Counts of videos, and the workers.
 
-    ``already`` needed nothing; ``deaths`` counts workers that died; ``place`` says where the workers
+    ``already`` needed nothing; ``deaths`` counts jobs that lost their worker; ``place`` says where the workers
     are, if not in this process.
     """
 
@@ -75,7 +75,7 @@ class RunProgress:
             "seconds": round(time.monotonic() - self.started, 1),
             "videos": self.done,
             "workers": len(self._readings),
-            "worker_deaths": self.deaths,
+            "jobs_that_lost_their_worker": self.deaths,
             **({} if whole is None else whole.to_json()),
         }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from extract.errors import MarqueeError
@@ -50,7 +51,7 @@ def print_run(report: RunReport, progress: RunProgress, console: Console) -> Non
         if reading.pictures:
             _line(console, f"decodes per video: {reading.pictures_decoded / reading.pictures:.2f}")
     if progress.deaths:
-        _line(console, f"{progress.deaths} workers died; their videos were run again")
+        _line(console, f"{progress.deaths} jobs lost their worker; their videos were run again")
     if report.interrupted:
         _line(console, "stopped by a signal; what was finished is written: run the same command to go on")
     elif report.failed:
@@ -164,7 +165,7 @@ def print_doctor(folder: Path | None, console: Console) -> bool:
     _line(console, f"OpenCV: {problem or 'one distribution, as it should be'}")
     table = _table("expert", "can run", "what mends it")
     for name in expert_names():
-        table.add_row(name, *_diagnosis(name, folder))
+        table.add_row(name, *map(escape, _diagnosis(name, folder)))
     console.print(table)
     return problem is None
 

@@ -51,11 +51,11 @@ def test_readme_names_every_table_and_column(name: str) -> None:
 
 
 def test_every_make_target_that_is_named_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", text("Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
     assert {"setup", "demo", "test", "lint", "types", "bench", "clean"} <= targets
     for document in DOCUMENTS:
         # As a command: at the start of a line, or of code in a sentence.
-        named = set(re.findall(r"(?:^|`)make ([a-z]+)", document.read_text(encoding="utf-8"), re.MULTILINE))
+        named = set(re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(encoding="utf-8"), re.MULTILINE))
         assert named <= targets, document.name
 
 
