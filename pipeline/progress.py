@@ -17,8 +17,8 @@ from pipeline.worker_status import WorkerStatus
 class RunProgress:
     """Counts of videos, and the workers.
 
-    ``already`` needed nothing; ``deaths`` counts jobs that lost their worker; ``place`` says where the workers
-    are, if not in this process.
+    ``already`` needed nothing; ``deaths`` counts jobs that lost their worker; ``place`` says where
+    the workers are, if not in this process.
     """
 
     stage: str = "planning"
