@@ -32,10 +32,10 @@ TITLES: dict[Plant, str] = {
 SIZES: dict[str, Any] = {
     "width": 64, "layers": 1, "heads": 4, "feedforward": 128, "dropout": 0.1, "longest": 16,
 }  # fmt: skip
-TRAINING: dict[str, Any] = {"epochs": 14, "patience": 4, "learning_rate": 2e-3, "batch_size": 64}
+TRAINING: dict[str, Any] = {"epochs": 20, "patience": 8, "learning_rate": 1e-3, "batch_size": 64}
 # Beside each model as it is: a head that can read a pairing.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "multi-transformer, head 64": ("multi-transformer", {"head": 64}),
+    "multi-transformer, head 256": ("multi-transformer", {"head": 256}),
 }
 
 

@@ -209,6 +209,21 @@ def compare(
     console.print(str(report), markup=False, soft_wrap=True)
 
 
+@imports.command("sulun")
+def import_sulun(
+    file: Annotated[Path, typer.Argument(help="features.pkl; nothing in it is run.")],
+    out: Annotated[str, typer.Option(help="Feature store, new.")],
+    labels: Annotated[Path, typer.Option(help="The genres as CSV, to be written.")],
+) -> None:
+    """The published features of Sulun et al. 2024 as a store, and their genres as labels."""
+    from train.importers import sulun
+
+    found = sulun.import_sulun(file, location(out), labels)
+    dims = ", ".join(f"{name} [{dim}]" for name, dim in found.dims.items())
+    text = f"{found.videos} videos, {len(found.genres)} genres, in {out}: {dims}; labels in {labels}"
+    _console().print(text, markup=False, soft_wrap=True)
+
+
 @app.command()
 def models() -> None:
     """List the models and the presets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from extract.errors import UsageError
 from pipeline.location import Location
 from pipeline.store import marquee_version
+from train.errors import DataError
 from train.run_folder import FORMAT, RunFolder, write_predictions
 from train.settings import Choices, Hardware, choose, merged, only
 
@@ -125,7 +127,7 @@ def compare_fits(
         models=tuple(models) or SULUN_2024,
         data={
             "features": store.fingerprints,
-            "labels": str(labels),
+            "labels": _content(labels),
             "preset": preset,
             "options": merged([options or {}]),
         },
@@ -143,6 +145,15 @@ def compare_fits(
         return fit(config)
 
     return compare(grid, train_cell, say=say or _silent)
+
+
+def _content(path: Path) -> str:
+    """A digest of a file: other labels are another grid."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"--labels {path}: {error.strerror}; give a CSV or Parquet table") from error
 
 
 def _train(config: FitConfig, data: Data, run: RunFolder, say: Say) -> tuple[Model, dict[str, Any]] | None:

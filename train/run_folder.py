@@ -30,7 +30,7 @@ class RunFolder:
     checkpoints/last.ckpt       where a killed run goes on; best.ckpt: the best so far
     training.json               epochs, seconds, parameters
     predictions.parquet         of every labelled video
-    metrics.json, per_genre.csv, curves/*.svg, tensorboard/
+    metrics.json, per_genre.csv, bootstrap.npz, curves/*.svg, tensorboard/
     """
 
     root: Path

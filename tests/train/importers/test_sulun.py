@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from pipeline.store import Store, open_store
 from pipeline.verify import verify
+from train.cli import app
 from train.errors import DataError
 from train.features import FeatureSet
 from train.importers.pickles import load_arrays
@@ -70,6 +72,15 @@ def test_a_file_becomes_a_store_and_labels(tmp_path: Path, kind: Any, protocol: 
         np.testing.assert_array_equal(batch.features["clip"][i, : len(stored)].numpy(), stored)
     assert batch.features["beats"][3, 0].tolist() == [2.0] * 4
     assert batch.start_seconds["clip"][3].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_command(tmp_path: Path) -> None:
+    path = write(tmp_path / "features.pkl", content())
+    arguments = ["import", "sulun", str(path), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, [*arguments, "--labels", str(tmp_path / "labels.csv")])
+    assert result.exit_code == 0, result.output
+    assert "4 videos, 3 genres" in result.output and "beats [4], clip [8]" in result.output
+    assert open_store(tmp_path / "out").shards() == [0]
 
 
 def test_other_spellings_of_labels(tmp_path: Path) -> None:
