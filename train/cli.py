@@ -219,7 +219,7 @@ def import_sulun(
     from train.importers import sulun
 
     found = sulun.import_sulun(file, location(out), labels)
-    dims = ", ".join(f"{name} [{dim}]" for name, dim in found.dims.items())
+    dims = ", ".join(f"{name} [{dim}]" for name, dim in sorted(found.dims.items()))
     text = f"{found.videos} videos, {len(found.genres)} genres, in {out}: {dims}; labels in {labels}"
     _console().print(text, markup=False, soft_wrap=True)
 
