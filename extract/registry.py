@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import importlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import extract.experts
 from extract.errors import UsageError
 from extract.expert import Expert
+from extract.options import checked
 
 
 def expert_names() -> list[str]:
@@ -62,38 +62,4 @@ def with_upstream(names: Iterable[str]) -> list[str]:
 
 def check_options(name: str, cls: type[Any], given: Mapping[str, Any]) -> Any:
     """An options dataclass from plain values; strings from a command line are converted."""
-    hints = get_type_hints(cls)
-    fields = [f.name for f in dataclasses.fields(cls)]
-    for key in given:
-        if key not in fields:
-            allowed = ", ".join(fields) or "none"
-            raise UsageError(f"expert {name!r} has no option {key!r}; it has: {allowed}")
-    values = {k: _convert(f"{name}.{k}", hints[k], v) for k, v in given.items()}
-    try:
-        return cls(**values)
-    except ValueError as error:
-        raise UsageError(f"expert {name!r}: {error}") from error
-
-
-def _convert(where: str, hint: Any, value: Any) -> Any:
-    """``value`` as ``hint`` (bool, int, float, str, Literal, X | None)."""
-    args = get_args(hint)
-    if type(None) in args:
-        if value is None or value in ("", "none"):
-            return None
-        return _convert(where, next(a for a in args if a is not type(None)), value)
-    if args and get_origin(hint) is not tuple:
-        if value not in args:
-            raise UsageError(f"{where} is {value!r}; allowed: {', '.join(map(str, args))}")
-        return value
-    if hint is bool:
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        if str(value).lower() not in words:
-            raise UsageError(f"{where} is {value!r}; allowed: true, false")
-        return words[str(value).lower()]
-    if hint in (int, float, str):
-        try:
-            return hint(value)
-        except ValueError:
-            raise UsageError(f"{where} is {value!r}; a {hint.__name__} is needed") from None
-    raise TypeError(f"{where}: options of type {hint} are not supported")
+    return checked(cls, given, owner=f"expert {name!r}", prefix=name)
