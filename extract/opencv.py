@@ -6,6 +6,7 @@ scenedetect brings ``opencv-python``, rapidocr ``opencv-python-headless``; this 
 
 from __future__ import annotations
 
+import csv
 import importlib
 import importlib.metadata
 import sys
@@ -55,12 +56,13 @@ def _distributions(path: Sequence[str] | None) -> list[tuple[str, importlib.meta
 def _damaged(path: Sequence[str] | None) -> str | None:
     """The first file under cv2 that is absent or has another size than its distribution says."""
     for _, distribution in _distributions(path):
-        for file in distribution.files or ():
-            if file.parts[0] != "cv2" or file.size is None:
+        # not distribution.files: newer versions of importlib.metadata leave absent files out of it
+        for name, _hash, size in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
+            if not name.startswith("cv2/") or not size:
                 continue
-            here = Path(str(distribution.locate_file(file)))
-            if not here.is_file() or here.stat().st_size != file.size:
-                return str(file)
+            here = Path(str(distribution.locate_file(name)))
+            if not here.is_file() or here.stat().st_size != int(size):
+                return name
     return None
 
 
