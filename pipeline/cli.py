@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from extract.errors import MarqueeError, UsageError
 from extract.registry import expert_names, with_upstream
+from extract.terminal import console, run_app, show_error
 from extract.weights import MissingWeights
 from pipeline import reports
 from pipeline.config import Cluster, RunConfig
@@ -35,9 +32,6 @@ from pipeline.settings import (
     preset_names,
     read_config,
 )
-
-PIPE_WIDTH = 1000
-_BadArguments: Any = typer.BadParameter.__mro__[2]  # ClickException, which is not where it was in every typer
 
 app = typer.Typer(
     add_completion=False,
@@ -98,24 +92,24 @@ def extract(
     del given["config"], given["dry_run"]
     merged = read_config(config) if config is not None else {}
     merged |= {name: value for name, value in given.items() if value is not None}
-    console = _console()
+    screen = console()
     plan = _run_config(merged)
     if dry_run:
-        reports.print_plan(plan, console)
+        reports.print_plan(plan, screen)
         return
     if plan.random_seed is not None:
-        console.print(
+        screen.print(
             f"[bold red]RANDOM WEIGHTS (seed {plan.random_seed}): the features mean nothing.[/] "
             "They are marked in every shard.",
         )
     progress = RunProgress()
-    with _left_at_once(), show(progress, console):
+    with show(progress, screen):
         report = run_config(plan, progress)
     for warning in progress.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
-    reports.print_run(report, progress, console)
+        screen.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+    reports.print_run(report, progress, screen)
     if keep_flow and not progress.expert_videos["flow"]:
-        console.print("flow was stored already, so no pictures were written; a new store has them written")
+        screen.print("flow was stored already, so no pictures were written; a new store has them written")
     raise typer.Exit(report.exit_status)
 
 
@@ -129,20 +123,20 @@ def weights(
 ) -> None:
     """List the checkpoints that experts need; check their hashes; fetch what is missing."""
     names, options = choose(preset=preset, experts=_names(experts), layers=[parse_assignments(set_ or [])])
-    if not reports.print_weights(names, options, weights, fetch=fetch, console=_console()):
+    if not reports.print_weights(names, options, weights, fetch=fetch, console=console()):
         raise typer.Exit(1)
 
 
 @app.command()
 def status(out: Annotated[str, typer.Argument(help="Feature store.")]) -> None:
     """How far a store is: videos and rows by expert, failures."""
-    reports.print_status(location(out), _console())
+    reports.print_status(location(out), console())
 
 
 @app.command()
 def verify(out: Annotated[str, typer.Argument(help="Feature store.")]) -> None:
     """Recount every shard against its footer; exit status 1 if something is wrong."""
-    if not reports.print_verify(location(out), _console()):
+    if not reports.print_verify(location(out), console()):
         raise typer.Exit(1)
 
 
@@ -154,55 +148,30 @@ def prepare(
     jobs: Annotated[int | None, typer.Option(help="Copies at a time. Default: half the cores.")] = None,
 ) -> None:
     """Make small copies (x265, Opus) on the same time line; run it again to go on. Needs ffmpeg."""
-    progress, console = PrepareProgress(), _console()
-    with _left_at_once(), show_prepare(progress, console):
+    progress, screen = PrepareProgress(), console()
+    with show_prepare(progress, screen):
         report = prepare_copies(PrepareConfig(videos, out, checked_recipe(recipe), jobs), progress)
-    print_report(report, console)
+    print_report(report, screen)
     raise typer.Exit(report.exit_status)
 
 
 @app.command()
 def doctor(weights: Weights = None) -> None:
     """What is installed, which experts can run, and what mends the others."""
-    if not reports.print_doctor(weights, _console()):
+    if not reports.print_doctor(weights, console()):
         raise typer.Exit(1)
 
 
 def main() -> None:
     """Run the command line; an error is one line on standard error, exit status 2."""
-    try:
-        if len(sys.argv) > 1:
-            sys.exit(app(prog_name="python -m extract", standalone_mode=False))
-        app(["--help"], prog_name="python -m extract")
-    except MissingWeights as error:
-        reports.print_missing(error, _console(stderr=True))
-        sys.exit(2)
-    except MarqueeError as error:
-        _console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(2)
-    except _BadArguments as error:
-        what = " ".join(error.format_message().split()).rstrip(".")
-        text = f"error: {what}; python -m extract --help says what there is"
-        _console(stderr=True).print(text, style="red", markup=False, soft_wrap=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
+    run_app(app, "python -m extract", kept="what was written is kept", show=_show_error)
 
 
-@contextmanager
-def _left_at_once() -> Iterator[None]:
-    """Ctrl-C ends the process here, since typer would wait for threads that still compute."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _console(stderr=True).print("left at once; what was written is kept", style="red")
-        os._exit(130)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    """As wide as its terminal; what goes to a file or a pipe is not wrapped."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
+def _show_error(error: MarqueeError) -> None:
+    if isinstance(error, MissingWeights):
+        reports.print_missing(error, console(stderr=True))
+    else:
+        show_error(error)
 
 
 def _names(text: str | list[str] | None) -> list[str] | None:

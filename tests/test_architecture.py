@@ -27,6 +27,13 @@ DIRECTIONS = {
     "train": {"bench", "tests"},
     "bench": {"tests"},
 }
+# What the trainer may know: errors, options, types, and how stores are read. Importers write them, and a
+# prediction of videos starts an extraction.
+FOR_THE_TRAINER = re.compile(
+    r"(?!extract|pipeline)|extract\.(errors|options|tables|terminal|types)$"
+    r"|pipeline\.(atomic|footer|location|parquet|plan|reading|store)$"
+)
+BEYOND_THE_TRAINER = ("train/importers/", "train/predict.py")
 FRONT_DOOR = "extract/__main__.py"  # the one file of extract that hands over to pipeline
 
 HEAVY = {
@@ -63,13 +70,18 @@ def trees() -> dict[str, ast.Module]:
     return {name: ast.parse((ROOT / name).read_bytes()) for name in files() if name.endswith(".py")}
 
 
-def imported(nodes: Iterator[ast.AST]) -> Iterator[tuple[str, int]]:
-    """Top-level names of the modules that the nodes import, with the line."""
+def imported_modules(nodes: Iterator[ast.AST]) -> Iterator[tuple[str, int]]:
+    """Full names of the modules that the nodes import, with the line."""
     for node in nodes:
         if isinstance(node, ast.Import):
-            yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
+            yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            yield node.module.partition(".")[0], node.lineno
+            yield node.module, node.lineno
+
+
+def imported(nodes: Iterator[ast.AST]) -> Iterator[tuple[str, int]]:
+    """Their top-level names."""
+    return ((name.partition(".")[0], line) for name, line in imported_modules(nodes))
 
 
 def at_import(node: ast.AST) -> Iterator[ast.AST]:
@@ -101,6 +113,17 @@ def test_imports_point_in_one_direction() -> None:
         and not (name == FRONT_DOOR and module == "pipeline")
     ]
     assert wrong == []
+
+
+def test_the_trainer_reads_stores_and_only_its_importers_write_them() -> None:
+    found = [
+        f"{name}:{line} imports {module}"
+        for name, tree in trees().items()
+        if name.startswith("train/") and not name.startswith(BEYOND_THE_TRAINER)
+        for module, line in imported_modules(ast.walk(tree))
+        if not FOR_THE_TRAINER.match(module)
+    ]
+    assert not found
 
 
 def test_files_are_short() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +9,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from extract.errors import MarqueeError, UsageError
+from extract.errors import UsageError
+from extract.terminal import console, run_app
 from pipeline.location import location
 from train.registry import model_names
 from train.settings import Hardware, Options, choose, merged, parse_assignments, preset_names
-
-PIPE_WIDTH = 1000
-_BadArguments: Any = typer.BadParameter.__mro__[2]  # ClickException, which is not where it was in every typer
 
 app = typer.Typer(
     add_completion=False,
@@ -98,7 +94,7 @@ def train(
         allow_random_weights=allow_random_weights,
         wandb=wandb,
     )
-    fit(config, _say(_console()))
+    fit(config, _say(console()))
 
 
 @app.command()
@@ -116,7 +112,7 @@ def predict(
     from train.predict import is_store, predict_store, predict_videos
     from train.run_folder import RunFolder
 
-    place, console = location(source), _console()
+    place, screen = location(source), console()
     hardware = Hardware(device=device, precision=_precision(precision))
     folder = RunFolder(run)
     if is_store(place):
@@ -128,14 +124,14 @@ def predict(
             hardware=hardware,
             weights=weights,
             allow_random_weights=allow_random_weights,
-            say=_say(console),
+            say=_say(screen),
         )
     table = Table("video", "genres")
     for video_id, genres in zip(found.ids, found.best(threshold), strict=True):
         table.add_row(video_id, ", ".join(f"{genre} {score:.2f}" for genre, score in genres))
-    console.print(table, markup=False)
+    screen.print(table, markup=False)
     for video_id in found.without:
-        console.print(f"{video_id}: none of the run's experts found anything", markup=False, soft_wrap=True)
+        screen.print(f"{video_id}: none of the run's experts found anything", markup=False, soft_wrap=True)
     if out is not None:
         found.write(out)
     if not found.ids:
@@ -158,13 +154,13 @@ def evaluate(
         chosen["thresholds"] = _numbers(thresholds, "--thresholds", float)
     scoring = Scoring(resamples=resamples, confidence=confidence, **chosen)
     evaluation = evaluate_run(run, split=split, scoring=scoring)
-    console, table = _console(), Table("figure", "value", "from", "to", "random")
+    screen, table = console(), Table("figure", "value", "from", "to", "random")
     for name, figure in evaluation.figures.items():
         values = (figure.value, figure.low, figure.high, figure.random)
         table.add_row(name, *(f"{value:.4f}" for value in values))
-    console.print(table, markup=False)
+    screen.print(table, markup=False)
     if evaluation.empty_genres:
-        console.print(f"without a video: {', '.join(evaluation.empty_genres)}", markup=False)
+        screen.print(f"without a video: {', '.join(evaluation.empty_genres)}", markup=False)
 
 
 @app.command()
@@ -192,7 +188,7 @@ def compare(
         chosen["tables"] = tuple(_names(tables))
     if steps is not None:
         chosen["steps"] = _numbers(steps, "--steps", int)
-    console = _console()
+    screen = console()
     report = compare_fits(
         out,
         features=location(_given(features, "--features STORE")),
@@ -203,10 +199,10 @@ def compare(
         options=_options({"split": _split(split)}, set_),
         hardware=Hardware(device=device, precision=_precision(precision)),
         allow_random_weights=allow_random_weights,
-        say=_say(console),
+        say=_say(screen),
         **chosen,
     )
-    console.print(str(report), markup=False, soft_wrap=True)
+    screen.print(str(report), markup=False, soft_wrap=True)
 
 
 @imports.command("sulun")
@@ -221,7 +217,7 @@ def import_sulun(
     found = sulun.import_sulun(file, location(out), labels)
     dims = ", ".join(f"{name} [{dim}]" for name, dim in sorted(found.dims.items()))
     text = f"{found.videos} videos, {len(found.genres)} genres, in {out}: {dims}; labels in {labels}"
-    _console().print(text, markup=False, soft_wrap=True)
+    console().print(text, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -230,41 +226,21 @@ def models() -> None:
     from train.registry import model_class
     from train.settings import load_preset
 
-    console, table = _console(), Table("model or preset", "what it is")
+    screen, table = console(), Table("model or preset", "what it is")
     for name in model_names():
         table.add_row(name, model_class(name).summary)
     for name in preset_names():
         table.add_row(name, load_preset(name).summary)
-    console.print(table, markup=False)
+    screen.print(table, markup=False)
 
 
 def main() -> None:
     """Run the command line; an error is one line on standard error, exit status 2."""
-    try:
-        if len(sys.argv) > 1:
-            sys.exit(app(prog_name="python -m train", standalone_mode=False))
-        app(["--help"], prog_name="python -m train")
-    except MarqueeError as error:
-        _console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(2)
-    except _BadArguments as error:
-        what = " ".join(error.format_message().split()).rstrip(".")
-        text = f"error: {what}; python -m train --help says what there is"
-        _console(stderr=True).print(text, style="red", markup=False, soft_wrap=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
-        _console(stderr=True).print("left at once; the last checkpoint is kept", style="red")
-        os._exit(130)
+    run_app(app, "python -m train", kept="the last checkpoint is kept")
 
 
-def _console(*, stderr: bool = False) -> Console:
-    """As wide as its terminal; what goes to a file or a pipe is not wrapped."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
-
-
-def _say(console: Console) -> Any:
-    return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
+def _say(screen: Console) -> Any:
+    return lambda text: screen.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _given(value: Any, flag: str) -> Any:

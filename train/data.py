@@ -89,8 +89,12 @@ def load(config: FitConfig) -> Data:
     """Open the store, read the labels, match and split them. Raises DataError, UsageError, StoreError."""
     choices = config.choices
     features = FeatureSet.open(
-        config.features, choices.experts or None, allow_random_weights=config.allow_random_weights
+        config.features,
+        config.videos_of or choices.experts or None,
+        allow_random_weights=config.allow_random_weights,
     )
+    if config.videos_of:
+        features = features.select(choices.experts)
     asked = choices.labels
     labels = read_labels(
         config.labels,

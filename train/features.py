@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,10 @@ class FeatureSet:
                     f"{str(self.store.root)!r}: {name!r} has fingerprint {self.tables[name].fingerprint}, "
                     f"the model was trained on {wanted}; extract with the options of that store"
                 )
+
+    def select(self, experts: Sequence[str]) -> FeatureSet:
+        """The same videos with some of the tables; a video may then have nothing in any of them."""
+        return replace(self, tables={name: self.tables[name] for name in experts})
 
     def report(self) -> list[str]:
         """One line for each expert that does not have every planned video: absent, failed, still to do."""

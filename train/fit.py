@@ -33,7 +33,14 @@ _NOT_THE_RUN = ("marquee", "versions", "started", "hardware")
 
 @dataclass(frozen=True)
 class FitConfig:
-    """What to train on what. ``wandb``: a project of Weights & Biases to log to as well."""
+    """What to train on what.
+
+    Attributes:
+        videos_of: tables of the store; the videos that have something in one of them are trained on, even
+            if the model's own experts, which are among these, found nothing in some. Default: the model's
+            experts. Runs that are compared split the same videos.
+        wandb: a project of Weights & Biases to log to as well.
+    """
 
     features: Location
     labels: Path
@@ -41,6 +48,7 @@ class FitConfig:
     choices: Choices
     hardware: Hardware = field(default_factory=Hardware)
     allow_random_weights: bool = False
+    videos_of: tuple[str, ...] = ()
     wandb: str | None = None
 
 
@@ -141,8 +149,17 @@ def compare_fits(
             experts=cell.experts,
             options=merged([only(options or {}, cell.experts), cell.options]),
         )
-        config = FitConfig(features, labels, run, choices, hardware or Hardware(), allow_random_weights)
-        return fit(config)
+        return fit(
+            FitConfig(
+                features,
+                labels,
+                run,
+                choices,
+                hardware or Hardware(),
+                allow_random_weights=allow_random_weights,
+                videos_of=tuple(store.tables),
+            )
+        )
 
     return compare(grid, train_cell, say=say or _silent)
 
@@ -247,6 +264,7 @@ def _record(config: FitConfig, data: Data) -> dict[str, Any]:
         "hardware": asdict(config.hardware),
         "features": str(config.features),
         "labels": str(config.labels),
+        "videos_of": list(config.videos_of),
         "model": choices.model,
         "inputs": data.inputs,
         "genres": list(data.genres),

@@ -112,34 +112,37 @@ def ablation_table(results: Results) -> Table:
     """Table 3: all experts but one, how much that costs, and the time of a training."""
     config = results.config
     model = config.models[0]
-    whole = results.of(config.experts, model)
     named = [("all", config.experts)]
     named += [(f"without {e}", rest) for e, rest in zip(config.experts, config.without(), strict=True)]
     rows: list[Row] = []
     for name, experts in named:
         runs = results.of(experts, model)
-        change = difference(whole, runs, config.scoring.confidence) if experts != config.experts else ""
+        change = difference(results, experts, model) if experts != config.experts else ""
         seconds = Estimate.of([run.seconds for run in runs if not math.isnan(run.seconds)])
         rows.append((name, (*results.row(runs), change, seconds)))
     title = f"Table 3: leaving one expert out, {model}"
     return _table(results, "table3", title, "experts", rows, more=("change of mAP macro", "seconds"))
 
 
-def difference(whole: Sequence[Measured], part: Sequence[Measured], confidence: float) -> Estimate:
-    """Part minus whole of the headline figure, each the mean over its seeds; the interval is paired.
+def difference(results: Results, experts: tuple[str, ...], model: str) -> Estimate:
+    """The headline figure of ``experts`` minus that of all, over the seeds that both have; paired interval.
 
     Both have the same resamples of the same videos, so the difference is taken resample by resample.
     """
-    if not whole or not part:
+    config = results.config
+    cells = [(Cell(experts, model, seed), Cell(config.experts, model, seed)) for seed in config.seeds]
+    pairs = [
+        (results.runs[part], results.runs[whole])
+        for part, whole in cells
+        if part in results.runs and whole in results.runs
+    ]
+    if not pairs:
         return NO_VALUE
-    value = float(
-        np.mean([run.figures[HEADLINE].value for run in part])
-        - np.mean([run.figures[HEADLINE].value for run in whole])
-    )
-    if len({run.videos for run in (*whole, *part)}) > 1:
+    value = float(np.mean([a.figures[HEADLINE].value - b.figures[HEADLINE].value for a, b in pairs]))
+    if len({run.videos for pair in pairs for run in pair}) > 1:
         return Estimate(value)
-    means = [np.mean([run.replicates[HEADLINE] for run in runs], axis=0) for runs in (part, whole)]
-    low, high = interval(value, means[0] - means[1], confidence=confidence, bounds=(-1, 1))
+    drawn = np.mean([a.replicates[HEADLINE] - b.replicates[HEADLINE] for a, b in pairs], axis=0)
+    low, high = interval(value, drawn, confidence=config.scoring.confidence, bounds=(-1, 1))
     return Estimate(value, math.nan, float(low), float(high))
 
 

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.fixtures.genre_store import genre_store
 from train import cli
+from train.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,12 @@ def test_compare_makes_a_report(
     assert "3 of 3: mlp-" in said and "failed" not in said
     report = Path(said.splitlines()[-1])
     assert report.is_file() and "mlp" in report.read_text("utf-8")
+    runs = [RunFolder(run) for run in (tmp_path / "report" / "runs").iterdir()]
+    assert len({tuple(pq.read_table(run.predictions_path)["video_id"].to_pylist()) for run in runs}) == 1
+    assert {len(run.config()["inputs"]) for run in runs} == {
+        1,
+        2,
+    }  # panns has nothing of some
     assert call(monkeypatch, "compare", *given, "--out", tmp_path / "report", *small, *asked) == 0
     assert capsys.readouterr().out.count("trained before") == 3
 

@@ -183,6 +183,15 @@ def test_a_failure_costs_its_cell_only(tmp_path: Path) -> None:
     assert len(again.cells) == 3, "the next call tries them again"
 
 
+def test_the_change_is_over_the_seeds_that_both_have(tmp_path: Path) -> None:
+    some = config(tmp_path, tables=("ablation",))
+    compare(some, Training(lambda cell: cell.experts == ("ocr",) and cell.seed == 1))
+    value = Grid(some, [], "").value
+    lost = value(Cell(("ocr",), some.models[0], 0)) - value(Cell(some.experts, some.models[0], 0))
+    table = rows(tmp_path / "table3.csv", "experts")
+    assert float(table["without clip"]["change of mAP macro"]) == pytest.approx(lost)
+
+
 def test_predictions_that_cannot_be_measured_are_a_failure_too(tmp_path: Path) -> None:
     def fit(cell: Cell, folder: Path) -> None:
         Training()(cell, folder)

@@ -1,0 +1,53 @@
+"""What every command line here has: its console, and errors in one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from extract.errors import MarqueeError
+
+PIPE_WIDTH = 1000
+_BadArguments: Any = typer.BadParameter.__mro__[2]  # ClickException, which is not where it was in every typer
+
+
+def console(*, stderr: bool = False) -> Console:
+    """As wide as its terminal; what goes to a file or a pipe is not wrapped."""
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
+
+
+def complain(text: str) -> None:
+    """A line in red on standard error, whatever characters are in it."""
+    console(stderr=True).print(text, style="red", markup=False, soft_wrap=True)
+
+
+def show_error(error: MarqueeError) -> None:
+    complain(f"error: {error}")
+
+
+def run_app(
+    app: typer.Typer, program: str, *, kept: str, show: Callable[[MarqueeError], None] = show_error
+) -> None:
+    """Run a command line; without arguments it shows its help.
+
+    An error is one line on standard error, with exit status 2. Ctrl-C ends the process at once, whatever
+    threads still compute, with 130 and a word on what is ``kept``.
+    """
+    try:
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name=program, standalone_mode=False))
+    except MarqueeError as error:
+        show(error)
+        sys.exit(2)
+    except _BadArguments as error:
+        what = " ".join(error.format_message().split()).rstrip(".")
+        complain(f"error: {what}; {program} --help says what there is")
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        complain(f"left at once; {kept}")
+        os._exit(130)
