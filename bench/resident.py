@@ -108,13 +108,13 @@ def trends(samples: Sequence[Sample], began: float, ended: float) -> list[Trend]
     found: dict[str, list[list[tuple[float, float]]]] = defaultdict(list)
     settled = began + SETTLED * (ended - began)
     for (role, _), (seconds, sizes) in lines(samples).items():
-        life = [(t, size) for t, size in zip(seconds, sizes, strict=True) if began <= t <= ended]
+        life = [(t, size) for t, size in zip(seconds, sizes, strict=True) if settled <= t <= ended]
         if life:
             found[role].append(life)
     result = []
     for role, lives in sorted(found.items()):
         peaks = [max(life, key=lambda point: point[1]) for life in lives]
-        points = [point for point in sorted(peaks if len(lives) > 1 else lives[0]) if point[0] >= settled]
+        points = sorted(peaks if len(lives) > 1 else lives[0])
         if len(points) < 2:
             continue
         t, size = np.array(points).T
