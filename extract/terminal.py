@@ -13,6 +13,7 @@ from rich.console import Console
 from extract.errors import MarqueeError
 
 PIPE_WIDTH = 1000
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 _BadArguments: Any = typer.BadParameter.__mro__[2]  # ClickException, which is not where it was in every typer
 
 
@@ -37,10 +38,13 @@ def run_app(
     """Run a command line; without arguments it shows its help.
 
     An error is one line on standard error, with exit status 2. Ctrl-C ends the process at once, whatever
-    threads still compute, with 130 and a word on what is ``kept``.
+    threads still compute, with status 130 and a word on what is ``kept``.
     """
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], prog_name=program, standalone_mode=False))
+        status = app(sys.argv[1:] or ["--help"], prog_name=program, standalone_mode=False)
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(status)
     except MarqueeError as error:
         show(error)
         sys.exit(2)
@@ -50,4 +54,4 @@ def run_app(
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         complain(f"left at once; {kept}")
-        os._exit(130)
+        os._exit(INTERRUPTED)

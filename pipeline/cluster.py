@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pipeline.worker import HostPlugin
 
-CONNECT_SECONDS = 30.0
+REPORT_SECONDS = 30.0  # that a worker gets to hand over what it reports
 TRIES = 5
 CLOCK_SECONDS = 5.0  # that the clock may go back
 
@@ -159,9 +159,9 @@ class DaskWorkers:
 
         try:
             if theirs.status == "finished":
-                ours.set_result(theirs.result(timeout=CONNECT_SECONDS))
+                ours.set_result(theirs.result(timeout=REPORT_SECONDS))
             elif theirs.status == "error":
-                error = theirs.exception(timeout=CONNECT_SECONDS)
+                error = theirs.exception(timeout=REPORT_SECONDS)
                 ours.set_exception(WorkerDied(str(error)) if isinstance(error, KilledWorker) else error)
             else:
                 ours.set_exception(self._why_lost())
@@ -186,7 +186,7 @@ def _client(cluster: Cluster) -> Iterator[Client]:
 
     if cluster.scheduler is not None:
         try:
-            client = Client(cluster.scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+            client = Client(cluster.scheduler, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise ClusterError(
                 f"no Dask scheduler answers at {cluster.scheduler!r} ({error}): start one, "

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.fs
 import pyarrow.parquet as pq
 
 from pipeline.location import Location, is_remote, read_bytes, storage_errors
 
 if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
     from upath import UPath
 
 _TAIL_BYTES = 64 << 10  # holds the footer of nearly every part
@@ -56,8 +56,10 @@ def open_parquet(path: Location, *, whole: bool = False, **options: Any) -> Iter
         reader.close()
 
 
-def parquet_dataset(paths: Sequence[Location]) -> ds.Dataset:
+def parquet_dataset(paths: Sequence[Location]) -> Dataset:
     """Files of one folder as a dataset; filters are pushed down to the row groups that are fetched."""
+    import pyarrow.dataset as ds  # brings pandas along
+
     first = paths[0]
     if not is_remote(first):
         return ds.dataset([str(path) for path in paths], format="parquet", partitioning=None)

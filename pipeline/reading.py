@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from extract.errors import StoreError
 from pipeline.location import Location, location
 from pipeline.parquet import parquet_dataset
 from pipeline.store import PartFile, Store, open_store
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
 
 
 def read(
@@ -27,15 +30,17 @@ def read(
     ``table`` may also be ``videos``. Without ``fingerprint`` the rows are those that the last run
     wanted. Raises StoreError where there are none.
     """
+    from pyarrow.dataset import field  # brings pandas along: half of the start of a command
+
     chosen = dataset(out, table, fingerprint=fingerprint)
-    only = None if video_ids is None else ds.field("video_id").isin(sorted(video_ids))
+    only = None if video_ids is None else field("video_id").isin(sorted(video_ids))
     found: pa.Table = chosen.to_table(columns=None if columns is None else list(columns), filter=only)
     return found.replace_schema_metadata(None)
 
 
 def dataset(
     out: str | os.PathLike[str] | Location | Store, table: str, *, fingerprint: str | None = None
-) -> ds.Dataset:
+) -> Dataset:
     """The same, to be streamed (``.to_batches()``), with filters pushed down to row groups."""
     store = out if isinstance(out, Store) else open_store(location(out))
     if table == "videos":

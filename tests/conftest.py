@@ -11,8 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+settings.register_profile("patient", deadline=None)  # no test depends on time
+settings.load_profile("patient")
 
 
 def _module(path: Path) -> ModuleType:

@@ -255,9 +255,11 @@ def test_sigint_writes_what_is_finished(videos: Path, whole: Path, tmp_path: Pat
     assert contents(out) == contents(whole)
 
 
-def test_no_scheduler_is_one_line(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.cluster.CONNECT_SECONDS", 0.5)
-    with pytest.raises(ClusterError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
+def test_no_scheduler_is_one_line(videos: Path, tmp_path: Path) -> None:
+    import dask
+
+    soon = dask.config.set({"distributed.comm.timeouts.connect": "0.5s"})
+    with soon, pytest.raises(ClusterError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
         go(videos, tmp_path / "features", cluster=Cluster(scheduler="tcp://127.0.0.1:9"))
 
 

@@ -74,7 +74,7 @@ def test_duckdb_and_pandas_read_a_part(kit: Any) -> None:
     np.testing.assert_array_equal(np.stack([row[5] for row in rows]), vectors)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.permutations(IDS),
     cuts=st.sets(st.integers(1, 7)),

@@ -34,7 +34,7 @@ def test_impossible_steps_are_refused(options: dict[str, object]) -> None:
         Steps(**options)  # type: ignore[arg-type]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(1, 50)), min_size=1, max_size=80),
     st.integers(1, 200),

@@ -73,7 +73,7 @@ def reference(values: np.ndarray, bias: float, threshold: float) -> list[tuple[i
     return [(int(start), int(end) + 1) for start, end in scenes]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     length=st.sampled_from(LENGTHS),
     seed=st.integers(0, 10**6),
