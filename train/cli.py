@@ -6,12 +6,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from extract.errors import UsageError
 from extract.terminal import console, run_app
 from pipeline.location import location
+from train import cli_fine, cli_movies, cli_views
+from train.cli_options import (
+    AllowRandom,
+    Column,
+    Device,
+    Features,
+    Gpus,
+    LabelFile,
+    Precision,
+    Run,
+    names_in,
+    numbers_in,
+    precision_of,
+    say_on,
+)
+from train.paper import DEFAULT_PAPER, load_paper, paper_names
 from train.registry import model_names
 from train.settings import Hardware, Options, choose, merged, parse_assignments, preset_names
 
@@ -23,15 +38,15 @@ app = typer.Typer(
 )
 imports = typer.Typer(help="Published features into a store of ours.")
 app.add_typer(imports, name="import")
+cli_movies.add_to(imports)
+cli_views.add_to(app)
+cli_fine.add_to(app)
 
-Features = Annotated[str | None, typer.Option(help="Feature store; or s3://...")]
-LabelFile = Annotated[Path | None, typer.Option(help="CSV or Parquet table with ids and genres.")]
 Model = Annotated[str | None, typer.Option(help=f"One of: {', '.join(model_names())}.")]
 Preset = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}.")]
 Experts = Annotated[
     str | None, typer.Option(help="Comma-separated. Default: the preset's, or all with vectors.")
 ]
-Column = Annotated[str | None, typer.Option(help="Column of the labels.")]
 SplitBy = Annotated[
     str | None,
     typer.Option(help="stratified, random, sulun, column:NAME or a JSON file. Default: stratified."),
@@ -39,11 +54,6 @@ SplitBy = Annotated[
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="NAME.OPTION=VALUE: model, training, an expert, ...")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
-Gpus = Annotated[str | None, typer.Option(help="all, or 0,1,...: a process on each.")]
-Precision = Annotated[str, typer.Option(help="float32, float16 or bfloat16.")]
-AllowRandom = Annotated[bool, typer.Option("--allow-random-weights", help="For dry runs.")]
-Run = Annotated[Path, typer.Option(help="Run folder.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -89,12 +99,12 @@ def train(
         features=location(_given(features, "--features STORE")),
         labels=_given(labels, "--labels FILE"),
         run=_given(run, "--run FOLDER"),
-        choices=choose(preset=preset, model=model, experts=_names(experts), options=_options(flags, set_)),
-        hardware=Hardware(device=device, gpus=gpus, precision=_precision(precision)),
+        choices=choose(preset=preset, model=model, experts=names_in(experts), options=_options(flags, set_)),
+        hardware=Hardware(device=device, gpus=gpus, precision=precision_of(precision)),
         allow_random_weights=allow_random_weights,
         wandb=wandb,
     )
-    fit(config, _say(console()))
+    fit(config, say_on(console()))
 
 
 @app.command()
@@ -113,7 +123,7 @@ def predict(
     from train.run_folder import RunFolder
 
     place, screen = location(source), console()
-    hardware = Hardware(device=device, precision=_precision(precision))
+    hardware = Hardware(device=device, precision=precision_of(precision))
     folder = RunFolder(run)
     if is_store(place):
         found = predict_store(folder, place, hardware=hardware, allow_random_weights=allow_random_weights)
@@ -124,7 +134,7 @@ def predict(
             hardware=hardware,
             weights=weights,
             allow_random_weights=allow_random_weights,
-            say=_say(screen),
+            say=say_on(screen),
         )
     table = Table("video", "genres")
     for video_id, genres in zip(found.ids, found.best(threshold), strict=True):
@@ -151,7 +161,7 @@ def evaluate(
 
     chosen: dict[str, Any] = {}
     if thresholds is not None:
-        chosen["thresholds"] = _numbers(thresholds, "--thresholds", float)
+        chosen["thresholds"] = numbers_in(thresholds, "--thresholds", float)
     scoring = Scoring(resamples=resamples, confidence=confidence, **chosen)
     evaluation = evaluate_run(run, split=split, scoring=scoring)
     screen, table = console(), Table("figure", "value", "from", "to", "random")
@@ -168,11 +178,12 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder of the report, new or to go on with.")],
     features: Features = None,
     labels: LabelFile = None,
+    paper: Annotated[str, typer.Option(help=f"Whose tables: {', '.join(paper_names())}.")] = DEFAULT_PAPER,
     preset: Preset = None,
     experts: Experts = None,
-    models: Annotated[str | None, typer.Option(help="Comma-separated. Default: all of Sulun's.")] = None,
+    models: Annotated[str | None, typer.Option(help="Comma-separated. Default: the paper's.")] = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated: a training for each.")] = "0,1,2",
-    tables: Annotated[str | None, typer.Option(help="Of: experts, models, ablation, steps.")] = None,
+    tables: Annotated[str | None, typer.Option(help="Comma-separated. Default: all of the paper.")] = None,
     steps: Annotated[str | None, typer.Option(help="Numbers of steps of the last table.")] = None,
     split: SplitBy = None,
     set_: Set = None,
@@ -180,26 +191,27 @@ def compare(
     precision: Precision = "float32",
     allow_random_weights: AllowRandom = False,
 ) -> None:
-    """Train a grid of experts, models and seeds, and make the tables of Sulun et al. 2024 of it."""
-    from train.fit import compare_fits
+    """Train a grid of experts, models and seeds, and make the tables of a paper of it."""
+    from train.grid import compare_fits
 
-    chosen: dict[str, Any] = {"seeds": _numbers(seeds, "--seeds", int)}
+    chosen: dict[str, Any] = {"seeds": numbers_in(seeds, "--seeds", int)}
     if tables is not None:
-        chosen["tables"] = tuple(_names(tables))
+        chosen["tables"] = tuple(names_in(tables))
     if steps is not None:
-        chosen["steps"] = _numbers(steps, "--steps", int)
+        chosen["steps"] = numbers_in(steps, "--steps", int)
     screen = console()
     report = compare_fits(
         out,
         features=location(_given(features, "--features STORE")),
         labels=_given(labels, "--labels FILE"),
+        paper=paper,
         preset=preset,
-        experts=_names(experts),
-        models=_names(models),
+        experts=names_in(experts),
+        models=names_in(models),
         options=_options({"split": _split(split)}, set_),
-        hardware=Hardware(device=device, precision=_precision(precision)),
+        hardware=Hardware(device=device, precision=precision_of(precision)),
         allow_random_weights=allow_random_weights,
-        say=_say(screen),
+        say=say_on(screen),
         **chosen,
     )
     screen.print(str(report), markup=False, soft_wrap=True)
@@ -220,17 +232,39 @@ def import_sulun(
     console().print(text, markup=False, soft_wrap=True)
 
 
+@imports.command("lmtd")
+def import_lmtd(
+    file: Annotated[Path, typer.Argument(help="lmtd9_resnet152.pickle; nothing in it is run.")],
+    out: Annotated[str, typer.Option(help="Feature store, new.")],
+    labels: Annotated[Path | None, typer.Option(help="Genres and split as CSV, to be written.")] = None,
+    database: Annotated[Path | None, typer.Option(help="Where they are: lmtd9/data/database.db.")] = None,
+) -> None:
+    """The published features of LMTD-9 (Wehrmann and Barros 2017) as a store, and its genres as labels."""
+    from train.importers import lmtd
+
+    found = lmtd.import_lmtd(file, location(out), labels, database=database)
+    text = f"{found.videos} videos in {out}: {lmtd.EXPERT} [{found.dim}]"
+    if found.left_out:
+        text += f"; {len(found.left_out)} without vectors, e.g. {found.left_out[0]}"
+    if labels is not None:
+        text += f"; {len(found.genres)} genres of {found.labelled} videos in {labels}"
+    console().print(text, markup=False, soft_wrap=True)
+
+
 @app.command()
 def models() -> None:
-    """List the models and the presets."""
+    """List the models, the presets, and the papers whose tables compare makes."""
     from train.registry import model_class
     from train.settings import load_preset
 
-    screen, table = console(), Table("model or preset", "what it is")
+    screen, table = console(), Table("model, preset or paper", "what it is")
     for name in model_names():
         table.add_row(name, model_class(name).summary)
     for name in preset_names():
         table.add_row(name, load_preset(name).summary)
+    for name in paper_names():
+        options = ", ".join(exhibit.option for exhibit in load_paper(name).exhibits)
+        table.add_row(name, f"{load_paper(name).title}: compare --tables {options}")
     screen.print(table, markup=False)
 
 
@@ -239,31 +273,10 @@ def main() -> None:
     run_app(app, "python -m train", kept="the last checkpoint is kept")
 
 
-def _say(screen: Console) -> Any:
-    return lambda text: screen.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
 def _given(value: Any, flag: str) -> Any:
     if value is None:
         raise UsageError(f"{flag.split()[0]} is missing: give {flag}")
     return value
-
-
-def _names(text: str | None) -> list[str]:
-    return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _numbers(text: str, flag: str, kind: type) -> tuple[Any, ...]:
-    try:
-        return tuple(kind(part) for part in _names(text))
-    except ValueError:
-        raise UsageError(f"{flag} is {text!r}; numbers are needed, comma-separated") from None
-
-
-def _precision(text: str) -> Any:
-    if text not in ("float32", "float16", "bfloat16"):
-        raise UsageError(f"--precision is {text!r}; allowed: float32, float16, bfloat16")
-    return text
 
 
 def _split(text: str | None) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def read_unit(
         of=int(table.rows_of_parts[part]),
         dim=table.dim,
         dtype=table.dtype,
+        columns=table.columns,
     )
     offsets = np.concatenate([[0], np.cumsum([len(rows) for rows in chosen])])
     if not table.nan and not _finite(vectors):

@@ -15,6 +15,7 @@ from train.labels import LabelColumns, LabelTable, duration_filter, read_labels
 from train.matching import match, video_ids_of
 from train.normalise import Normalised, Normaliser
 from train.registry import model_class, model_options
+from train.settings import merged
 from train.splits import Part, Split, check_genres, split_by_column, split_by_rule, split_from_json
 from train.steps import Steps
 from train.stream import Loader, Stream
@@ -47,10 +48,17 @@ class Data:
 
     @property
     def model_options(self) -> dict[str, Any]:
-        """The model's options in full; one with ``averaged`` is told of experts that are read as means."""
+        """The model's options in full.
+
+        One with ``averaged`` is told of experts that are read as means, one with ``crops`` how many rows a
+        step has.
+        """
         given = dict(self.choices.model_options)
-        if "averaged" in model_class(self.choices.model).Options.__dataclass_fields__:
+        known = options_of(self.choices.model)
+        if "averaged" in known:
             given.setdefault("averaged", [name for name, steps in self.steps.items() if steps.mean])
+        if "crops" in known:
+            given.setdefault("crops", max(steps.rows for steps in self.steps.values()))
         return asdict(model_options(self.choices.model, given))
 
     def normalisation(self, path: Path) -> None:
@@ -65,7 +73,7 @@ class Data:
         training = self.choices.training
         stream = Stream(
             batch_size=-(-training.batch_size // ranks),
-            steps=self.steps,
+            steps=self.steps if shuffle else {name: each.at_test for name, each in self.steps.items()},
             seed=training.seed,
             rank=rank,
             ranks=ranks,
@@ -75,7 +83,8 @@ class Data:
     def provenance(self) -> dict[str, dict[str, Any]]:
         """By expert, what the features were made of: those that are read, and what they read from."""
         targets = {target.expert: target for target in self.features.store.targets()}
-        wanted = [name for name, target in targets.items() if set(target.tables) & self.inputs.keys()]
+        read = self.features.read.keys()
+        wanted = [name for name, target in targets.items() if set(target.tables) & read]
         for name in wanted:
             wanted += [parent for parent in targets[name].upstream if parent not in wanted]
         return {name: asdict(targets[name]) for name in wanted if name in targets}
@@ -88,13 +97,16 @@ class Data:
 def load(config: FitConfig) -> Data:
     """Open the store, read the labels, match and split them. Raises DataError, UsageError, StoreError."""
     choices = config.choices
+    experts = choices.experts or tuple(model_class(choices.model).suits or ())
     features = FeatureSet.open(
         config.features,
-        config.videos_of or choices.experts or None,
+        config.videos_of or experts or None,
+        timelines=model_class(choices.model).timelines,
+        columns=columns_of(choices.steps),
         allow_random_weights=config.allow_random_weights,
     )
     if config.videos_of:
-        features = features.select(choices.experts)
+        features = features.select(experts)
     asked = choices.labels
     labels = read_labels(
         config.labels,
@@ -113,7 +125,8 @@ def load(config: FitConfig) -> Data:
         )
     if not choices.split.allow_empty_genres:
         check_genres(split, labels)
-    steps = make_steps(choices.steps, features.dims, optional=choices.optional)
+    rows = _rows_of_pictures(features) if "crops" in options_of(choices.model) else {}
+    steps = make_steps(merged([rows, choices.steps]), features.dims, optional=choices.optional)
     notes = (*features.report(), *labels.notes, *split.notes)
     return Data(features, labels, split, steps, choices, notes)
 
@@ -124,6 +137,18 @@ def _split(options: SplitOptions, labels: LabelTable, matched: LabelTable) -> Sp
         given = split_by_column if options.by == "column" else split_from_json
         return given(labels, str(options.name)).map(video_ids_of(labels.ids, matched.ids))
     return split_by_rule(matched, options.by, fractions=options.fractions, seed=options.seed)
+
+
+def options_of(model: str) -> Collection[str]:
+    """Names of a model's options."""
+    names: Collection[str] = model_class(model).Options.__dataclass_fields__
+    return names
+
+
+def _rows_of_pictures(features: FeatureSet) -> dict[str, dict[str, Any]]:
+    """Tables of which ten rows are the crops of one picture, as options of their steps."""
+    cropped = [t for t in features.store.targets() if t.made_of.get("settings", {}).get("crops") == "ten"]
+    return {name: {"rows": 10} for target in cropped for name in target.tables if name in features.tables}
 
 
 def make_steps(
@@ -137,6 +162,13 @@ def make_steps(
             f"options were given for {strangers[0]!r}; the experts are {', '.join(names)}, and there are the "
             "sections model, training, labels, split"
         )
-    return {
-        name: checked(Steps, given.get(name, {}), owner=f"steps of {name!r}", prefix=name) for name in names
-    }
+    return {name: _steps(name, given.get(name, {})) for name in names}
+
+
+def columns_of(given: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """What the vectors of each expert are made of, of those for which somebody says so."""
+    return {name: _steps(name, options).columns for name, options in given.items() if "columns" in options}
+
+
+def _steps(name: str, given: Mapping[str, Any]) -> Steps:
+    return checked(Steps, given, owner=f"steps of {name!r}", prefix=name)

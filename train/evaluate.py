@@ -50,6 +50,7 @@ class Predictions:
     target: ArrayLike
     score: ArrayLike
     groups: tuple[str, ...] | None = None
+    splits: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,8 @@ class RunFiles:
         )
 
 
-def read_predictions(path: Path, *, split: str) -> Predictions:
-    """The predictions of one split from a run's ``predictions.parquet``. Raises DataError.
+def read_predictions(path: Path, *, split: str | None) -> Predictions:
+    """The predictions of one split (None: of all) from a run's ``predictions.parquet``. Raises DataError.
 
     Columns ``video_id``, ``split``, ``target`` and ``score`` (a list of one length each), and ``group`` where
     videos belong together; the names of the genres are JSON in the schema's metadata.
@@ -185,7 +186,7 @@ def read_predictions(path: Path, *, split: str) -> Predictions:
         table = pq.read_table(path)
         genres = tuple(json.loads(table.schema.metadata[b"genres"]))
         splits = table.column("split")
-        chosen = table.filter(pc.equal(splits, split))
+        chosen = table if split is None else table.filter(pc.equal(splits, split))
         ids = tuple(chosen.column("video_id").to_pylist())
         cells = [
             np.asarray(chosen.column(name).combine_chunks().flatten()).reshape(len(ids), len(genres))
@@ -201,9 +202,10 @@ def read_predictions(path: Path, *, split: str) -> Predictions:
             f"cannot read the predictions in {str(path)!r}: {error}; train the run again"
         ) from error
     if not ids:
-        known = sorted(set(splits.to_pylist()))
+        known = sorted(set(splits.to_pylist())) or ["none"]
         raise DataError(f"{str(path)!r} has no video of the split {split!r}; it has {', '.join(known)}")
-    return Predictions(ids, genres, cells[0], cells[1].astype(np.float64), groups)
+    parts = tuple(chosen.column("split").to_pylist())
+    return Predictions(ids, genres, cells[0], cells[1].astype(np.float64), groups, parts)
 
 
 def genre_rows(evaluation: Evaluation) -> list[list[Any]]:

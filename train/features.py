@@ -20,6 +20,9 @@ from pipeline.plan import read_shards
 from pipeline.reading import current_parts
 from pipeline.store import PartFile, Store, Target, open_store
 from train.errors import DataError
+from train.steps import EMBEDDING
+
+NUMBERS = ("bool", "int32", "int64", "float32", "float64")  # types of columns that can be part of a vector
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class FeatureTable:
 
     ``part``, ``first`` and ``steps`` say of every video of :attr:`FeatureSet.ids` in which part its rows are
     (-1: in none), which one is the first, and how many there are. ``nan``: a value may be NaN, unmeasured.
+    ``columns``: those that make up a vector.
     """
 
     name: str
@@ -42,6 +46,7 @@ class FeatureTable:
     first: NDArray[np.int64]
     steps: NDArray[np.int64]
     states: Mapping[State, int] = field(default_factory=dict)
+    columns: tuple[str, ...] = (EMBEDDING,)
 
     @property
     def dim(self) -> int:
@@ -52,13 +57,15 @@ class FeatureTable:
 class FeatureSet:
     """The tables that a model reads, and the videos that have something in at least one of them.
 
-    ``ids`` are sorted, ``shards`` is each one's shard. Vectors are read when they are needed.
+    ``ids`` are sorted, ``shards`` is each one's shard. ``timelines`` are tables of which a model reads the
+    times alone. Rows are read when they are needed.
     """
 
     store: Store
     tables: Mapping[str, FeatureTable]
     ids: tuple[str, ...]
     shards: NDArray[np.int64]
+    timelines: Mapping[str, FeatureTable] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -66,19 +73,25 @@ class FeatureSet:
         store: Store | Location | str | os.PathLike[str],
         experts: Sequence[str] | None = None,
         *,
+        timelines: Sequence[str] = (),
+        columns: Mapping[str, tuple[str, ...]] | None = None,
         allow_random_weights: bool = False,
     ) -> FeatureSet:
         """Read the footers of these experts' parts (None: of all that have vectors); no rows.
 
-        Names are those of tables or of experts: ``i3d`` stands for its two tables. Raises DataError for
-        experts that are not there, without vectors, of several fingerprints of which none is current,
-        or extracted with random weights; StoreError for what is no store.
+        Names are those of tables or of experts: ``i3d`` stands for its two tables. Of ``timelines`` those
+        are read that the store has and that are not read for their vectors. ``columns``: table -> what makes
+        up its vectors, where that is not its embedding alone. Raises DataError for experts and columns that
+        are not there, without vectors, of several fingerprints of which none is current, or extracted with
+        random weights; StoreError for what is no store.
         """
         opened = store if isinstance(store, Store) else open_store(location(store))
-        targets = opened.targets()
+        targets, columns = opened.targets(), columns or {}
         found = {name: _parts(opened, name, targets) for name in _names(opened, targets, experts)}
         with_vectors = {
-            name: parts for name, parts in found.items() if experts is not None or _has_vectors(parts)
+            name: parts
+            for name, parts in found.items()
+            if experts is not None or name in columns or _has_vectors(parts)
         }
         if not with_vectors:
             raise DataError(f"{str(opened.root)!r} has no vectors: extract with an expert that makes some")
@@ -86,14 +99,25 @@ class FeatureSet:
         ids = tuple(sorted(where))
         position = {name: i for i, name in enumerate(ids)}
         seeds = _random_seeds(targets)
-        tables = {name: _table(name, parts, position, seeds) for name, parts in with_vectors.items()}
-        drawn = [name for name, table in tables.items() if table.random_seed is not None]
+        tables = {
+            name: _table(name, parts, position, seeds, columns.get(name, (EMBEDDING,)))
+            for name, parts in with_vectors.items()
+        }
+        there = [name for name in timelines if name in opened.tables() and name not in tables]
+        timed = {name: _parts(opened, name, targets) for name in there}
+        times = {name: _timeline(name, parts, position, seeds) for name, parts in timed.items() if parts}
+        drawn = [name for name, table in (tables | times).items() if table.random_seed is not None]
         if drawn and not allow_random_weights:
             raise DataError(
                 f"{str(opened.root)!r}: {', '.join(drawn)} extracted with random weights; extract again with "
                 "published ones, or pass --allow-random-weights for a dry run"
             )
-        return cls(opened, tables, ids, np.array([where[name] for name in ids], np.int64))
+        return cls(opened, tables, ids, np.array([where[name] for name in ids], np.int64), times)
+
+    @property
+    def read(self) -> dict[str, FeatureTable]:
+        """All tables of which rows are read: of some vectors and times, of others times alone."""
+        return {**self.tables, **self.timelines}
 
     @property
     def dims(self) -> dict[str, int]:
@@ -102,21 +126,25 @@ class FeatureSet:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        return {name: table.fingerprint for name, table in self.tables.items()}
+        return {name: table.fingerprint for name, table in self.read.items()}
 
     @property
     def random_weights(self) -> tuple[str, ...]:
         """Experts whose networks had random weights."""
-        return tuple(name for name, table in self.tables.items() if table.random_seed is not None)
+        return tuple(name for name, table in self.read.items() if table.random_seed is not None)
 
     def require(self, fingerprints: Mapping[str, str]) -> None:
         """Raises DataError unless the features are those that a model was trained on."""
+        found = self.fingerprints
         for name, wanted in fingerprints.items():
-            if name not in self.tables:
-                raise DataError(f"the model was trained on {name!r}, which was not asked for here")
-            if self.tables[name].fingerprint != wanted:
+            if name not in found:
                 raise DataError(
-                    f"{str(self.store.root)!r}: {name!r} has fingerprint {self.tables[name].fingerprint}, "
+                    f"the model was trained on {name!r}, which {str(self.store.root)!r} does not have: "
+                    "extract it"
+                )
+            if found[name] != wanted:
+                raise DataError(
+                    f"{str(self.store.root)!r}: {name!r} has fingerprint {found[name]}, "
                     f"the model was trained on {wanted}; extract with the options of that store"
                 )
 
@@ -149,19 +177,29 @@ class _Part:
     states: Counter[State]
 
 
-def _names(store: Store, targets: Iterable[Target], experts: Sequence[str] | None) -> list[str]:
-    tables_of = {target.expert: target.tables for target in targets}
-    if experts is None:
-        named = [table for tables in tables_of.values() for table in tables]
-        return sorted(set(named) | set(store.tables()) - {"videos"})
+def tables_of(
+    store: Store, experts: Iterable[str], targets: Iterable[Target] | None = None
+) -> dict[str, list[str]]:
+    """By expert, the tables of a store that the name stands for: itself, or the expert's; empty: none."""
+    made = {target.expert: target.tables for target in (store.targets() if targets is None else targets)}
     there = set(store.tables()) - {"videos"}
+    return {
+        expert: [name for name in ((expert,) if expert in there else made.get(expert, ())) if name in there]
+        for expert in experts
+    }
+
+
+def _names(store: Store, targets: Iterable[Target], experts: Sequence[str] | None) -> list[str]:
+    if experts is None:
+        named = {table for target in targets for table in target.tables}
+        return sorted(named | set(store.tables()) - {"videos"})
     names: list[str] = []
-    for expert in experts:
-        mine = [expert] if expert in there else [name for name in tables_of.get(expert, ()) if name in there]
+    for expert, mine in tables_of(store, experts, targets).items():
         if not mine:
+            there = sorted(set(store.tables()) - {"videos"})
             raise DataError(
                 f"{str(store.root)!r} has nothing of expert {expert!r}, only of "
-                f"{', '.join(sorted(there)) or 'none'}: name one of these, or extract it"
+                f"{', '.join(there) or 'none'}: name one of these, or extract it"
             )
         names += [name for name in mine if name not in names]
     if not names:
@@ -203,36 +241,75 @@ def _has_vectors(parts: Sequence[_Part]) -> bool:
 
 
 def _table(
+    name: str,
+    parts: Sequence[_Part],
+    position: Mapping[str, int],
+    seeds: Mapping[str, int | None],
+    columns: tuple[str, ...],
+) -> FeatureTable:
+    if EMBEDDING in columns and not _has_vectors(parts):
+        raise DataError(f"{name!r} has no vectors to train on: name a table that has an embedding column")
+    if not parts:
+        raise DataError(f"{name!r} has no rows to train on: extract it")
+    header = parts[0].header
+    return FeatureTable(
+        name=name,
+        **_vector(header, columns),
+        random_seed=_seed(header.target, seeds),
+        **_rows(parts, position),
+        columns=columns,
+    )
+
+
+def _vector(header: PartHeader, columns: tuple[str, ...]) -> dict[str, Any]:
+    """Shape and type of what a row's vector is made of. A number of a column may be missing: NaN."""
+    spec = header.spec.embedding
+    if columns == (EMBEDDING,):
+        assert spec is not None
+        return {
+            "shape": spec.shape,
+            "dtype": np.dtype("float32" if spec.float32 else header.dtype),
+            "nan": spec.nan,
+        }
+    there = [column.name for column in header.spec.columns if column.type in NUMBERS]
+    unknown = [name for name in columns if name not in (*there, EMBEDDING)]
+    if unknown:
+        raise DataError(
+            f"{header.table!r} has no column of numbers {unknown[0]!r}; it has {', '.join(there) or 'none'}"
+        )
+    width = sum(int(np.prod(spec.shape)) if spec and name == EMBEDDING else 1 for name in columns)
+    return {"shape": (width,), "dtype": np.dtype(np.float32), "nan": True}
+
+
+def _timeline(
     name: str, parts: Sequence[_Part], position: Mapping[str, int], seeds: Mapping[str, int | None]
 ) -> FeatureTable:
-    if not _has_vectors(parts):
-        raise DataError(f"{name!r} has no vectors to train on: name a table that has an embedding column")
-    header = parts[0].header
-    spec = header.spec.embedding
-    assert spec is not None
+    """The times of a table's rows: vectors of no values."""
+    seed = _seed(parts[0].header.target, seeds)
+    return FeatureTable(name, (0,), np.dtype("float32"), False, random_seed=seed, **_rows(parts, position))
+
+
+def _rows(parts: Sequence[_Part], position: Mapping[str, int]) -> dict[str, Any]:
+    """Where the rows of each video lie; those of videos without a ``position`` are left out."""
     size = len(position)
     where = np.full(size, -1, np.int64)
     first, steps = np.zeros(size, np.int64), np.zeros(size, np.int64)
     states: Counter[State] = Counter()
     for number, part in enumerate(parts):
-        videos = np.fromiter((position[video] for video in part.names), np.int64, len(part.names))
-        where[videos], steps[videos] = number, part.rows
-        first[videos] = np.cumsum(part.rows) - part.rows
+        places = np.fromiter((position.get(video, -1) for video in part.names), np.int64, len(part.names))
+        known = places >= 0
+        where[places[known]], steps[places[known]] = number, part.rows[known]
+        first[places[known]] = (np.cumsum(part.rows) - part.rows)[known]
         states += part.states
-    return FeatureTable(
-        name=name,
-        shape=spec.shape,
-        dtype=np.dtype("float32" if spec.float32 else header.dtype),
-        nan=spec.nan,
-        fingerprint=header.target.fingerprint,
-        random_seed=_seed(header.target, seeds),
-        paths=tuple(part.path for part in parts),
-        rows_of_parts=np.array([part.rows.sum() for part in parts], np.int64),
-        part=where,
-        first=first,
-        steps=steps,
-        states=states,
-    )
+    return {
+        "fingerprint": parts[0].header.target.fingerprint,
+        "paths": tuple(part.path for part in parts),
+        "rows_of_parts": np.array([part.rows.sum() for part in parts], np.int64),
+        "part": where,
+        "first": first,
+        "steps": steps,
+        "states": states,
+    }
 
 
 def _random_seeds(targets: Iterable[Target]) -> dict[str, int | None]:

@@ -1,4 +1,4 @@
-"""Pictures as SVG: precision-recall curves, points with intervals, and lines over a number of steps.
+"""Pictures as SVG: precision-recall curves, points with intervals, and lines over numbers.
 
 The same figures give the same bytes: no date and no random ids are in a file. Text stays text, and what
 comes from labels is never read as a formula.
@@ -41,6 +41,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 MOST_POINTS = 2000
+MOST_TICKS = 12  # of more, the axis chooses its own
 
 
 def pooled_curve(evaluation: Evaluation) -> bytes:
@@ -59,7 +60,7 @@ def pooled_curve(evaluation: Evaluation) -> bytes:
         axes.set(xlabel="recall", ylabel="precision")
         axes.legend(loc="lower left")
 
-    return _svg(draw, (5.2, 4.2))
+    return svg(draw, (5.2, 4.2))
 
 
 def genre_curves(evaluation: Evaluation) -> bytes:
@@ -83,7 +84,7 @@ def genre_curves(evaluation: Evaluation) -> bytes:
         picture.supxlabel("recall", fontsize=9)
         picture.supylabel("precision", fontsize=9)
 
-    return _svg(draw, (1 + 1.75 * columns, 0.6 + 1.75 * rows))
+    return svg(draw, (1 + 1.75 * columns, 0.6 + 1.75 * rows))
 
 
 def points(
@@ -108,13 +109,23 @@ def points(
         if baselines:
             axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
 
-    return _svg(draw, (6.4, 1.2 + 0.3 * max(len(rows), 2)))
+    return svg(draw, (6.4, 1.2 + 0.3 * max(len(rows), 2)))
 
 
 def lines(
-    series: Mapping[str, Sequence[tuple[int, Estimate]]], *, label: str, steps: str, random: float
+    series: Mapping[str, Sequence[tuple[float, Estimate]]],
+    *,
+    label: str,
+    steps: str,
+    random: float,
+    log: bool = True,
 ) -> bytes:
-    """A line for each expert over the number of steps, with intervals; chance is a dashed line."""
+    """A line for each name over some numbers (of steps), with intervals; chance is a dashed line.
+
+    Numbers by powers of two (``log``), and few others, are marked, and each is a tick.
+    """
+    ticks = sorted({step for values in series.values() for step, _ in values})
+    few = log or len(ticks) <= MOST_TICKS
 
     def draw(picture: Picture) -> None:
         axes = picture.add_subplot()
@@ -126,18 +137,61 @@ def lines(
             mean = np.array([estimate.mean for _, estimate in known])
             low = np.array([estimate.low for _, estimate in known])
             high = np.array([estimate.high for _, estimate in known])
-            colour, mark = LINES[place % len(LINES)], MARKS[place % len(MARKS)]
-            axes.plot(at, mean, color=colour, marker=mark, markersize=4.5, label=shortened(name, 30))
+            colour, mark = _look(place)
+            axes.plot(
+                at, mean, color=colour, marker=mark if few else "", markersize=4.5, label=shortened(name, 30)
+            )
             axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.axhline(random, color=GREY, linestyle="--", label=f"random: {random:.3f}")
-        ticks = sorted({step for values in series.values() for step, _ in values})
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(ticks, [str(tick) for tick in ticks])
-        axes.minorticks_off()
+        if log:
+            axes.set_xscale("log", base=2)
+        if few:
+            axes.set_xticks(ticks, [str(tick) for tick in ticks])
+            axes.minorticks_off()
         axes.set(xlabel=steps, ylabel=label)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
-    return _svg(draw, (6.4, 3.8))
+    return svg(draw, (6.4, 3.8))
+
+
+def grouped(
+    series: Mapping[str, Sequence[Estimate]], groups: Sequence[str], *, label: str, random: Sequence[float]
+) -> bytes:
+    """For each group, from the top, a point with its interval of each name; chance is a grey line in it.
+
+    ``series`` has an estimate for each group, and so has ``random``.
+    """
+    height = 0.8 / max(len(series), 1)
+
+    def draw(picture: Picture) -> None:
+        axes = picture.add_subplot()
+        for place, (name, estimates) in enumerate(series.items()):
+            colour, mark = _look(place)
+            known = [(row, one) for row, one in enumerate(estimates) if not math.isnan(one.mean)]
+            at = [row - 0.4 + height * (place + 0.5) for row, _ in known]
+            mean = [one.mean for _, one in known]
+            ends = [[max(one.mean - one.low, 0), max(one.high - one.mean, 0)] for _, one in known]
+            reach = np.nan_to_num(np.reshape(ends, (-1, 2)).T)
+            style: dict[str, Any] = {"markersize": 4, "capsize": 2, "elinewidth": 1}
+            axes.errorbar(mean, at, xerr=reach, fmt=mark, color=colour, label=shortened(name, 30), **style)
+        rows = range(len(groups))
+        axes.vlines(
+            random, [row - 0.45 for row in rows], [row + 0.45 for row in rows], color=GREY, label="random"
+        )
+        axes.set_yticks(rows, [shortened(group, 30) for group in groups])
+        axes.set_ylim(len(groups) - 0.45, -0.55)
+        axes.set_xlim(left=0)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel(label)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+    return svg(draw, (6.8, 0.8 + max(0.3, 0.12 * len(series) + 0.1) * max(len(groups), 3)))
+
+
+def _look(place: int) -> tuple[str, str]:
+    """Colour and mark of a line or a row of points; when the colours come again, the marks are others."""
+    again = place // len(LINES)
+    return LINES[place % len(LINES)], MARKS[(place + again) % len(MARKS)]
 
 
 def shortened(text: str, length: int) -> str:
@@ -167,7 +221,8 @@ def _thinned(curve: Curve) -> Curve:
     return recall[keep], precision[keep]
 
 
-def _svg(draw: Any, size: tuple[float, float]) -> bytes:
+def svg(draw: Any, size: tuple[float, float]) -> bytes:
+    """What ``draw`` makes of an empty picture; ``size`` in inches."""
     import matplotlib
     from matplotlib.figure import Figure as Picture
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import ast
-import csv
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import UsageError
+from train.cells import CellTable, names_of, read_cells, separator_of, text
 from train.errors import DataError
 
 ID_COLUMNS = ("video_id", "youtube_id", "id", "video", "imdb_id")
 GENRE_COLUMNS = ("genres", "genre", "labels", "label")
-_SEPARATORS = "|;,"
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ def read_labels(
     vocabulary: Sequence[str] | None = None,
     least_videos: int = 1,
 ) -> LabelTable:
-    """Read a table of labels. Its suffix says what it is: .parquet, else CSV.
+    """Read a table of labels. Its suffix says what it is: .parquet, .json (a list of objects), else CSV.
 
     Genres are a list, or text: JSON, a Python list, or names separated by ``|``, ``;`` or ``,`` (the first of
     these that the column has). A video without genres (an empty cell) is left out; one with an empty
@@ -95,28 +91,33 @@ def read_labels(
     """
     source = Path(path)
     asked = columns or LabelColumns()
-    table = _read(source)
-    id_column = _column(source, table, asked.id, ID_COLUMNS, "id")
-    genre_column = _column(source, table, asked.genres, GENRE_COLUMNS, "genres")
+    table = read_cells(source, "labels")
+    if table.odd_rows:
+        raise DataError(
+            f"{str(source)!r}: row {table.odd_rows[0]} has another number of cells than the header: quote "
+            "cells that hold the separator"
+        )
+    id_column = table.column(asked.id, ID_COLUMNS, "id")
+    genre_column = table.column(asked.genres, GENRE_COLUMNS, "genres")
     for name in (asked.group, asked.duration):
         if name is not None:
-            _column(source, table, name, (), "group or duration")
-    ids = [_text(value) for value in table[id_column]]
-    genres = _genre_lists(source, genre_column, table[genre_column])
+            table.column(name, (), "group or duration")
+    ids = [text(value) for value in table.columns[id_column]]
+    genres = _genre_lists(table, genre_column)
     rows, notes = _rows(source, ids, genres)
     names, more = _vocabulary([genres[i] or [] for i in rows], vocabulary, least_videos)
     matrix = np.zeros((len(rows), len(names)), bool)
     place = {name: i for i, name in enumerate(names)}
     for row, i in enumerate(rows):
         matrix[row, [place[name] for name in genres[i] or [] if name in place]] = True
-    text = {name: tuple(_text(values[i]) for i in rows) for name, values in table.items()}
+    kept = {name: tuple(text(values[i]) for i in rows) for name, values in table.columns.items()}
     return LabelTable(
         ids=tuple(ids[i] for i in rows),
         genres=names,
         matrix=matrix,
-        groups=None if asked.group is None else _groups(text[asked.group], ids, rows),
-        duration_seconds=None if asked.duration is None else _durations(source, asked, text),
-        columns=text,
+        groups=None if asked.group is None else _groups(kept[asked.group], ids, rows),
+        duration_seconds=None if asked.duration is None else _durations(source, asked, kept),
+        columns=kept,
         notes=(*notes, *more),
     )
 
@@ -137,85 +138,20 @@ def duration_filter(labels: LabelTable) -> LabelTable:
     return labels.select(kept, f"{int((~kept).sum())} videos are {beyond}: left out")
 
 
-def _read(path: Path) -> dict[str, list[Any]]:
-    try:
-        if path.suffix.lower() == ".parquet":
-            import pyarrow.parquet as pq
-
-            table: dict[str, list[Any]] = pq.read_table(path).to_pydict()
-        else:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.reader(file, delimiter=_delimiter(file))
-                header, *rows = [row for row in reader if row] or [[]]
-            if any(len(row) != len(header) for row in rows):
-                line = next(i for i, row in enumerate(rows) if len(row) != len(header)) + 2
-                raise DataError(
-                    f"{str(path)!r}: row {line} has another number of cells than the header: quote cells "
-                    "that hold the separator"
-                )
-            table = {name.strip(): [row[i] for row in rows] for i, name in enumerate(header)}
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"cannot read labels {str(path)!r}: {error}; give a CSV or Parquet table") from error
-    if not table or not next(iter(table.values())):
-        raise DataError(f"{str(path)!r} holds no labels: give a table with a header and a row for each video")
-    return table
-
-
-def _delimiter(file: Any) -> str:
-    """What the header has most of."""
-    header = file.readline()
-    file.seek(0)
-    return max(",;\t", key=header.count)
-
-
-def _column(path: Path, table: Mapping[str, Any], asked: str | None, usual: Sequence[str], what: str) -> str:
-    if asked is not None:
-        if asked not in table:
-            raise UsageError(f"{str(path)!r} has no column {asked!r}; it has {', '.join(table)}")
-        return asked
-    found = next((name for name in usual if name in table), None)
-    if found is None:
-        raise UsageError(
-            f"{str(path)!r} has no {what} column by a usual name ({', '.join(usual)}); it has "
-            f"{', '.join(table)}: name one (--{what}-column)"
-        )
-    return found
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
-
-
-def _genre_lists(path: Path, column: str, cells: Sequence[Any]) -> list[list[str] | None]:
+def _genre_lists(table: CellTable, column: str) -> list[list[str] | None]:
     """The genres of each row; None for an empty cell."""
-    plain = [cell for cell in cells if isinstance(cell, str) and not cell.lstrip().startswith("[")]
-    separator = next((mark for mark in _SEPARATORS if any(mark in cell for cell in plain)), None)
+    cells = table.columns[column]
+    separator = separator_of(cells)
     lists = []
-    for row, cell in enumerate(cells):
+    for row, cell in zip(table.rows, cells, strict=True):
         try:
-            lists.append(_genres(cell, separator))
-        except (ValueError, SyntaxError, TypeError) as error:
+            lists.append(names_of(cell, separator))
+        except ValueError as error:
             raise DataError(
-                f"{str(path)!r}, row {row + 2}: {column} is {cell!r}; genres are a list of names, JSON, a "
+                f"{str(table.path)!r}, row {row}: {column} is {cell!r}; genres are a list of names, JSON, a "
                 "Python list as text, or names separated by |, ; or ,"
             ) from error
     return lists
-
-
-def _genres(cell: Any, separator: str | None) -> list[str] | None:
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
-        return None
-    if isinstance(cell, str):
-        if cell.lstrip().startswith("["):
-            try:
-                cell = json.loads(cell)
-            except json.JSONDecodeError:
-                cell = ast.literal_eval(cell.strip())
-        else:
-            cell = cell.split(separator) if separator else [cell]
-    if not isinstance(cell, list) or not all(isinstance(name, str) for name in cell):
-        raise TypeError("not a list of names")
-    return sorted({name.strip() for name in cell} - {""})
 
 
 def _rows(path: Path, ids: Sequence[str], genres: Sequence[list[str] | None]) -> tuple[list[int], list[str]]:
@@ -275,10 +211,10 @@ def _groups(values: Sequence[str], ids: Sequence[str], rows: Sequence[int]) -> t
     return tuple(value or f"\0{ids[i]}" for value, i in zip(values, rows, strict=True))
 
 
-def _durations(path: Path, asked: LabelColumns, text: Mapping[str, Sequence[str]]) -> NDArray[np.float64]:
+def _durations(path: Path, asked: LabelColumns, columns: Mapping[str, Sequence[str]]) -> NDArray[np.float64]:
     assert asked.duration is not None
     try:
-        return np.array([float(value) if value else np.nan for value in text[asked.duration]])
+        return np.array([float(value) if value else np.nan for value in columns[asked.duration]])
     except ValueError as error:
         raise DataError(
             f"{str(path)!r}: column {asked.duration!r} is no number of seconds everywhere ({error}): name "

@@ -25,9 +25,10 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from extract.errors import MissingDependency
 from train.batch import Batch
 from train.errors import DataError
-from train.module import LOSS, MAP, GenreModule
+from train.learner import Learner
+from train.module import MAP
 from train.run_folder import RunFolder
-from train.settings import Hardware, Training
+from train.settings import Hardware
 
 Say = Callable[[str], None]
 
@@ -44,7 +45,10 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """How a training went; ``seconds`` up to the last checkpoint, of all processes that went on with it."""
+    """How a training went; ``seconds`` up to the last checkpoint, of all processes that went on with it.
+
+    ``best_map`` is NaN where no mAP was measured.
+    """
 
     epochs: int
     best_epoch: int
@@ -54,7 +58,7 @@ class Trained:
 
 
 def train(
-    module: GenreModule,
+    module: Learner,
     training: Callable[[int, int], Batches],
     validation: Batches,
     *,
@@ -68,17 +72,17 @@ def train(
     ``training`` is called with the number of this process and how many there are, and gives its batches;
     every process validates on the whole of ``validation``.
 
-    Afterwards ``module`` has the weights of the best epoch. None in a process that only helped (several
-    GPUs). Raises DataError where the loss is no number any more.
+    Afterwards ``module`` has the weights of the best epoch, or of the last where none counts as the best.
+    None in a process that only helped (several GPUs). Raises DataError where the loss is no number any more.
     """
     options = module.training_options
-    progress = _Progress(say, _monitor(options))
+    progress = _Progress(say, module.monitor)
     with _quiet():
         trainer = Trainer(
             **hardware.trainer,
             max_epochs=options.epochs,
             gradient_clip_val=options.clip,
-            callbacks=[*_best(run, options), progress, _LastCheckpoint(run, options.checkpoint_steps)],
+            callbacks=[*_best(run, module), progress, _LastCheckpoint(run, options.checkpoint_steps)],
             logger=_loggers(run, wandb),
             plugins=[_AtomicCheckpoints()],
             log_every_n_steps=1,
@@ -99,19 +103,23 @@ def train(
             raise KeyboardInterrupt from error
     if not trainer.is_global_zero:
         return None
-    best = _load_best(module, run)
+    best_epoch = trainer.current_epoch
+    if module.monitor is not None:
+        best_epoch = _load_best(module, run)["epoch"] + 1
     return Trained(
         epochs=trainer.current_epoch,
-        best_epoch=best["epoch"] + 1,
+        best_epoch=best_epoch,
         best_map=progress.best_map,
         steps=trainer.global_step,
         seconds=progress.seconds,
     )
 
 
-def _best(run: RunFolder, options: Training) -> list[Callback]:
+def _best(run: RunFolder, module: Learner) -> list[Callback]:
     """What goes by the validation: the best weights, and when to stop."""
-    monitor, mode = _monitor(options)
+    if module.monitor is None:
+        return []
+    (monitor, mode), options = module.monitor, module.training_options
     best = ModelCheckpoint(
         dirpath=run.checkpoints,
         filename=run.best_checkpoint.stem,
@@ -129,12 +137,7 @@ def _best(run: RunFolder, options: Training) -> list[Callback]:
     ]
 
 
-def _monitor(options: Training) -> tuple[str, str]:
-    """Name of the figure that makes an epoch the best, and whether the largest or the smallest counts."""
-    return (LOSS, "min") if options.monitor == "loss" else (MAP, "max")
-
-
-def _load_best(module: GenreModule, run: RunFolder) -> dict[str, Any]:
+def _load_best(module: Learner, run: RunFolder) -> dict[str, Any]:
     import torch
 
     checkpoint: dict[str, Any] = torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)
@@ -187,9 +190,9 @@ class _LastCheckpoint(Callback):
 class _Progress(Callback):
     """A line for each epoch; ends a training whose loss is no number."""
 
-    def __init__(self, say: Say | None, monitor: tuple[str, str]) -> None:
+    def __init__(self, say: Say | None, monitor: tuple[str, str] | None) -> None:
         self._say = say or (lambda text: None)
-        self._monitor, self._sign = monitor[0], 1 if monitor[1] == "max" else -1
+        self._monitor = monitor
         self._begun = self._epoch_begun = perf_counter()
         self._before = 0.0
         self._loss: Any = 0.0
@@ -223,20 +226,28 @@ class _Progress(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        loss, reached = float(self._loss) / self._videos, self._sign * figures[self._monitor]
+        loss = float(self._loss) / self._videos
         if not math.isfinite(loss):
             raise DataError(
                 f"the training loss is {loss} after epoch {trainer.current_epoch + 1}: try a smaller "
                 "--set training.learning_rate=..., or --precision float32"
             )
-        mark = ""
-        if reached > self._best:
-            mark, self._best, self.best_map = " (best)", reached, figures[MAP]
+        mark = " (best)" if self._is_best(figures) else ""
+        assert isinstance(module, Learner)
         self._say(
-            f"epoch {trainer.current_epoch + 1}: training loss {loss:.4f}, validation loss "
-            f"{figures[LOSS]:.4f}, validation mAP {figures[MAP]:.4f}{mark}, "
+            f"epoch {trainer.current_epoch + 1}: training loss {loss:.4f}, {module.summary(figures)}{mark}, "
             f"{perf_counter() - self._epoch_begun:.1f} s"
         )
+
+    def _is_best(self, figures: Mapping[str, float]) -> bool:
+        if self._monitor is None:
+            return False
+        name, mode = self._monitor
+        reached = figures[name] if mode == "max" else -figures[name]
+        if not reached > self._best:
+            return False
+        self._best, self.best_map = reached, figures.get(MAP, math.nan)
+        return True
 
 
 class _Data(LightningDataModule):

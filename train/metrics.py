@@ -80,17 +80,39 @@ class Ranking:
         without a positive. The other is the chance that a positive is above a negative, where ties count
         half; NaN unless there are both. Both are sums over the steps that hold a positive.
         """
-        positive = np.flatnonzero(self.target)
-        if not positive.size:
+        if not self.target.any():
             return np.zeros(weights.shape[1]), np.full(weights.shape[1], np.nan)
-        steps, first = np.unique(np.searchsorted(self.ends, positive), return_index=True)
-        gained = np.add.reduceat(weights[self.videos[positive]], first, axis=0)
+        gained, before, seen, total = self._positive_steps(weights)
         hits = gained.cumsum(axis=0)
-        before, seen, total = self._running(weights, steps)
         precision_area = ratio((gained * ratio(hits, seen)).sum(axis=0), hits[-1])
         negatives_above = (seen + before) / 2 - (hits - gained / 2)
         lost = (gained * negatives_above).sum(axis=0)
         return precision_area, 1 - ratio(lost, hits[-1] * (total - hits[-1]), empty=np.nan)
+
+    def precision_at(self, recalls: Floats, weights: Floats) -> Floats:
+        """Precision where each recall is first reached, (recalls, resamples); NaN without a positive."""
+        found = np.full((len(recalls), weights.shape[1]), np.nan)
+        if not self.target.any():
+            return found
+        gained, _, seen, _ = self._positive_steps(weights)
+        hits = gained.cumsum(axis=0)
+        precision = ratio(hits, seen)
+        wanted = np.multiply.outer(recalls, hits[-1]) * (
+            1 - 1e-12
+        )  # a recall that is just reached is reached
+        for resample in np.flatnonzero(hits[-1]):
+            first = np.searchsorted(hits[:, resample], np.maximum(wanted[:, resample], 1e-12))
+            found[:, resample] = precision[first, resample]
+        return found
+
+    def _positive_steps(self, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Of the steps that hold a positive: the weight of their positives, the weight above each and down to
+        its end, (steps, resamples) each, and the weight of all cells.
+        """
+        positive = np.flatnonzero(self.target)
+        steps, first = np.unique(np.searchsorted(self.ends, positive), return_index=True)
+        gained = np.add.reduceat(weights[self.videos[positive]], first, axis=0)
+        return gained, *self._running(weights, steps)
 
     def _running(self, weights: Floats, steps: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
         """The weight above some steps, down to their ends, (steps, resamples) each, and of all cells.

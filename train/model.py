@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from train.batch import Batch
 
@@ -15,6 +16,14 @@ from train.batch import Batch
 @dataclass(frozen=True)
 class NoOptions:
     """For a model that has nothing to choose."""
+
+
+def genre_loss(logits: Tensor, labels: Tensor, positive_weights: Tensor) -> Tensor:
+    """Weighted binary cross-entropy, a scalar; its formula is in :mod:`train.module`.
+
+    ``logits`` and ``labels`` are (batch, genres), ``positive_weights`` is (genres,).
+    """
+    return functional.binary_cross_entropy_with_logits(logits.float(), labels, pos_weight=positive_weights)
 
 
 class Model(nn.Module, ABC):
@@ -28,10 +37,17 @@ class Model(nn.Module, ABC):
         summary: one line for listings.
         Options: a frozen dataclass that checks itself and raises ValueError; every option that changes
             the network is in it.
+        suits: for a model that does not work with any experts: some that it works with, expert -> length
+            of its vectors. They are trained on where nobody names any. None: any will do.
+        timelines: tables that the model reads for their times alone (``scenes``: the shots). They are no
+            inputs. Where the store has such a table, batches have its times and no values; where it does
+            not, batches lack it, and the model goes by a rule that it states.
     """
 
     summary: ClassVar[str]
     Options: ClassVar[type[Any]] = NoOptions
+    suits: ClassVar[Mapping[str, int] | None] = None
+    timelines: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, inputs: Mapping[str, int], genres: int, options: Any) -> None:
         """``inputs``: expert -> length of its vectors, in the order in which the model takes them.
@@ -50,3 +66,52 @@ class Model(nn.Module, ABC):
     def embed(self, batch: Batch) -> Tensor:
         """One vector for each video, (batch, width): what the last layers see. For retrieval and maps."""
         raise NotImplementedError(f"{type(self).__name__} gives no vectors")
+
+    def loss(self, batch: Batch, positive_weights: Tensor) -> Tensor:
+        """What a training step minimises, a scalar; by default :func:`genre_loss` of the logits.
+
+        ``positive_weights`` is (genres,). The validation measures the logits, whatever the loss is.
+        """
+        assert batch.labels is not None
+        return genre_loss(self(batch), batch.labels, positive_weights)
+
+    def watch(self, batch: Batch) -> None:
+        """See a batch of an epoch's validation, without gradients; by default nothing."""
+
+    def watched(self) -> None:
+        """That was the last one; by default nothing. What it finds is kept in buffers."""
+
+    def settle(self, validation: Iterable[Batch]) -> None:
+        """Fit buffers on the validation split; by default nothing. Called once, when training is over.
+
+        The model has its best weights and is in evaluation mode on the device of the batches, which have
+        labels and may be gone through again. Gradients are recorded unless the model says otherwise.
+        """
+
+
+class SolvedModel(Model):
+    """A model that is fitted in one go, without gradient steps.
+
+    What it found is in buffers of whatever size, and the logits are a torch function of them and the
+    batch. Loading a state restores the sizes of the buffers.
+    """
+
+    def __init__(self, inputs: Mapping[str, int], genres: int, options: Any) -> None:
+        super().__init__(inputs, genres, options)
+        self.register_load_state_dict_pre_hook(_take_sizes)  # type: ignore[no-untyped-call]
+
+    @abstractmethod
+    def solve(self, training: Iterable[Batch], validation: Iterable[Batch], *, seed: int) -> None:
+        """Fit the buffers. Batches are on the CPU, in the order of ids, and may be gone through again.
+
+        The same batches and ``seed`` give the same buffers. Raises DataError for what cannot be fitted.
+        """
+
+
+def _take_sizes(module: nn.Module, state: Mapping[str, Tensor], prefix: str, *rest: Any) -> None:
+    """Give every buffer the shape that it has in ``state``."""
+    for name, buffer in list(module.named_buffers()):
+        stored = state.get(prefix + name)
+        if stored is not None and stored.shape != buffer.shape:
+            owner, _, leaf = name.rpartition(".")
+            setattr(module.get_submodule(owner), leaf, buffer.new_empty(stored.shape))

@@ -20,6 +20,7 @@ from train.stream import Loader
 class Normaliser:
     """``(x - mean) / std`` for every value of an expert's vectors; ``mean`` and ``std``: expert -> (dim,).
 
+    A value that is only ever 0 or 1 stays as it is: it names a category, and a rare one would become huge.
     Padding stays zero. NaN, which some tables use for what could not be measured (``unmeasured``), becomes
     zero, the mean.
     """
@@ -34,17 +35,19 @@ class Normaliser:
         tables = loader.samples.features.tables
         moments = {name: _Moments(table.dim) for name, table in tables.items()}
         for batch in loader:
-            for name, features in batch.features.items():
-                moments[name].add(features[~batch.padding[name]], nan=tables[name].nan)
+            for name, found in moments.items():
+                found.add(batch.features[name][~batch.padding[name]], nan=tables[name].nan)
         return cls(
-            {name: found.mean.float() for name, found in moments.items()},
+            {name: found.centre().float() for name, found in moments.items()},
             {name: found.std().float() for name, found in moments.items()},
             frozenset(name for name, table in tables.items() if table.nan),
         )
 
     def apply(self, batch: Batch) -> Batch:
-        """The batch with normalised features, written over its own."""
+        """The batch with normalised features, written over its own; timelines have nothing to normalise."""
         for name, features in batch.features.items():
+            if not features.shape[2]:
+                continue
             scale = 1 / self.std[name]
             torch.addcmul(-self.mean[name] * scale, features, scale, out=features)
             if name in self.unmeasured:
@@ -113,11 +116,15 @@ class _Moments:
         self.count = torch.zeros(dim, dtype=torch.float64)
         self.mean = torch.zeros(dim, dtype=torch.float64)
         self.squares = torch.zeros(dim, dtype=torch.float64)
+        self.categories = torch.arange(dim)  # places of values that were only ever 0 or 1
 
     def add(self, values: Tensor, *, nan: bool) -> None:
         """``values`` (steps, dim); with ``nan``, NaN is left out."""
         if not len(values):
             return
+        if len(self.categories):
+            named = values[:, self.categories]
+            self.categories = self.categories[((named == 0) | (named == 1)).all(dim=0)]
         if nan:
             known = ~values.isnan()
             count = known.sum(dim=0).double()
@@ -133,7 +140,11 @@ class _Moments:
         self.mean += away * count / total
         self.count += count
 
+    def centre(self) -> Tensor:
+        """The mean, and 0 for categories."""
+        return self.mean.index_fill(0, self.categories, 0.0)
+
     def std(self) -> Tensor:
-        """Of the population."""
-        found = (self.squares / self.count.clamp(min=1)).sqrt()
+        """Of the population; 1 for categories, and for a value that never changes."""
+        found = (self.squares / self.count.clamp(min=1)).sqrt().index_fill(0, self.categories, 1.0)
         return torch.where(found > 1e-6 * self.mean.abs(), found, torch.ones_like(found))

@@ -85,33 +85,16 @@ def predict_store(
     were made with random weights.
     """
     from pipeline.plan import read_shards
-    from train.features import FeatureSet
-    from train.normalise import Normalised, Normaliser
+    from train.run_store import batches_of
     from train.scores import scores_of
-    from train.steps import Steps
-    from train.stream import Loader, Stream
 
     hardware = hardware or Hardware()
-    config = run.config()
     model = run.load_model()
-    features = FeatureSet.open(store, list(model.inputs), allow_random_weights=allow_random_weights)
-    features.require(
-        {
-            table: config["experts"][expert]["fingerprint"]
-            for expert, entry in config["experts"].items()
-            for table in entry["tables"]
-            if table in model.inputs
-        }
-    )
-    steps = {name: Steps(**entry) for name, entry in config["options"]["steps"].items()}
-    training = config["options"]["training"]
-    stream = Stream(batch_size=training["batch_size"], steps=steps, seed=training["seed"])
-    batches = Normalised(
-        Loader(features, features.ids, stream=stream), Normaliser.load(run.normalisation_path)
-    )
+    batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
     ids, scores = scores_of(model, batches, device=hardware.torch_device, precision=hardware.precision)
-    planned = {video.video_id for shard in read_shards(features.store) for video in shard.videos}
-    return Prediction(tuple(ids), tuple(config["genres"]), scores, tuple(sorted(planned - set(ids))))
+    shards = read_shards(batches.loader.samples.features.store)
+    planned = {video.video_id for shard in shards for video in shard.videos}
+    return Prediction(tuple(ids), tuple(run.config()["genres"]), scores, tuple(sorted(planned - set(ids))))
 
 
 def predict_videos(

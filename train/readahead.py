@@ -66,7 +66,7 @@ class Samples:
     def sizes(self, steps: Mapping[str, Steps]) -> NDArray[np.int64]:
         """Bytes of each sample in memory."""
         total = np.zeros(len(self.ids), np.int64)
-        for name, table in self.features.tables.items():
+        for name, table in self.features.read.items():
             chosen = steps.get(name, Steps())
             kept = chosen.kept(table.steps[self.places])
             width = 4 if chosen.mean else table.dtype.itemsize
@@ -158,10 +158,11 @@ class ReadAhead:
         chosen = np.concatenate([self._blocks[n][start:stop] for n, start, stop in places])
         videos = {
             expert: [self._open[n].video(expert, i) for n, start, stop in places for i in range(start, stop)]
-            for expert in samples.features.tables
+            for expert in samples.features.read
         }
+        dims = {name: table.dim for name, table in samples.features.read.items()}
         labels = None if samples.labels is None else samples.labels[chosen]
-        batch = collate([samples.ids[i] for i in chosen], videos, samples.features.dims, labels)
+        batch = collate([samples.ids[i] for i in chosen], videos, dims, labels)
         return batch if self._change is None else self._change(batch)
 
 
@@ -186,7 +187,7 @@ class _Block:
 
     def ask(self, readers: ThreadPoolExecutor, stream: Stream, epoch: int) -> None:
         places = self._samples.places[self._order]
-        for name, table in self._samples.features.tables.items():
+        for name, table in self._samples.features.read.items():
             parts = table.part[places]
             by_part = np.lexsort((places, parts))
             groups = np.split(by_part, np.flatnonzero(np.diff(parts[by_part])) + 1)

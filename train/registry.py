@@ -6,6 +6,7 @@ import difflib
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import train.models
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
 
 def model_names() -> list[str]:
     """Names of all models, sorted; reads the directory and imports no model."""
-    files = (path.stem for folder in train.models.__path__ for path in Path(folder).glob("*.py"))
-    return sorted({stem.replace("_", "-") for stem in files if not stem.startswith("_")})
+    return sorted(stem.replace("_", "-") for stem in files_of(train.models))
+
+
+def files_of(package: ModuleType) -> list[str]:
+    """Names of the modules in a package's folders, sorted, those that begin with ``_`` left out."""
+    files = (path.stem for folder in package.__path__ for path in Path(folder).glob("*.py"))
+    return sorted({stem for stem in files if not stem.startswith("_")})
 
 
 def model_class(name: str) -> type[Model]:

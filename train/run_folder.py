@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract.errors import UsageError
 from pipeline.atomic import atomic
+from pipeline.store import marquee_version
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from train.model import Model
+    from train.settings import Hardware
 
 FORMAT = 1
+VERSIONED = ("torch", "lightning", "torchmetrics", "scikit-learn", "numpy", "pyarrow")
+# Parts of config.json that may differ between two starts of one run.
+NOT_THE_RUN = ("marquee", "versions", "started", "hardware")
 
 
 @dataclass(frozen=True)
@@ -72,23 +80,41 @@ class RunFolder:
         """Whether the training ended and its predictions are written; this file is the last."""
         return self.training_path.exists()
 
-    def create(self) -> None:
-        """Raises UsageError for a folder that holds other things or cannot be made."""
+    def create(self, *, flag: str = "--run") -> None:
+        """Raises UsageError for a folder that holds other things or cannot be made; ``flag`` named it."""
         there = self.root.is_file() or (
             self.root.is_dir() and any(not path.name.startswith(".") for path in self.root.iterdir())
         )
         if there and not self.config_path.exists():
             raise UsageError(
-                f"--run {str(self.root)!r} holds other things: give a new folder, or a run to go on with"
+                f"{flag} {str(self.root)!r} holds other things: give a new folder, or a run to go on with"
             )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"--run {str(self.root)!r} cannot be made: {error.strerror}") from error
+            raise UsageError(f"{flag} {str(self.root)!r} cannot be made: {error.strerror}") from error
 
     def write_json(self, path: Path, record: dict[str, Any]) -> None:
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+
+    def claim(self, record: Mapping[str, Any], *, flag: str = "--run") -> None:
+        """Write ``config.json``, or go on. Raises UsageError where another run is in the folder."""
+        wanted = json.loads(json.dumps(record))
+        if not self.config_path.exists():
+            self.write_json(self.config_path, wanted)
+            return
+        there = self.config()
+        different = _differences(
+            {key: value for key, value in there.items() if key not in NOT_THE_RUN},
+            {key: value for key, value in wanted.items() if key not in NOT_THE_RUN},
+        )
+        if different:
+            name, old, new = different[0]
+            raise UsageError(
+                f"{str(self.root)!r} holds a run with other settings ({name} was {old}, now {new}"
+                f"{f', and {len(different) - 1} more' if len(different) > 1 else ''}): give another {flag}"
+            )
 
     def config(self) -> dict[str, Any]:
         """Raises UsageError where there is no run, or one that a newer version wrote."""
@@ -129,6 +155,41 @@ class RunFolder:
         )
         load_model(model, str(self.model_path))
         return model.eval()
+
+
+def stamp(hardware: Hardware) -> dict[str, Any]:
+    """What ``config.json`` begins with: by what, when and on what a run was started."""
+    return {
+        "format": FORMAT,
+        "marquee": marquee_version(),
+        "versions": {"python": sys.version.split()[0], **_versions()},
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hardware": asdict(hardware),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[tuple[str, str, str]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in sorted(old.keys() | new.keys()):
+            found += _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+        return found
+    return [] if old == new else [(name, _short(old), _short(new))]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def write_predictions(

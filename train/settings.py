@@ -169,16 +169,21 @@ def preset_names() -> list[str]:
 
 
 def load_preset(name: str) -> Preset:
-    """A preset by name. Raises UsageError with the names that there are."""
+    """A preset by name; one with a ``base`` says what it has otherwise. Raises UsageError with all names."""
     if name not in preset_names():
         raise UsageError(f"no preset {name!r}; there are {', '.join(preset_names())}")
     entry = tomllib.loads((PRESETS / f"{name}.toml").read_text("utf-8"))
+    options = entry.get("options", {})
+    if "base" in entry:
+        base = load_preset(entry["base"])
+        entry = {"model": base.model, "experts": base.experts} | entry
+        options = merged([base.options, options])
     return Preset(
         name,
         summary=entry["summary"],
         model=entry["model"],
         experts=tuple(entry.get("experts", ())),
-        options=entry.get("options", {}),
+        options=options,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from extract.errors import UsageError
 
 How = Literal["truncate", "equidistant", "random"]
+EMBEDDING = "embedding"  # the column of a table's vectors
 
 
 @dataclass(frozen=True)
@@ -20,24 +21,53 @@ class Steps:
     - ``truncate``: the first ones.
     - ``equidistant``: the step in the middle of each of ``cap`` equal pieces.
     - ``random``: without replacement, in the order of time; others in every epoch.
+
+    Attributes:
+        tested: outside of training at most so many steps, equidistant ones; None: as in training.
+        columns: what is read of a step: the table's vectors (``embedding``), columns of numbers, or both,
+            side by side in this order.
+        rows: of the table that are one step and are read together, such as ten crops of a picture.
     """
 
     cap: int | None = None
     how: How = "truncate"
     mean: bool = False
+    tested: int | None = None
+    columns: tuple[str, ...] = (EMBEDDING,)
+    rows: int = 1
 
     def __post_init__(self) -> None:
-        if self.cap is not None and self.cap < 1:
-            raise UsageError(f"a cap is {self.cap}; at least 1 step is needed, or no cap")
+        for most in (self.cap, self.tested):
+            if most is not None and most < 1:
+                raise UsageError(f"a cap is {most}; at least 1 step is needed, or no cap")
+        if self.rows < 1:
+            raise UsageError(f"a step has {self.rows} rows; at least 1 is needed")
+        object.__setattr__(self, "columns", tuple(self.columns))  # JSON gives a list
+        if not self.columns or len(set(self.columns)) < len(self.columns):
+            raise UsageError(
+                f"columns are {', '.join(self.columns) or 'none'}; name one at least, and none twice"
+            )
         if self.how not in get_args(How):
             raise UsageError(f"steps are chosen by {', '.join(get_args(How))}, got {self.how!r}")
 
-    def kept(self, steps: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many steps are read of videos that have so many."""
-        return steps if self.cap is None else np.minimum(steps, self.cap)
+    @property
+    def at_test(self) -> Steps:
+        """How steps are chosen outside of training."""
+        return self if self.tested is None else replace(self, cap=self.tested, how="equidistant")
 
-    def choose(self, steps: int, *, draw: tuple[int, ...]) -> NDArray[np.int64]:
-        """Numbers of the steps that are read, ascending; ``draw`` seeds the random choice."""
+    def kept(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many rows are read of videos that have so many."""
+        return rows if self.cap is None else np.minimum(rows, self.cap * self.rows)
+
+    def choose(self, rows: int, *, draw: tuple[int, ...]) -> NDArray[np.int64]:
+        """Numbers of the rows that are read, ascending; ``draw`` seeds the random choice."""
+        chosen = self._steps(-(-rows // self.rows), draw)
+        if self.rows == 1:
+            return chosen
+        places = (chosen[:, None] * self.rows + np.arange(self.rows)).ravel()
+        return places[places < rows]
+
+    def _steps(self, steps: int, draw: tuple[int, ...]) -> NDArray[np.int64]:
         if self.cap is None or steps <= self.cap or self.how == "truncate":
             return np.arange(steps if self.cap is None else min(steps, self.cap))
         if self.how == "equidistant":

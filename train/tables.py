@@ -12,28 +12,6 @@ import numpy as np
 
 from train.metrics import Floats
 
-# What each paper calls our figures; docs/metrics.md has the definitions and their sources.
-SULUN_2024 = {
-    "mAP macro": "ap_macro",
-    "mAP micro": "ap_micro",
-    "mAP weighted": "ap_weighted",
-    "mAP samples": "ap_samples",
-    "precision macro": "precision_macro@0.5",
-    "recall macro": "recall_macro@0.5",
-    "F1 macro": "f1_macro@0.5",
-}
-WEHRMANN_2017 = {
-    "AU(PRC) micro": "ap_micro",
-    "AU(PRC) macro": "ap_macro",
-    "AU(PRC) weighted": "ap_weighted",
-}
-FISH_2021 = {
-    "F1 weighted": "f1_weighted@0.3",
-    "precision weighted": "precision_weighted@0.3",
-    "recall weighted": "recall_weighted@0.3",
-    "mAP": "ap_macro",
-}
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -49,8 +27,17 @@ class Estimate:
     high: float = math.nan
 
     @classmethod
-    def of(cls, values: Sequence[float], drawn: Sequence[Floats] = (), confidence: float = 0.95) -> Estimate:
-        """From the value of each run and the figures of its bootstrap resamples, the same in all runs."""
+    def of(
+        cls,
+        values: Sequence[float],
+        drawn: Sequence[Floats] = (),
+        confidence: float = 0.95,
+        bounds: tuple[float, float] = (0.0, 1.0),
+    ) -> Estimate:
+        """From the value of each run and the figures of its bootstrap resamples, the same in all runs.
+
+        ``bounds`` are those that the figure cannot leave.
+        """
         from train.bootstrap import interval
 
         if not values:
@@ -59,7 +46,7 @@ class Estimate:
         same = len(drawn) == len(values) and len({len(resamples) for resamples in drawn}) == 1
         mean = float(np.mean(values))
         resampled = np.mean(drawn, axis=0) if same else np.zeros(0)
-        low, high = interval(mean, resampled, confidence=confidence)
+        low, high = interval(mean, resampled, confidence=confidence, bounds=bounds)
         return cls(mean, std, float(low), float(high))
 
     def text(self) -> str:

@@ -19,19 +19,26 @@ from pipeline.location import Location, storage_errors
 from pipeline.parquet import open_parquet, read_metadata
 from train.memory import zeros
 from train.pages import Chunk, NotPlain
+from train.steps import EMBEDDING
 
 _START = "start_seconds"
 _VECTOR = "embedding.list.element"
-_FLOAT64 = np.dtype(np.float64)
 
 
 def read_rows(
-    path: Location, rows: NDArray[np.int64], *, of: int, dim: int, dtype: np.dtype[Any]
+    path: Location,
+    rows: NDArray[np.int64],
+    *,
+    of: int,
+    dim: int,
+    dtype: np.dtype[Any],
+    columns: tuple[str, ...] = (EMBEDDING,),
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Vectors (rows, dim) as they are stored and ``start_seconds`` (rows,) of some rows of a part.
 
-    ``rows`` ascend; ``of`` is how many rows the part had when its footer was read. Holds one row group
-    beside the result, and fetches only row groups that are needed. Raises StoreError.
+    ``rows`` ascend; ``of`` is how many rows the part had when its footer was read. ``columns`` are what a
+    vector is made of; with ``dim`` 0 the times alone are read, also of a table without vectors. Holds one
+    row group beside the result, and fetches only row groups that are needed. Raises StoreError.
     """
     vectors = zeros((len(rows), dim), dtype)
     starts = np.empty(len(rows), np.float64)
@@ -44,9 +51,11 @@ def read_rows(
                 inner = rows[low:high] - first
                 out = vectors[low:high], starts[low:high]
                 try:
+                    if columns != (EMBEDDING,):
+                        raise NotPlain("numbers of columns")
                     _read_plain(fetch, metadata, group, inner, out)
                 except NotPlain:
-                    _read_with_arrow(path, group, inner, out)
+                    _read_with_arrow(path, group, inner, out, columns)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
             f"cannot read part {str(path)!r}: {error}: run `python -m extract verify`"
@@ -72,15 +81,18 @@ def _read_plain(
 ) -> None:
     """One range of bytes for both columns: what lies between them is small (:mod:`pipeline.parts`)."""
     columns = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
-    if not {_START, _VECTOR} <= columns.keys():
-        raise NotPlain("the columns are named otherwise")
     vectors, starts = out
-    time = Chunk.of(metadata, row_group=group, column=columns[_START], dtype=_FLOAT64)
-    vector = Chunk.of(metadata, row_group=group, column=columns[_VECTOR], dtype=vectors.dtype)
-    offset = min(time.offset, vector.offset)
-    data = fetch(offset, max(time.offset + time.length, vector.offset + vector.length) - offset)
+    wanted = {_START: starts, _VECTOR: vectors} if vectors.shape[1] else {_START: starts}
+    if not wanted.keys() <= columns.keys():
+        raise NotPlain("the columns are named otherwise")
+    chunks = [
+        (Chunk.of(metadata, row_group=group, column=columns[name], dtype=target.dtype), target)
+        for name, target in wanted.items()
+    ]
+    offset = min(chunk.offset for chunk, _ in chunks)
+    data = fetch(offset, max(chunk.offset + chunk.length for chunk, _ in chunks) - offset)
     size = metadata.row_group(group).num_rows
-    for chunk, target in ((time, starts), (vector, vectors)):
+    for chunk, target in chunks:
         part = data[chunk.offset - offset :][: chunk.length]
         if len(rows) == size:
             chunk.read_into(target, part, rows=rows)
@@ -90,11 +102,18 @@ def _read_plain(
         np.take(whole, rows, axis=0, out=target, mode="clip")  # "raise" would copy
 
 
-def _read_with_arrow(path: Location, group: int, rows: NDArray[np.int64], out: Out) -> None:
-    """The same for files that another writer wrote, or in another encoding."""
+def _read_with_arrow(
+    path: Location, group: int, rows: NDArray[np.int64], out: Out, columns: tuple[str, ...]
+) -> None:
+    """The same for files that another writer wrote, or in another encoding, and for further columns."""
+    wanted = columns if out[0].shape[1] else ()
     with open_parquet(path) as file:
-        table = file.read_row_group(group, columns=["embedding", _START], use_threads=False)
-    out[0][:] = embedding_matrix(table["embedding"])[rows]
+        table = file.read_row_group(group, columns=[*wanted, _START], use_threads=False)
+    first = 0
+    for name in wanted:
+        values = embedding_matrix(table[name]) if name == EMBEDDING else table[name].to_numpy()[:, None]
+        out[0][:, first : first + values.shape[1]] = values[rows]
+        first += values.shape[1]
     out[1][:] = table[_START].to_numpy()[rows]
 
 

@@ -7,13 +7,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import MediaError
-from extract.expert import FrameSpec, Package, Streams, Tap
+from extract.expert import FrameSpec, Model, Package, Streams, Tap
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert, picture_item
 from extract.ops.even_selection import EvenSelection
 from extract.types import Frame, Item, MediaInfo, Scene
@@ -141,20 +141,10 @@ class Vgg16(PictureExpert):
         return network
 
 
-def poster_features(
-    paths: Sequence[str | os.PathLike[str]],
-    *,
-    resize: Resize = "crop",
-    layer: Layer = "fc7",
-    weights: str | os.PathLike[str] | None = None,
-    device: str = "auto",
-    precision: Precision = "float32",
-    random_seed: int | None = None,
-) -> NDArray[np.float32]:
-    """The same vectors of posters or other still pictures, float32 (len(paths), 4096), in order.
+class Posters:
+    """The same network for posters or other still pictures.
 
     Args:
-        paths: files that Pillow reads; turned upright as their EXIF says, transparency dropped.
         resize: as in :class:`Vgg16Options`; of a poster, ``"crop"`` leaves top and bottom out.
         layer: as in :class:`Vgg16Options`.
         weights: folder with the published file; default: the libraries' caches, then a download.
@@ -162,32 +152,70 @@ def poster_features(
         precision: of the network.
         random_seed: draw the weights from this seed instead of reading the file (dry runs).
 
-    Raises:
-        MediaError: a file is missing or no picture.
-        UsageError: the device is not there.
-        WeightsError: the weights are missing or not what was published.
-        ValueError: an option is none of those that are allowed.
+    Raises UsageError for a device that is not there, WeightsError for weights that are missing or not what
+    was published, ValueError for an option that is none of those that are allowed.
     """
-    from extract.expert import Resources
-    from extract.selection import choose_device
-    from extract.weights import resolve
 
-    expert = Vgg16(Vgg16Options(resize=resize, layer=layer))
-    items = [
-        Item(0.0, 0.0, arrays={"image": crop}) for path in paths for crop, _ in expert.views(_picture(path))
-    ]
-    files: dict[str, Path] = {}
-    if random_seed is None:
-        folder = None if weights is None else Path(weights)
-        resolved = resolve({expert.name: expert.weights()}, folder, download=True)
-        files = {role: file.path for role, file in resolved[expert.name].items()}
-    resources = Resources(
-        device=choose_device(device), precision=precision, weights=files, random_seed=random_seed
-    )
-    if not items:
-        return np.zeros((0, Vgg16.dimension), np.float32)
-    rows = expert.load(resources)(items)
-    return np.stack([row["embedding"] for (row,) in rows])
+    dim = 4096
+
+    def __init__(
+        self,
+        *,
+        resize: Resize = "crop",
+        layer: Layer = "fc7",
+        weights: str | os.PathLike[str] | None = None,
+        device: str = "auto",
+        precision: Precision = "float32",
+        random_seed: int | None = None,
+    ) -> None:
+        from extract.expert import Resources
+        from extract.fingerprint import fingerprint
+        from extract.selection import choose_device
+        from extract.weights import resolve
+
+        self._expert = Vgg16(Vgg16Options(resize=resize, layer=layer))
+        hashes: dict[str, str] = {}
+        files: dict[str, Path] = {}
+        if random_seed is None:
+            folder = None if weights is None else Path(weights)
+            found = resolve({"vgg16": self._expert.weights()}, folder, download=True)["vgg16"]
+            files = {role: file.path for role, file in found.items()}
+            hashes = {role: file.sha256 for role, file in found.items()}
+        self.made_of = fingerprint(
+            self._expert,
+            weights=hashes,
+            upstream={},
+            precision=precision,
+            dtype="float32",
+            random_seed=random_seed,
+        )[1]
+        self._resources = Resources(
+            device=choose_device(device), precision=precision, weights=files, random_seed=random_seed
+        )
+        self._model: Model | None = None
+
+    def crop(self, path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+        """A picture as the network sees it. Raises MediaError: a file is missing or no picture."""
+        return self._expert.crop(_picture(path))
+
+    def vectors(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """float32 (crops, 4096), in order."""
+        if not crops:
+            return np.zeros((0, self.dim), np.float32)
+        if self._model is None:
+            self._model = self._expert.load(self._resources)
+        rows = self._model([Item(0.0, 0.0, arrays={"image": crop}) for crop in crops])
+        return np.stack([row["embedding"] for (row,) in rows])
+
+
+def poster_features(paths: Sequence[str | os.PathLike[str]], **options: Any) -> NDArray[np.float32]:
+    """Vectors of pictures, files that Pillow reads, float32 (len(paths), 4096), in order.
+
+    Pictures are turned upright as their EXIF says, transparency is dropped. ``options`` are those of
+    :class:`Posters`. Raises MediaError for a file that is missing or no picture, and what Posters raises.
+    """
+    posters = Posters(**options)
+    return posters.vectors([posters.crop(path) for path in paths])
 
 
 def _picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:

@@ -112,8 +112,8 @@ def test_models_lists_models_and_presets(
 MISTAKES: list[tuple[list[Any], str]] = [
     (["--labels", "x.csv"], "--features is missing: give --features STORE"),
     (["--run", "RUN", "--features", "HERE", "--labels", "LABELS"], "is not a feature store"),
-    (["--model", "resnet"], "no model 'resnet'; there are mlp"),
-    (["--preset", "sulun"], "no preset 'sulun'; there are sulun2024/mlp"),
+    (["--model", "resnet"], "no model 'resnet'; there are "),
+    (["--preset", "sulun"], "no preset 'sulun'; there are "),
     (["--experts", "whisper"], "has nothing of expert 'whisper'"),
     (["--set", "model.depth=3"], "model 'multi-transformer' has no option 'depth'; it has: width"),
     (["--set", "vggish.cap=3"], "options were given for 'vggish'"),

@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 
 from extract.errors import UsageError
-from train.compare import Cell, CompareConfig, compare
+from train.compare import CompareConfig, compare
 from train.evaluate import Scoring
+from train.paper import Cell
 from train.run_folder import RunFolder, write_predictions
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 QUALITY = {"clip": 1.5, "ocr": 0.4}
 

@@ -129,6 +129,20 @@ def test_weights_are_how_often_a_video_counts(digits: int) -> None:
             np.testing.assert_allclose(values[:, resample], alone_by_genre[name], err_msg=name)
 
 
+def test_precision_where_a_recall_is_first_reached() -> None:
+    target, score = data(3)
+    ranking = Measures(target, score).pooled_ranking
+    times = np.random.default_rng(0).integers(0, 3, len(target))
+    recalls = np.linspace(0.1, 1, 10)
+    found = ranking.precision_at(recalls, times[:, None].astype(float))[:, 0]
+    repeated = np.repeat(np.arange(len(target)), times)
+    precision, recall, _ = oracle.precision_recall_curve(target[repeated].ravel(), score[repeated].ravel())
+    expected = [precision[np.flatnonzero(recall >= wanted - 1e-12)[-1]] for wanted in recalls]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    nothing = Measures(np.zeros((2, 2), bool), np.zeros((2, 2))).pooled_ranking
+    assert np.isnan(nothing.precision_at(recalls, unit_weights(2))).all()
+
+
 def test_the_rules_for_what_is_empty() -> None:
     """One genre that no video has, one video without a genre."""
     target = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]])

@@ -80,6 +80,16 @@ def test_moments_far_from_zero_constants_and_nan() -> None:
     np.testing.assert_allclose(holes.std()[:2], np.nanstd(values.astype(np.float64), axis=0)[:2], rtol=1e-3)
 
 
+def test_categories_stay_zero_and_one() -> None:
+    values = torch.tensor([[0.0, 1, 0, 1], [1, 1, 0, 0], [0, 1, 2, 0.5]])
+    moments = _Moments(4)
+    for row in values:
+        moments.add(row[None], nan=False)
+    assert moments.centre().tolist()[:2] == [0, 0] and moments.std().tolist()[:2] == [1, 1]
+    np.testing.assert_allclose(moments.centre()[2:], values[:, 2:].mean(dim=0))
+    np.testing.assert_allclose(moments.std()[2:], values[:, 2:].std(dim=0, correction=0))
+
+
 def test_what_was_not_measured_becomes_the_mean(features: FeatureSet) -> None:
     fitted = replace(Normaliser.fit(Loader(features, TRAINING)), unmeasured=frozenset(DIMS))
     batch = next(iter(Loader(features, names(40), stream=Stream(2))))

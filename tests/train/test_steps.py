@@ -28,7 +28,24 @@ def test_a_random_choice_repeats_itself_in_an_epoch_and_changes_with_it() -> Non
     assert random.choose(20, draw=(0,)).tolist() == list(range(20))
 
 
-@pytest.mark.parametrize("options", [{"cap": 0}, {"how": "last"}])
+def test_outside_of_training_steps_may_be_chosen_otherwise() -> None:
+    training = Steps(20, "random", tested=2)
+    assert training.at_test.choose(8, draw=(0,)).tolist() == [2, 6]
+    assert Steps(20, "random").at_test == Steps(20, "random")
+
+
+def test_a_step_may_be_several_rows() -> None:
+    assert Steps(2, "equidistant", rows=3).choose(15, draw=(0,)).tolist() == [3, 4, 5, 9, 10, 11]
+    assert Steps(2, rows=3).choose(5, draw=(0,)).tolist() == [0, 1, 2, 3, 4], "the last one is not whole"
+    assert Steps(2, rows=3).kept(np.array([4, 9])).tolist() == [4, 6]
+    random = Steps(4, "random", rows=2).choose(20, draw=(1,))
+    assert len(random) == 8 and (random[1::2] - random[::2]).tolist() == [1] * 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"cap": 0}, {"how": "last"}, {"tested": 0}, {"rows": 0}, {"columns": ()}, {"columns": ["a", "a"]}],
+)
 def test_impossible_steps_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         Steps(**options)  # type: ignore[arg-type]

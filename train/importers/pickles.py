@@ -32,11 +32,12 @@ def load_arrays(path: Path) -> Any:
     """What a pickle holds of dictionaries, lists, text, numbers, NumPy arrays and torch tensors.
 
     Any other class or function that it names is refused before it is looked up. The file is read whole,
-    since a pickle cannot be read in parts. Raises DataError.
+    since a pickle cannot be read in parts. One that Python 2 wrote, whose text and bytes are the same, is
+    read too: text as Latin-1, which leaves the bytes of arrays as they are. Raises DataError.
     """
     try:
         with path.open("rb") as file:
-            return _Arrays(file).load()
+            return _Arrays(file, encoding="latin1").load()
     except DataError as error:
         raise DataError(f"{str(path)!r} {error}") from None
     except OSError as error:

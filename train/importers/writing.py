@@ -1,9 +1,9 @@
-"""A store out of arrays, for features that no video was decoded for."""
+"""Arrays as tables of a store: for features that no video was decoded for."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,15 +11,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from extract.errors import StoreError
+from extract.errors import MediaError, StoreError
 from extract.expert import Embedding, TableSpec
 from extract.fingerprint import canonical_json, digest
+from extract.ledger import Failure
 from extract.tables import Dtype, table_schema
 from pipeline.coverage import write_derived
 from pipeline.footer import PartHeader, VideoState
 from pipeline.location import Location
+from pipeline.lock import writing
+from pipeline.names import without_suffix
 from pipeline.parts import VideoRows, merge_part
-from pipeline.plan import plan
+from pipeline.plan import Shard, plan, read_shards
 from pipeline.scan import Input, Scan
 from pipeline.store import Store, Target, open_store
 from train.errors import DataError
@@ -29,7 +32,8 @@ _BATCH_ROWS = 4096
 
 @dataclass(frozen=True)
 class Source:
-    """One expert's vectors: ``vectors(video_id)`` is (time, dim), or None where it has nothing.
+    """One expert's vectors: ``vectors(video_id)`` is (time, dim), or None where it has nothing; a MediaError
+    that it raises makes the video a failure.
 
     ``made_of`` identifies them (the fingerprint is its hash), ``notes`` is written beside it in the clear.
     A step lasts ``step_seconds``.
@@ -54,7 +58,11 @@ class Source:
 
     def rows(self, video_id: str) -> VideoRows:
         """Raises DataError for vectors of another size, or that the dtype cannot hold."""
-        vectors = self.vectors(video_id)
+        try:
+            vectors = self.vectors(video_id)
+        except MediaError as error:
+            why = Failure("import", type(error).__name__, str(error))
+            return VideoRows(video_id, VideoState("failed", failure=why))
         if vectors is None or not len(vectors):
             return VideoRows(video_id, VideoState("absent", reason="nothing in the source"))
         if vectors.ndim != 2 or vectors.shape[1] != self.dim:
@@ -94,25 +102,64 @@ def write_store(
     options: Mapping[str, Any],
     shard_size: int = 64,
 ) -> Store:
-    """A new store with these videos and experts, written as a run writes it. Raises StoreError, DataError."""
+    """A new store with these videos and experts, written as a run writes it; one that was killed goes on.
+
+    Raises StoreError where there is another store, DataError for what cannot be stored.
+    """
     store = open_store(out, create=True)
-    if store.shards():
+    if not unfinished(store, ids):
         raise StoreError(f"{str(out)!r} holds a feature store already: give a new or empty folder")
     started = _now()
-    inputs = tuple(Input(name.encode(), None) for name in sorted(ids))
+    inputs = tuple(Input(_path(name).encode(), None) for name in sorted(ids))
     planned = plan(Scan(out, inputs, ()), store, shard_size=shard_size)
-    names = {video.raw.decode(): video.video_id for shard in planned.shards for video in shard.videos}
-    if any(name != video_id for name, video_id in names.items()):
-        odd = next(name for name, video_id in names.items() if name != video_id)
+    there = {video.video_id for shard in planned.shards for video in shard.videos}
+    if there != set(ids):
+        odd = min(set(ids) - there)
         raise DataError(f"{odd!r} cannot be a video_id, which is a path without suffix: rename it")
-    for shard in planned.shards:
-        for source in sources:
-            header = PartHeader(source.target, source.name, shard.index, source.spec, source.dtype)
-            merge_part(store, header, (source.rows(video.video_id) for video in shard.videos))
+    _write(store, planned.shards, sources)
     targets = [source.target for source in sources]
     store.record_run(targets, options=options, versions={}, started=started, finished=_now())
     write_derived(store, planned.shards, targets, ())
     return store
+
+
+def unfinished(store: Store, ids: Collection[str]) -> bool:
+    """Whether the store is empty, or what a killed :func:`write_store` of these videos left."""
+    there = {video.video_id for shard in read_shards(store) for video in shard.videos}
+    return not store.run_record() and there <= set(ids)
+
+
+def add_to_store(store: Store, sources: Sequence[Source], *, options: Mapping[str, Any]) -> None:
+    """Further experts for the videos of a store; what it has stays. ``options`` join those of its run.
+
+    Raises StoreError where another run is writing, DataError as :func:`write_store`.
+    """
+    started = _now()
+    with writing(store):
+        shards = read_shards(store)
+        _write(store, shards, sources)
+        record = store.run_record()
+        store.record_run(
+            [source.target for source in sources],
+            options={**record.get("options", {}), **options},
+            versions=record.get("versions", {}),
+            started=started,
+            finished=_now(),
+            measured=record.get("measured"),
+        )
+        write_derived(store, shards, store.targets())
+
+
+def _write(store: Store, shards: Sequence[Shard], sources: Sequence[Source]) -> None:
+    for shard in shards:
+        for source in sources:
+            header = PartHeader(source.target, source.name, shard.index, source.spec, source.dtype)
+            merge_part(store, header, (source.rows(video.video_id) for video in shard.videos))
+
+
+def _path(video_id: str) -> str:
+    """A path whose ``video_id`` this is: one with a suffix, where a part of the id would be taken for one."""
+    return video_id if without_suffix(video_id) == video_id else f"{video_id}.imported"
 
 
 def _now() -> str:

@@ -1,0 +1,146 @@
+"""The networks of the ensemble do not know of each other, and the layer over them is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from extract.errors import UsageError
+from tests.fixtures.batches import make_batch
+from train.batch import Batch
+from train.registry import make_model
+
+DIMS = {"vgg16": 6, "poster": 8, "words": 5, "metadata": 4}
+STEPS = {"vgg16": (4, 2, 0, 1), "poster": (1, 0, 0, 1), "words": (3, 1, 1, 0), "metadata": (1, 1, 0, 0)}
+WEIGHTS = torch.tensor([1.0, 2.0, 0.5])
+
+
+def ensemble(**options: Any) -> Any:
+    torch.manual_seed(0)
+    given = {"poster_width": 7, "trailer_width": 6, "metadata_width": 0, "dropout": 0, **options}
+    return make_model("ensemble", DIMS, 3, given).eval()
+
+
+def some(steps: Mapping[str, tuple[int, ...]] = STEPS, seed: int = 0) -> Batch:
+    return make_batch(steps, DIMS, genres=3, seed=seed)
+
+
+def many(videos: int = 40) -> Batch:
+    steps = {name: tuple((i * (3 + j) + j) % 4 for i in range(videos)) for j, name in enumerate(DIMS)}
+    return some({**steps, "vgg16": (1,) * videos})
+
+
+def test_sizes_of_the_paper() -> None:
+    model: Any = make_model("ensemble", {"poster": 4096, "words": 300}, 13)
+    shapes = [[tuple(p.shape) for p in network.parameters()] for network in model.networks]
+    assert shapes[0] == [(1000, 4096), (1000,), (13, 1000), (13,)]
+    assert shapes[1] == [(50, 300), (50,), (13, 50), (13,)]
+    four: Any = make_model("ensemble", DIMS, 13)
+    assert tuple(four.stack.weight.shape) == (13, 13 * 4)
+
+
+def test_which_table_is_what_can_be_said() -> None:
+    model: Any = make_model(
+        "ensemble", {"still": 3, "plot": 3, "words": 3}, 2, {"posters": "still", "texts": "plot"}
+    )
+    assert [network[1].out_features for network in model.networks] == [1000, 50, 1000]
+
+
+def test_it_begins_as_the_average_of_its_networks() -> None:
+    model, batch = ensemble(), some({name: (2, 1) for name in DIMS})
+    logits = torch.stack(
+        [
+            network(features.sum(dim=1) / (~batch.padding[name]).sum(dim=1, keepdim=True))
+            for (name, features), network in zip(batch.features.items(), model.networks, strict=True)
+        ]
+    )
+    torch.testing.assert_close(model(batch), logits.mean(dim=0))
+
+
+def test_the_loss_is_each_networks_own_over_the_videos_that_have_its_table() -> None:
+    model, batch = ensemble(), some()
+    assert batch.labels is not None
+    model.loss(batch, WEIGHTS).backward()
+    joint = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    assert joint.keys() == {name for name, _ in model.named_parameters()}
+    for i, table in enumerate(DIMS):
+        network, present = model.networks[i], batch.present[table]
+        network.zero_grad()
+        means = batch.features[table].sum(dim=1) / (~batch.padding[table]).sum(dim=1, keepdim=True)
+        functional.binary_cross_entropy_with_logits(
+            network(means[present]), batch.labels[present], pos_weight=WEIGHTS
+        ).backward()  # type: ignore[no-untyped-call]
+        for name, parameter in network.named_parameters():
+            torch.testing.assert_close(joint[f"networks.{i}.{name}"], parameter.grad)
+
+
+def test_a_table_that_no_video_of_a_batch_has_costs_nothing() -> None:
+    model, batch = ensemble(), some({**STEPS, "poster": (0, 0, 0, 0)})
+    loss = model.loss(batch, WEIGHTS)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(not p.grad.any() for p in model.networks[1].parameters())
+
+
+def test_each_network_is_kept_at_its_own_best_epoch() -> None:
+    model, batch = ensemble(), many()
+    assert batch.labels is not None
+    good, bad = batch.labels * 4 - 2, 2 - batch.labels * 4
+
+    def say(*scores: torch.Tensor) -> list[torch.Tensor]:
+        """An epoch in which the networks have new weights and these scores; the weights."""
+        for network in model.networks:
+            for parameter in network.parameters():
+                torch.nn.init.normal_(parameter)
+        model._scores = lambda batch: torch.stack(scores, dim=1)
+        with torch.no_grad():
+            model.watch(batch)
+            model.watched()
+        return [torch.nn.utils.parameters_to_vector(n.parameters()).detach() for n in model.networks]
+
+    first = say(bad, good, bad, bad)
+    second = say(good, bad, bad, bad)
+    say(bad, bad, bad, bad)
+    wanted = [second[0], first[1], first[2], first[3]]
+    del model._scores
+    copy = ensemble()
+    copy.load_state_dict(model.state_dict())  # as a checkpoint does
+    for one in (model, copy):
+        one.settle([batch])
+        for network, weights in zip(one.networks, wanted, strict=True):
+            assert torch.equal(torch.nn.utils.parameters_to_vector(network.parameters()), weights)
+
+
+def test_the_layer_is_fitted_to_the_validation_split() -> None:
+    from scipy.optimize import minimize
+
+    model, batch = ensemble(ridge=2.0), many()
+    model.settle([batch.select(range(25)), batch.select(range(25, 40))])
+    assert batch.labels is not None
+    with torch.no_grad():
+        scores, labels = model.embed(batch).double().numpy(), batch.labels.double().numpy()
+    average = np.tile(np.eye(3), (1, 4)) / 4
+
+    def cost(x: np.ndarray) -> float:
+        weight, bias = x[:36].reshape(3, 12), x[36:]
+        logits = scores @ weight.T + bias
+        entropy = np.logaddexp(0, logits) - labels * logits
+        return float(entropy.sum() + ((weight - average) ** 2).sum())
+
+    found = minimize(cost, np.zeros(39), method="BFGS", options={"gtol": 1e-6})
+    np.testing.assert_allclose(model.stack.weight.detach().flatten(), found.x[:36], atol=2e-3)
+    np.testing.assert_allclose(model.stack.bias.detach(), found.x[36:], atol=2e-3)
+    held = ensemble(ridge=1e9)
+    held.settle([batch])
+    np.testing.assert_allclose(held.stack.weight.detach(), average, atol=1e-5)
+
+
+@pytest.mark.parametrize("option", ["poster_width", "ridge"])
+def test_what_cannot_be_is_refused(option: str) -> None:
+    with pytest.raises(UsageError, match=f"{option} is -1"):
+        ensemble(**{option: -1})

@@ -1,0 +1,36 @@
+"""Where views are written: the suffix of a name says as what."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from extract.errors import UsageError
+from pipeline.atomic import atomic
+
+SUFFIXES = (".html", ".svg", ".csv")  # a page, a picture, a table
+
+
+def check_suffix(path: Path) -> None:
+    """Raises UsageError for a name that does not say what to write."""
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"--out {str(path)!r}: give a name that ends in {', '.join(SUFFIXES)}")
+
+
+def write(path: Path, contents: Mapping[str, Callable[[], bytes]]) -> None:
+    """The content that belongs to the suffix, whole or not at all. Raises UsageError, StoreError."""
+    check_suffix(path)
+    written = contents[path.suffix]()
+    with atomic(path) as temporary:
+        temporary.write_bytes(written)
+
+
+def csv_bytes(columns: Mapping[str, Sequence[Any]]) -> bytes:
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return written.getvalue().encode()

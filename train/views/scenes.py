@@ -1,0 +1,205 @@
+"""Genres of a video's shots over time: the model applied to each shot as if it were a video.
+
+Fish et al. 2021 show the genres of a trailer's scenes so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.errors import StoreError
+from pipeline.location import Location
+from train.errors import DataError
+from train.matching import video_ids_of
+from train.run_folder import RunFolder
+from train.settings import Hardware
+from train.views.files import csv_bytes, write
+from train.views.page import page, rounded
+from train.views.pictures import scenes_picture
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+    from train.batch import Batch
+    from train.collate import Video
+    from train.steps import Steps
+    from train.stream import Stream
+
+TABLE = "scenes"
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SceneScores:
+    """``start_seconds``, ``end_seconds``: (shots,). ``scores``: (shots, genres), NaN where no steps are.
+
+    ``whole``: (genres,), the scores of the whole video, as `predict` gives them.
+    """
+
+    video_id: str
+    genres: tuple[str, ...]
+    start_seconds: Floats
+    end_seconds: Floats
+    scores: NDArray[np.float32]
+    whole: NDArray[np.float32]
+    about: str = ""
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(shots,) whether any expert has something in the shot."""
+        return np.asarray(~np.isnan(self.scores).any(axis=1), bool)
+
+    def best(self, threshold: float = 0.5) -> list[list[tuple[str, float]]]:
+        """The genres of each shot whose score reaches ``threshold``, or the one that comes nearest."""
+        from train.predict import Prediction
+
+        found = Prediction((), self.genres, self.scores[self.known]).best(threshold)
+        named = iter(found)
+        return [next(named) if known else [] for known in self.known]
+
+    def by_time(self) -> SceneScores:
+        """The same, the genre first that has the highest score over time."""
+        seconds = (self.end_seconds - self.start_seconds)[self.known]
+        total = seconds @ self.scores[self.known]
+        order = sorted(range(len(self.genres)), key=lambda i: (-float(total[i]), self.genres[i]))
+        return replace(
+            self,
+            genres=tuple(self.genres[i] for i in order),
+            scores=self.scores[:, order],
+            whole=self.whole[order],
+        )
+
+    def write(self, path: Path, threshold: float = 0.5) -> None:
+        """As a page, a picture or a table: .html, .svg or .csv. Raises UsageError for another suffix."""
+        sorted_ = self.by_time()
+        write(
+            path,
+            {
+                ".html": lambda: sorted_.html(threshold),
+                ".svg": lambda: scenes_picture(sorted_),
+                ".csv": self.csv,
+            },
+        )
+
+    def html(self, threshold: float = 0.5) -> bytes:
+        scores = zip(self.known, rounded(np.nan_to_num(self.scores)), strict=True)
+        data = {
+            "about": self.about,
+            "genres": self.genres,
+            "starts": self.start_seconds.round(3).tolist(),
+            "ends": self.end_seconds.round(3).tolist(),
+            "scores": [row if known else None for known, row in scores],
+            "whole": rounded(self.whole[None])[0],
+            "threshold": threshold,
+        }
+        return page("scenes", title=self.video_id, data=data)
+
+    def csv(self) -> bytes:
+        """A row for each shot, a column for each genre; empty where the shot has nothing."""
+        columns: dict[str, Sequence[Any]] = {
+            "scene": range(len(self.scores)),
+            "start_seconds": self.start_seconds.round(6).tolist(),
+            "end_seconds": self.end_seconds.round(6).tolist(),
+        }
+        for genre, scores in zip(self.genres, self.scores.T.tolist(), strict=True):
+            columns[genre] = ["" if np.isnan(score) else f"{score:.6f}" for score in scores]
+        return csv_bytes(columns)
+
+
+def scenes_of(
+    run: RunFolder,
+    store: Store | Location,
+    video_id: str,
+    *,
+    hardware: Hardware | None = None,
+    allow_random_weights: bool = False,
+) -> SceneScores:
+    """Scores of every shot of a video by a trained run, from the steps of the shot alone.
+
+    A step belongs to the shot in which it begins; one in a transition, to the shot before. All steps of the
+    video are read; an expert's cap, and its mean, are those of a shot. ``video_id`` may be the last part of
+    an id, if only one video has it. Raises DataError for a video that is not there or has no shots.
+    """
+    from train.run_store import batches_of
+    from train.scores import scores_of
+    from train.stream import Stream
+    from train.views.reading import only
+
+    hardware = hardware or Hardware()
+    config, model = run.config(), run.load_model()
+    batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
+    found = video_ids_of([video_id], batches.ids)
+    if not found:
+        raise DataError(
+            f"the store has nothing of video {video_id!r} that the run reads, as {batches.ids[0]!r} has"
+        )
+    name = found[video_id]
+    features, stream = batches.loader.samples.features, batches.loader.stream
+    starts, ends = _shots(features.store, name)
+    device = {"device": hardware.torch_device, "precision": hardware.precision}
+    (whole,) = only(batches, [name], stream=Stream(batch_size=1))
+    numbers, scores = scores_of(model, shot_batches(whole, starts, stream), **device)
+    of_shots = np.full((len(starts), len(config["genres"])), np.nan, np.float32)
+    of_shots[[int(number) for number in numbers]] = scores
+    return SceneScores(
+        video_id=name,
+        genres=tuple(config["genres"]),
+        start_seconds=starts,
+        end_seconds=ends,
+        scores=of_shots,
+        whole=scores_of(model, only(batches, [name]), **device)[1][0],
+        about=f"{len(starts):,} shots · {config['model']} of {run.root.resolve().name}",
+    )
+
+
+def shot_batches(video: Batch, starts: Floats, stream: Stream) -> Iterator[Batch]:
+    """The shots of the one video of a batch as videos of their own; their ids are the numbers of the shots.
+
+    ``starts`` (shots,) ascend. Shots in which no expert has a step are left out.
+    """
+    from train.collate import collate
+    from train.steps import Steps
+
+    pieces: dict[str, Mapping[int, Video]] = {}
+    for expert, features in video.features.items():
+        kept = ~video.padding[expert][0]
+        steps = stream.steps.get(expert, Steps())
+        pieces[expert] = _pieces(features[0][kept], video.start_seconds[expert][0][kept], starts, steps)
+    dims = {expert: features.shape[2] for expert, features in video.features.items()}
+    shots = sorted({shot for expert, found in pieces.items() if dims[expert] for shot in found})
+    for first in range(0, len(shots), stream.batch_size):
+        some = shots[first : first + stream.batch_size]
+        samples = {expert: [found.get(shot) for shot in some] for expert, found in pieces.items()}
+        yield collate([str(shot) for shot in some], samples, dims)
+
+
+def _pieces(vectors: Any, seconds: Any, starts: Floats, steps: Steps) -> Mapping[int, Video]:
+    """An expert's steps (time, dim) by the shot that they belong to."""
+    shot_of = np.maximum(np.searchsorted(starts, seconds.numpy(), side="right") - 1, 0)
+    found: dict[int, Video] = {}
+    for shot in np.unique(shot_of).tolist():
+        mine = np.flatnonzero(shot_of == shot)
+        chosen = mine[steps.choose(len(mine), draw=(shot,))]
+        values, times = vectors[chosen], seconds[chosen]
+        found[shot] = (values.mean(dim=0, keepdim=True), times[:1]) if steps.mean else (values, times)
+    return found
+
+
+def _shots(store: Store, video_id: str) -> tuple[Floats, Floats]:
+    """When the shots of a video begin and end, (shots,), ascending."""
+    from pipeline.reading import read
+
+    try:
+        table = read(store, TABLE, columns=["start_seconds", "end_seconds"], video_ids=[video_id])
+    except StoreError as error:
+        raise DataError(f"{error}: extract with --experts {TABLE},... to have shots") from error
+    if not len(table):
+        raise DataError(f"the store has no shots of {video_id!r}: it has no pictures, or failed")
+    starts, ends = (np.asarray(table.column(name)) for name in ("start_seconds", "end_seconds"))
+    order = np.argsort(starts, kind="stable")
+    return starts[order], ends[order]

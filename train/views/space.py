@@ -1,0 +1,230 @@
+"""The space of a trained model as a map: each video where the model puts it, with its genres and scores.
+
+Fish et al. 2021 look at their spaces in this way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.errors import UsageError
+from pipeline.location import Location
+from train.errors import DataError
+from train.evaluate import read_predictions
+from train.labels import LabelTable
+from train.matching import match
+from train.run_folder import RunFolder
+from train.settings import Hardware
+from train.views.files import csv_bytes, write
+from train.views.page import page, rounded
+from train.views.pictures import map_picture
+from train.views.projection import METHODS, check_methods, project
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
+    from train.model import Model
+    from train.normalise import Normalised
+
+Bools = NDArray[np.bool_]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """What is shown, and how it is projected.
+
+    Attributes:
+        methods: of :data:`train.views.projection.METHODS`.
+        neighbours: of :func:`train.views.projection.project`; None: each method's usual number.
+        part: of the run's split, alone; None: all videos of the store.
+        most_videos: of more, so many are drawn.
+        threshold: a video that has no label is shown with the genres that are scored so high.
+        seed: of the drawing and the projections.
+    """
+
+    methods: tuple[str, ...] = tuple(METHODS)
+    neighbours: int | None = None
+    part: str | None = None
+    most_videos: int = 10_000
+    threshold: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_methods(self.methods)
+        if self.neighbours is not None and self.neighbours < 2:
+            raise UsageError(f"--neighbours is {self.neighbours}; at least 2 are needed")
+        if self.most_videos < 1:
+            raise UsageError(f"--most-videos is {self.most_videos}; at least 1 is needed")
+
+
+@dataclass(frozen=True)
+class VideoMap:
+    """Videos with their places, genres and scores.
+
+    ``places``: name of the projection -> (videos, 2), around 0, at most 1 from it. ``scores``: (videos,
+    genres). ``matrix``: (videos, genres) bool, what a video is shown to have: its label, or where it is not
+    ``labelled`` the genres that the model predicts. ``about`` is one line on what it is a map of.
+    """
+
+    title: str
+    about: str
+    ids: tuple[str, ...]
+    genres: tuple[str, ...]
+    places: Mapping[str, NDArray[np.float64]]
+    scores: NDArray[np.float32]
+    matrix: Bools
+    labelled: Bools
+
+    @cached_property
+    def looks(self) -> NDArray[np.int64]:
+        """The number of the genre that stands for each video: the likeliest that it has; -1: it has none."""
+        found = np.where(self.matrix, self.scores, -1.0).argmax(axis=1)
+        return np.where(self.matrix.any(axis=1), found, -1)
+
+    def by_frequency(self) -> VideoMap:
+        """The same, the most common genre first."""
+        order = sorted(range(len(self.genres)), key=lambda i: (-int(self.matrix[:, i].sum()), self.genres[i]))
+        return replace(
+            self,
+            genres=tuple(self.genres[i] for i in order),
+            scores=self.scores[:, order],
+            matrix=self.matrix[:, order],
+        )
+
+    def write(self, path: Path) -> None:
+        """As a page, a picture or a table: .html, .svg or .csv. Raises UsageError for another suffix."""
+        write(path, {".html": self.html, ".svg": lambda: map_picture(self), ".csv": self.csv})
+
+    def html(self) -> bytes:
+        genres = [np.flatnonzero(row).tolist() for row in self.matrix]
+        data = {
+            "about": self.about,
+            "names": self.ids,
+            "genres": self.genres,
+            "positions": {name: places.round(4).T.tolist() for name, places in self.places.items()},
+            "labels": [mine if known else None for mine, known in zip(genres, self.labelled, strict=True)],
+            "predicted": [None if known else mine for mine, known in zip(genres, self.labelled, strict=True)],
+            "scores": rounded(self.scores),
+        }
+        return page("map", title=self.title, data=data)
+
+    def csv(self) -> bytes:
+        """A row for each video; genres are a JSON list, which `--labels` reads."""
+        names = ([self.genres[i] for i in np.flatnonzero(row)] for row in self.matrix)
+        columns: dict[str, Sequence[Any]] = {
+            "video_id": self.ids,
+            "genres": [json.dumps(mine, ensure_ascii=False) for mine in names],
+            "labelled": self.labelled.tolist(),
+        }
+        for key, name in METHODS.items():
+            if name in self.places:
+                x, y = self.places[name].round(6).T.tolist()
+                columns |= {f"{key}_x": x, f"{key}_y": y}
+        return csv_bytes(columns)
+
+
+def map_of(
+    run: RunFolder,
+    store: Store | Location,
+    *,
+    labels: LabelTable | None = None,
+    options: MapOptions | None = None,
+    hardware: Hardware | None = None,
+    allow_random_weights: bool = False,
+    say: Say | None = None,
+) -> VideoMap:
+    """The map of a store's videos in the space of a run.
+
+    ``labels`` are of the run's genres; without them those that the run was trained on are shown. Raises
+    DataError where the store is not what the run was trained on, and for too few videos.
+    """
+    options, hardware, say = options or MapOptions(), hardware or Hardware(), say or (lambda text: None)
+    genres = tuple(run.config()["genres"])
+    model = run.load_model()
+    batches = _chosen(run, model, store, options, allow_random_weights, say)
+    ids, vectors, scores = _outputs(model, batches, hardware)
+    matrix, labelled = _labels(run, genres, ids, labels)
+    predicted = (scores >= options.threshold) | (scores == scores.max(axis=1, keepdims=True))
+    places = {}
+    for method in options.methods:
+        say(f"{METHODS[method]} of {len(ids)} vectors of {vectors.shape[1]} values")
+        places[METHODS[method]] = project(vectors, method, neighbours=options.neighbours, seed=options.seed)
+    name = run.config()["model"]
+    part = f" of the {options.part} split" if options.part else ""
+    return VideoMap(
+        title=run.root.resolve().name,
+        about=f"{len(ids):,} videos{part} · {name}, {vectors.shape[1]:,} values each",
+        ids=ids,
+        genres=genres,
+        places=places,
+        scores=scores,
+        matrix=np.where(labelled[:, None], matrix, predicted),
+        labelled=labelled,
+    ).by_frequency()
+
+
+def _chosen(
+    run: RunFolder,
+    model: Model,
+    store: Store | Location,
+    options: MapOptions,
+    allow_random_weights: bool,
+    say: Say,
+) -> Normalised:
+    """Batches of the videos that are shown."""
+    from train.run_store import batches_of
+    from train.views.reading import only
+
+    batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
+    ids = batches.ids
+    if options.part is not None:
+        wanted = set(read_predictions(run.predictions_path, split=options.part).ids)
+        ids = tuple(name for name in ids if name in wanted)
+        if not ids:
+            raise DataError(f"no video of the store is in the {options.part} split of {str(run.root)!r}")
+    if len(ids) > options.most_videos:
+        say(f"{len(ids)} videos: {options.most_videos} of them are drawn (--most-videos)")
+        drawn = np.random.default_rng(options.seed).choice(len(ids), options.most_videos, replace=False)
+        ids = tuple(ids[i] for i in np.sort(drawn))
+    return batches if len(ids) == len(batches.ids) else only(batches, ids)
+
+
+def _outputs(
+    model: Model, batches: Normalised, hardware: Hardware
+) -> tuple[tuple[str, ...], NDArray[np.float32], NDArray[np.float32]]:
+    """Ids, vectors (videos, width) and scores (videos, genres), of one pass over the store."""
+    import torch
+
+    from train.batch import Batch
+    from train.scores import outputs_of
+
+    def both(batch: Batch) -> torch.Tensor:
+        return torch.cat([model.embed(batch).float(), model(batch).float().sigmoid()], dim=1)
+
+    ids, values = outputs_of(model, batches, both, device=hardware.torch_device, precision=hardware.precision)
+    return tuple(ids), values[:, : -model.genres], values[:, -model.genres :]
+
+
+def _labels(
+    run: RunFolder, genres: Sequence[str], ids: Sequence[str], labels: LabelTable | None
+) -> tuple[Bools, Bools]:
+    """What each video is labelled with, (videos, genres), and whether it is labelled."""
+    if labels is not None:
+        matched = match(labels, ids)
+        known = dict(zip(matched.ids, matched.matrix, strict=True))
+    elif run.predictions_path.exists():
+        predictions = read_predictions(run.predictions_path, split=None)
+        known = dict(zip(predictions.ids, np.asarray(predictions.target, bool), strict=True))
+    else:
+        known = {}
+    none = np.zeros(len(genres), bool)
+    matrix = np.array([known.get(name, none) for name in ids], bool).reshape(len(ids), len(genres))
+    return matrix, np.array([name in known for name in ids], bool)

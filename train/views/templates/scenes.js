@@ -1,0 +1,221 @@
+const canvas = document.getElementById("shots");
+const pen = canvas.getContext("2d");
+const card = document.getElementById("card");
+const [STRIP, GAP, ROW, AXIS] = [34, 6, 24, 28]; // px; STRIP + GAP is the height of the heading beside
+const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+const MOST_WIDTH = 12000; // px, near what browsers draw
+
+const shots = data.starts.length;
+const first = data.starts[0];
+const last = Math.max(...data.ends);
+let active = -1; // the shot that the card shows
+let pinned = false;
+let scale = 1; // of time: 1 fits the width
+
+canvas.style.height = `${STRIP + GAP + ROW * data.genres.length + AXIS}px`;
+
+function clock(seconds, digits = 0) {
+  const rounded = Number(seconds.toFixed(digits));
+  const minutes = Math.floor(rounded / 60);
+  const rest = (rounded - 60 * minutes).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+  const hours = Math.floor(minutes / 60);
+  return hours ? `${hours}:${String(minutes % 60).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
+// The genres that a shot is said to have: those that reach the threshold, or else the likeliest.
+const order = (scores) => scores.map((_, genre) => genre).sort((a, b) => scores[b] - scores[a]);
+const named = data.scores.map((scores) => {
+  if (!scores) return [];
+  const sorted = order(scores);
+  const reaching = sorted.filter((genre) => scores[genre] >= data.threshold);
+  return reaching.length ? reaching : sorted.slice(0, 1);
+});
+const on = (shot) => !chosen.size || named[shot].some((genre) => chosen.has(genre));
+const lead = (shot) => named[shot].find((genre) => !chosen.size || chosen.has(genre)) ?? -1;
+
+const left = (shot) => ((data.starts[shot] - first) / (last - first)) * canvas.clientWidth;
+const right = (shot) => ((data.ends[shot] - first) / (last - first)) * canvas.clientWidth;
+
+const draw = redrawing(canvas, () => {
+  const ratio = devicePixelRatio || 1;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  const [paper, raised, ink, soft, line, faint] = ["paper", "raised", "ink", "soft", "line", "faint"].map((name) => resolved(`var(--${name})`));
+  pen.setTransform(canvas.width / width, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  pen.fillStyle = raised;
+  data.genres.forEach((_, row) => pen.fillRect(0, STRIP + GAP + row * ROW + 1, width, ROW - 2));
+  for (let shot = 0; shot < shots; shot++) {
+    const [x, wide] = [left(shot), Math.max(0.5, right(shot) - left(shot) - (right(shot) - left(shot) > 4 ? 1 : 0))];
+    const genre = lead(shot);
+    pen.fillStyle = genre < 0 ? faint : colour(genre);
+    pen.globalAlpha = genre < 0 ? 0.5 : 1;
+    pen.fillRect(x, 0, wide, STRIP);
+    if (!data.scores[shot]) continue;
+    data.scores[shot].forEach((score, row) => {
+      pen.globalAlpha = score * (chosen.size && !chosen.has(row) ? 0.25 : 1);
+      pen.fillStyle = colour(row);
+      pen.fillRect(x, STRIP + GAP + row * ROW + 1, wide, ROW - 2);
+    });
+  }
+  pen.globalAlpha = 1;
+  drawAxis(width, height, line, soft);
+  if (active < 0) return;
+  pen.lineWidth = 2;
+  pen.strokeStyle = paper;
+  const box = [left(active), 1, Math.max(2, right(active) - left(active)), height - AXIS - 1];
+  pen.strokeRect(...box);
+  pen.strokeStyle = ink;
+  pen.lineWidth = 1.5;
+  pen.strokeRect(...box);
+  showCard();
+});
+
+function drawAxis(width, height, line, soft) {
+  const seconds = last - first;
+  const step = TICKS.find((tick) => (tick / seconds) * width >= 72) ?? TICKS.at(-1);
+  pen.font = "12px system-ui, sans-serif";
+  pen.textBaseline = "bottom";
+  for (let tick = Math.ceil(first / step) * step; tick <= last; tick += step) {
+    const x = ((tick - first) / seconds) * width;
+    pen.fillStyle = line;
+    pen.fillRect(x, height - AXIS + 2, 1, 6);
+    pen.fillStyle = soft;
+    pen.textAlign = x < 20 ? "left" : x > width - 20 ? "right" : "center";
+    pen.fillText(clock(tick), Math.min(Math.max(x, 4), width - 4), height - 4);
+  }
+}
+
+// The card of the active shot, and its row of the table.
+
+const table = document.getElementById("table");
+const rows = data.scores.map((scores, shot) => {
+  const has = element("div", "has");
+  has.append(...named[shot].map((genre) =>
+    element("span", "", markOf(genre), element("bdi", "", data.genres[genre]), element("span", "number", scores[genre].toFixed(2)))));
+  if (!scores) has.append(element("span", "number", "nothing there"));
+  const cells = [shot, clock(data.starts[shot], 1), clock(data.ends[shot], 1), (data.ends[shot] - data.starts[shot]).toFixed(1)];
+  const row = element("tr", "", ...cells.map((text) => element("td", "", String(text))), element("td", "", has));
+  row.addEventListener("pointerenter", () => !pinned && mark(shot));
+  return row;
+});
+table.append(...rows);
+table.addEventListener("pointerleave", () => !pinned && release());
+
+// A shot that is only marked has no card.
+let carded = false;
+function mark(shot) {
+  if (active >= 0) rows[active].classList.remove("active");
+  active = shot;
+  carded = false;
+  card.hidden = true;
+  if (active >= 0) rows[active].classList.add("active");
+  draw();
+}
+
+function activate(shot, spoken = false) {
+  if (shot === active && carded) return;
+  mark(shot);
+  if (shot < 0) return;
+  carded = true;
+  const [from, to] = [data.starts[shot], data.ends[shot]];
+  const times = `${clock(from, 1)} to ${clock(to, 1)}, ${(to - from).toFixed(1)} s`;
+  const scores = data.scores[shot];
+  card.replaceChildren(
+    element("bdi", "", `Shot ${shot}`),
+    element("div", "note", times),
+    scores ? scoreBars(scores, named[shot], 6) : element("div", "note", "No expert has anything in this shot."),
+  );
+  if (spoken) {
+    const words = named[shot].map((genre) => `${data.genres[genre]} ${scores[genre].toFixed(2)}`).join(", ");
+    document.getElementById("spoken").textContent = `Shot ${shot}, ${times}: ${words || "nothing there"}`;
+  }
+}
+
+function showCard() {
+  if (!carded) return;
+  const box = canvas.getBoundingClientRect();
+  const view = document.getElementById("scroller").getBoundingClientRect();
+  card.hidden = false;
+  card.classList.toggle("pinned", pinned);
+  place(card, Math.min(view.right, Math.max(view.left, box.left + right(active))), box.top + 110);
+}
+
+function release() {
+  pinned = false;
+  mark(-1);
+}
+
+function pin() {
+  pinned = active >= 0;
+  draw();
+}
+
+function shotAt(x) {
+  for (let shot = 0; shot < shots; shot++) if (left(shot) <= x && x < Math.max(right(shot), left(shot) + 1)) return shot;
+  return -1;
+}
+
+function step(by) {
+  let shot = active < 0 ? (by > 0 ? -1 : shots) : active;
+  do shot += by;
+  while (shot >= 0 && shot < shots && !on(shot));
+  if (shot < 0 || shot >= shots) return;
+  pinned = false;
+  activate(shot, true);
+  const scroller = document.getElementById("scroller");
+  const middle = (left(shot) + right(shot)) / 2;
+  if (middle < scroller.scrollLeft || middle > scroller.scrollLeft + scroller.clientWidth) {
+    scroller.scrollLeft = middle - scroller.clientWidth / 2;
+  }
+}
+
+function rescale(factor) {
+  const most = MOST_WIDTH / document.getElementById("scroller").clientWidth;
+  scale = Math.max(1, Math.min(most, scale * factor));
+  canvas.style.width = `${100 * scale}%`;
+}
+
+canvas.addEventListener("pointermove", (event) => !pinned && activate(shotAt(event.offsetX)));
+canvas.addEventListener("pointerleave", () => !pinned && document.activeElement !== canvas && release());
+canvas.addEventListener("click", (event) => {
+  const shot = shotAt(event.offsetX);
+  if (pinned && shot === active) return release();
+  activate(shot);
+  pin();
+});
+
+const KEYS = {
+  ArrowLeft: () => step(-1),
+  ArrowRight: () => step(1),
+  "+": () => rescale(1.5),
+  "=": () => rescale(1.5),
+  "-": () => rescale(1 / 1.5),
+  Enter: pin,
+  " ": pin,
+  Escape: release,
+};
+canvas.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in KEYS)) return;
+  KEYS[event.key]();
+  event.preventDefault();
+});
+document.querySelectorAll("#zoom button").forEach((button) => {
+  button.addEventListener("click", () => KEYS[button.dataset.key]());
+});
+document.getElementById("scroller").addEventListener("scroll", draw);
+
+function filter() {
+  const count = rows.filter((row, shot) => !row.classList.toggle("off", !on(shot))).length;
+  document.getElementById("count").textContent = count === shots ? `${shots} shots` : `${count} of ${shots} shots`;
+  if (active >= 0 && !on(active)) release();
+  draw();
+}
+
+document.getElementById("about").textContent = data.about;
+genreButtons(document.getElementById("genres"), {
+  mark: true,
+  number: (genre) => (data.whole ? data.whole[genre].toFixed(2) : ""),
+  changed: filter,
+});
+filter();
+onTheme(draw);
