@@ -8,12 +8,10 @@ wait or compute. Items in flight are bounded in bytes, so a slow model holds the
 from __future__ import annotations
 
 import queue
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract.lanes import TABLES, WINDOWS, Computed, Entry, Lanes, Shown, Written
@@ -22,6 +20,7 @@ from extract.media import messages
 from extract.media.owner import STALL_SECONDS, Decoder
 from extract.meter import Meter, Reading
 from extract.models import Models, load_models
+from extract.scratch import Scratch
 from extract.selection import Selection
 from extract.types import Item, Row, Scene
 
@@ -130,7 +129,7 @@ class Engine:
         self.meter = Meter(
             {"decode": self.settings.decoders, "device": 1, "host": self.settings.host_threads, "write": 1}
         )
-        self._spill = tempfile.TemporaryDirectory(prefix="marquee-")
+        self._spill = Scratch("rows")
         self._events: queue.SimpleQueue[tuple[Decoder | None, Any]] = queue.SimpleQueue()
         self._credit = _Credit(self.settings.queue_bytes)
         self._models = models or load_models(selection, batch_size=self.settings.batch_size)
@@ -160,7 +159,7 @@ class Engine:
         for decoder in self._decoders:
             decoder.close()
         self._lanes.close()
-        self._spill.cleanup()
+        self._spill.close()
 
     def run(
         self, tasks: Iterable[VideoTask | None], *, stop: Callable[[], bool] = lambda: False
@@ -202,7 +201,7 @@ class Engine:
             task = waiting.take()
             if task is None:
                 return
-            ledger = VideoLedger(task, self.selection, Path(self._spill.name))
+            ledger = VideoLedger(task, self.selection, self._spill.path)
             self._videos.append(ledger)
             if ledger.to_decode:
                 decoder = self._idle.popleft()

@@ -9,11 +9,11 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from extract.errors import MarqueeError
 
 PIPE_WIDTH = 1000
-INTERRUPTED = 130  # what typer makes of Ctrl-C
 _BadArguments: Any = typer.BadParameter.__mro__[2]  # ClickException, which is not where it was in every typer
 
 
@@ -28,6 +28,20 @@ def complain(text: str) -> None:
     console(stderr=True).print(text, style="red", markup=False, soft_wrap=True)
 
 
+class _LeftAtOnceError(BaseException):
+    """Ctrl-C, under a name that typer does not know."""
+
+
+class Commands(TyperGroup):
+    """The ``cls`` of our apps. Typer makes a usual exit of Ctrl-C, which waits for threads that compute."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _LeftAtOnceError from error
+
+
 def show_error(error: MarqueeError) -> None:
     complain(f"error: {error}")
 
@@ -35,16 +49,13 @@ def show_error(error: MarqueeError) -> None:
 def run_app(
     app: typer.Typer, program: str, *, kept: str, show: Callable[[MarqueeError], None] = show_error
 ) -> None:
-    """Run a command line; without arguments it shows its help.
+    """Run a command line of the class :class:`Commands`; without arguments it shows its help.
 
     An error is one line on standard error, with exit status 2. Ctrl-C ends the process at once, whatever
     threads still compute, with status 130 and a word on what is ``kept``.
     """
     try:
-        status = app(sys.argv[1:] or ["--help"], prog_name=program, standalone_mode=False)
-        if status == INTERRUPTED:
-            raise KeyboardInterrupt
-        sys.exit(status)
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name=program, standalone_mode=False))
     except MarqueeError as error:
         show(error)
         sys.exit(2)
@@ -52,6 +63,6 @@ def run_app(
         what = " ".join(error.format_message().split()).rstrip(".")
         complain(f"error: {what}; {program} --help says what there is")
         sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
+    except (_LeftAtOnceError, KeyboardInterrupt, typer.Abort):
         complain(f"left at once; {kept}")
-        os._exit(INTERRUPTED)
+        os._exit(130)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extract.errors import StoreError
+from extract.scratch import Scratch
 from pipeline.location import Location, is_remote, storage_errors
 
 if TYPE_CHECKING:
@@ -70,11 +71,11 @@ def _uploaded(path: UPath) -> Iterator[Path]:
     """A put, or a multipart upload that is completed at its end: nobody sees a part of either."""
     _check_lease(path)
     try:
-        folder = tempfile.mkdtemp(prefix="marquee-upload-")
+        scratch = Scratch("upload")
     except OSError as error:
         raise StoreError(refusal(Path(tempfile.gettempdir()), error, cures=TMPDIR_CURES)) from error
-    temporary = Path(folder) / path.name
-    try:
+    with scratch:
+        temporary = scratch.path / path.name
         try:
             yield temporary
         except OSError as error:
@@ -82,11 +83,6 @@ def _uploaded(path: UPath) -> Iterator[Path]:
         _check_lease(path)
         with storage_errors(path, "write"):
             path.fs.put_file(str(temporary), path.path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-        with suppress(OSError):
-            os.rmdir(folder)
 
 
 def _check_lease(path: UPath) -> None:

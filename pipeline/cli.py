@@ -10,7 +10,7 @@ import typer
 
 from extract.errors import MarqueeError, UsageError
 from extract.registry import expert_names, with_upstream
-from extract.terminal import console, run_app, show_error
+from extract.terminal import Commands, console, run_app, show_error
 from extract.weights import MissingWeights
 from pipeline import reports
 from pipeline.config import Cluster, RunConfig
@@ -34,6 +34,7 @@ from pipeline.settings import (
 )
 
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

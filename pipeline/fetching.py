@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extract.errors import MediaError, StoreError
+from extract.scratch import Scratch
 from pipeline.atomic import TMPDIR_CURES, refusal
 from pipeline.location import Location, code, is_remote, trouble
 
@@ -47,7 +48,7 @@ class Fetcher:
 
     def __init__(self, *, ahead: int = 8, threads: int = 4, folder: Path | None = None) -> None:
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="marquee-videos-", dir=folder))
+            self._folder = Scratch("videos", parent=folder)
         except OSError as error:
             where = folder or Path(tempfile.gettempdir())
             raise StoreError(refusal(where, error, cures=TMPDIR_CURES)) from error
@@ -68,7 +69,7 @@ class Fetcher:
             if key in self._copies:
                 return
             # The name is kept: its suffix tells formats apart that have no magic number.
-            path = self._folder / str(self._number) / source.name
+            path = self._folder.path / str(self._number) / source.name
             self._number += 1
             self._copies[key] = _Copy(source, size_bytes, path)
             self._waiting.append(key)
@@ -109,7 +110,7 @@ class Fetcher:
             self._closed = True
             self._changed.notify_all()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.close()
 
     def __enter__(self) -> Fetcher:
         return self

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from extract.errors import UsageError
-from extract.terminal import console, run_app
+from extract.terminal import Commands, console, run_app
 from pipeline.location import location
 from train import cli_fine, cli_movies, cli_views
 from train.cli_options import (
@@ -31,6 +31,7 @@ from train.registry import model_names
 from train.settings import Hardware, Options, choose, merged, parse_assignments, preset_names
 
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

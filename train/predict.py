@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract.errors import StoreError, UsageError
+from extract.scratch import Scratch
 from pipeline.atomic import atomic
 from pipeline.location import Location, is_remote
 from pipeline.store import Store, open_store
@@ -122,9 +122,13 @@ def predict_videos(
             f"{str(run.root)!r} was trained on features of random weights: train on real ones, or pass "
             "--allow-random-weights for a dry run"
         )
-    with tempfile.TemporaryDirectory(prefix="marquee-predict-") as folder:
+    with Scratch("predict") as scratch:
         report = pipeline.run(
-            videos, folder, weights=weights, device=hardware.torch_device, **extraction(config["experts"])
+            videos,
+            scratch.path / "features",
+            weights=weights,
+            device=hardware.torch_device,
+            **extraction(config["experts"]),
         )
         if say is not None:
             say(f"{report.videos} videos, {report.failed} failures")

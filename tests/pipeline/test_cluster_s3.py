@@ -96,7 +96,7 @@ def test_a_killed_driver_is_followed_by_the_same_command(
 ) -> None:
     """Its lease is left behind; nobody renews it, so the next run takes it over."""
     out = bucket / "features"
-    slow = ("--workers", "2", "--shard-size", "2", "--set", "trouble.seconds=0.4")
+    slow = ("--workers", "2", "--shard-size", "2", "--set", "trouble.seconds=1")
     driver = start(trailers, out, *slow)
     until(lambda: written(out) or driver.poll() is not None)
     driver.send_signal(signal.SIGKILL)
@@ -106,7 +106,7 @@ def test_a_killed_driver_is_followed_by_the_same_command(
 
     soon = partial(writing, renew_seconds=1.0, watch_seconds=3.0)
     monkeypatch.setattr(import_module("pipeline.run"), "writing", soon)
-    options = {"scenes": {"detector": "content"}, "trouble": {"seconds": 0.4}}
+    options = {"scenes": {"detector": "content"}, "trouble": {"seconds": 1.0}}
     report = go(trailers, out, options=options, shard_size=2, cluster=Cluster(workers=2))
     assert report.computed < 8, "what the first run has written is not done again"
     assert rows(out, trailers) == rows(whole, videos)
