@@ -64,7 +64,7 @@ types: $(TEST)
 	$(PY) -m mypy
 
 pytest: $(TEST)
-	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 bench: $(TEST)
 	$(PY) -m bench.extract

@@ -17,7 +17,7 @@ from bench.memory import (
     session_peaks,
 )
 
-FPS = 6
+FPS = 4
 TIMES = 3
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to read peaks from")

@@ -34,7 +34,6 @@ def embeddings(model: Any, items: list[Item]) -> np.ndarray:
     ("name", "table", "file"),
     [
         ("cnn14", "panns_cnn14", "Cnn14_mAP=0.431.pth"),
-        ("cnn14_emb128", "panns_cnn14_emb128", "Cnn14_emb128_mAP=0.412.pth"),
     ],
 )
 def test_a_published_file_gives_the_reference_embedding(
