@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -66,6 +67,19 @@ def draw_labels(
         genres, matrix = _copula(videos, random)
     kept = np.sort(np.argsort(-matrix.sum(axis=0), kind="stable")[:most])
     return tuple(genres[i] for i in kept), matrix[:, kept]
+
+
+def draw_subgenres(
+    genres: Sequence[str], matrix: NDArray[np.bool_], *, each: int, seed: int = 0
+) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """Names of ``each`` sub-genres of every genre, and who has them, (videos, genres * each).
+
+    A video has one sub-genre of each of its genres, all alike in chance: of ``matrix`` (videos, genres).
+    """
+    videos, count = matrix.shape
+    drawn = np.random.default_rng((seed, each)).integers(each, size=(videos, count, 1))
+    of = (drawn == np.arange(each)) & matrix[:, :, None]
+    return tuple(f"{genre} {i + 1}" for genre in genres for i in range(each)), of.reshape(videos, -1)
 
 
 def _copula(videos: int, random: np.random.Generator) -> tuple[tuple[str, ...], NDArray[np.bool_]]:

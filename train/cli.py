@@ -52,6 +52,8 @@ SplitBy = Annotated[
     str | None,
     typer.Option(help="stratified, random, sulun, column:NAME or a JSON file. Default: stratified."),
 ]
+AllowEmpty = Annotated[bool, typer.Option("--allow-empty-genres")]
+LeastVideos = Annotated[int | None, typer.Option(help="Leave out genres with fewer videos.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="NAME.OPTION=VALUE: model, training, an expert, ...")
 ]
@@ -70,9 +72,9 @@ def train(
     genres_column: Column = None,
     group_column: Column = None,
     duration_column: Column = None,
-    least_videos: Annotated[int | None, typer.Option(help="Leave out genres with fewer videos.")] = None,
+    least_videos: LeastVideos = None,
     split: SplitBy = None,
-    allow_empty_genres: Annotated[bool, typer.Option("--allow-empty-genres")] = False,
+    allow_empty_genres: AllowEmpty = False,
     epochs: Annotated[int | None, typer.Option(help="At most.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Videos.")] = None,
     seed: Annotated[int | None, typer.Option(help="Weights, order, dropout. Default: 0.")] = None,
@@ -89,13 +91,10 @@ def train(
     from train.fit import FitConfig, fit
 
     flags = {
-        "labels": {
-            "id": id_column, "genres": genres_column, "group": group_column, "duration": duration_column,
-            "least_videos": least_videos,
-        },
-        "split": {**_split(split), "allow_empty_genres": allow_empty_genres or None},
+        "labels": _labels(id_column, genres_column, group_column, duration_column, least_videos),
+        "split": _split(split, allow_empty_genres=allow_empty_genres),
         "training": {"epochs": epochs, "batch_size": batch_size, "seed": seed},
-    }  # fmt: skip
+    }
     config = FitConfig(
         features=location(_given(features, "--features STORE")),
         labels=_given(labels, "--labels FILE"),
@@ -186,7 +185,13 @@ def compare(
     seeds: Annotated[str, typer.Option(help="Comma-separated: a training for each.")] = "0,1,2",
     tables: Annotated[str | None, typer.Option(help="Comma-separated. Default: all of the paper.")] = None,
     steps: Annotated[str | None, typer.Option(help="Numbers of steps of the last table.")] = None,
+    id_column: Column = None,
+    genres_column: Column = None,
+    group_column: Column = None,
+    duration_column: Column = None,
+    least_videos: LeastVideos = None,
     split: SplitBy = None,
+    allow_empty_genres: AllowEmpty = False,
     set_: Set = None,
     device: Device = "auto",
     precision: Precision = "float32",
@@ -200,6 +205,10 @@ def compare(
         chosen["tables"] = tuple(names_in(tables))
     if steps is not None:
         chosen["steps"] = numbers_in(steps, "--steps", int)
+    flags = {
+        "labels": _labels(id_column, genres_column, group_column, duration_column, least_videos),
+        "split": _split(split, allow_empty_genres=allow_empty_genres),
+    }
     screen = console()
     report = compare_fits(
         out,
@@ -209,7 +218,7 @@ def compare(
         preset=preset,
         experts=names_in(experts),
         models=names_in(models),
-        options=_options({"split": _split(split)}, set_),
+        options=_options(flags, set_),
         hardware=Hardware(device=device, precision=precision_of(precision)),
         allow_random_weights=allow_random_weights,
         say=say_on(screen),
@@ -280,13 +289,27 @@ def _given(value: Any, flag: str) -> Any:
     return value
 
 
-def _split(text: str | None) -> dict[str, Any]:
-    """``--split`` as options of the section ``split``."""
+def _labels(
+    id_column: str | None,
+    genres: str | None,
+    group: str | None,
+    duration: str | None,
+    least_videos: int | None,
+) -> dict[str, Any]:
+    """The flags of how labels are read as options of the section ``labels``."""
+    return {
+        "id": id_column, "genres": genres, "group": group, "duration": duration, "least_videos": least_videos
+    }  # fmt: skip
+
+
+def _split(text: str | None, *, allow_empty_genres: bool) -> dict[str, Any]:
+    """``--split`` and ``--allow-empty-genres`` as options of the section ``split``."""
+    more = {"allow_empty_genres": allow_empty_genres or None}
     if text is None:
-        return {}
+        return more
     if text.startswith("column:"):
-        return {"by": "column", "name": text.removeprefix("column:")}
-    return {"by": "file", "name": text} if text.endswith(".json") else {"by": text}
+        return {"by": "column", "name": text.removeprefix("column:"), **more}
+    return {"by": "file", "name": text, **more} if text.endswith(".json") else {"by": text, **more}
 
 
 def _options(flags: dict[str, dict[str, Any]], assignments: list[str] | None) -> Options:

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bench import planted_store
-from bench.planted_labels import TRAILERS, draw_labels, genre_counts
-from bench.planted_store import EXPERTS, MISSING, Planted, write_planted
+from bench.planted_labels import TRAILERS, draw_labels, draw_subgenres, genre_counts
+from bench.planted_store import EXPERTS, MISSING, PAIRS, SUBGENRES, Planted, write_planted
 from train.features import FeatureSet
 from train.labels import LabelColumns, read_labels
 from train.matching import match
@@ -22,9 +22,11 @@ from train.stream import Loader
 VIDEOS, GENRES = 600, 3
 
 
-def features(plant: planted_store.Plant) -> tuple[NDArray[np.bool_], dict[str, list[Any]]]:
-    matrix = draw_labels(VIDEOS, most=GENRES)[1]
-    planted = Planted(plant, VIDEOS, GENRES)
+def features(
+    plant: planted_store.Plant, genres: int = GENRES, strength: float = 1.0
+) -> tuple[NDArray[np.bool_], dict[str, list[Any]]]:
+    matrix = draw_labels(VIDEOS, most=genres)[1]
+    planted = Planted(plant, VIDEOS, genres, strength)
     ids = [f"film{i:06d}" for i in range(VIDEOS)]
     return matrix, {e: [planted_store._vectors(planted, e, matrix, name) for name in ids] for e in EXPERTS}
 
@@ -85,6 +87,53 @@ def test_missing_lacks_each_expert_for_three_in_ten_and_never_both() -> None:
     assert not gone.all(axis=0).any()
     present = [i for i in range(VIDEOS) if not gone[0, i]]
     assert accuracy(means([values["pictures"][i] for i in present]), matrix[present]) > 0.85
+
+
+def test_pattern_is_in_two_steps_in_a_row_and_not_in_the_steps_as_a_set() -> None:
+    matrix, values = features("pattern", strength=4.0)
+    for expert, steps in values.items():
+        first, second = planted_store._directions(0, expert, GENRES)
+        ahead = [(s[:-1] @ first.T + s[1:] @ second.T).max(axis=0) for s in steps]
+        behind = [(s[:-1] @ second.T + s[1:] @ first.T).max(axis=0) for s in steps]
+        assert accuracy(np.array(ahead) - np.array(behind), matrix) > 0.85
+        single = [np.concatenate([(s @ first.T).max(axis=0), (s @ second.T).max(axis=0)]) for s in steps]
+        assert most(np.array(single), matrix) < 0.62
+        as_a_set = [
+            np.concatenate([s.mean(axis=0), s.std(axis=0), s.max(axis=0), s.min(axis=0)]) for s in steps
+        ]
+        assert most(np.array(as_a_set), matrix) < 0.62
+
+
+def test_gate_is_in_many_products_of_two_experts_at_one_time() -> None:
+    matrix, values = features("gate", genres=2)
+    both = [means(steps) for steps in values.values()]
+    assert most(np.concatenate(both, axis=1), matrix) < 0.62
+    seen = [
+        [np.tensordot(s, planted_store._directions(0, expert, 2, PAIRS), (1, 2)) for s in steps]
+        for expert, steps in values.items()
+    ]  # each (time, pairs, genres)
+    together = np.array([(a * b).mean(axis=0) for a, b in zip(*seen, strict=True)])
+    assert accuracy(together.mean(axis=1), matrix) > 0.95
+    assert most(together[:, 0], matrix) < 0.85, "one pair alone is weak"
+    over_time = np.array([a.mean(axis=0) * b.mean(axis=0) for a, b in zip(*seen, strict=True)])
+    assert accuracy(over_time.mean(axis=1), matrix) < accuracy(together.mean(axis=1), matrix) - 0.1
+
+
+def test_subgenres_are_one_of_each_genre_in_the_mean_and_in_no_label(tmp_path: Path) -> None:
+    genres, matrix = draw_labels(VIDEOS, most=GENRES)
+    names, of = draw_subgenres(genres, matrix, each=SUBGENRES)
+    assert names[0] == f"{genres[0]} 1" and len(names) == GENRES * SUBGENRES == of.shape[1]
+    np.testing.assert_array_equal(of.reshape(VIDEOS, GENRES, SUBGENRES).sum(axis=2), matrix)
+    assert np.abs(of.sum(axis=0).reshape(GENRES, -1) / matrix.sum(axis=0)[:, None] - 1 / SUBGENRES).max() < 0.1
+    planted = Planted("subgenres", VIDEOS, GENRES)
+    wide = np.concatenate([matrix, of], axis=1)
+    for expert in EXPERTS:
+        steps = [planted_store._vectors(planted, expert, wide, f"film{i:06d}") for i in range(VIDEOS)]
+        assert accuracy(means(steps), of) > 0.85
+    write_planted(tmp_path, Planted("subgenres", 80, GENRES))
+    table, hidden = (read_labels(tmp_path / name) for name in ("labels.csv", "subgenres.csv"))
+    assert set(table.genres) <= set(genres) and set(hidden.genres) <= set(names)
+    assert hidden.ids == table.ids and (hidden.matrix.sum(axis=1) == table.matrix.sum(axis=1)).all()
 
 
 def test_a_written_store_has_its_labels(tmp_path: Path) -> None:

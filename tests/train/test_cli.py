@@ -99,6 +99,9 @@ def test_compare_makes_a_report(
     }  # panns has nothing of some
     assert call(monkeypatch, "compare", *given, "--out", tmp_path / "report", *small, *asked) == 0
     assert capsys.readouterr().out.count("trained before") == 3
+    rare = ["--least-videos", "1000"]
+    assert call(monkeypatch, "compare", *given, "--out", tmp_path / "rare", *asked, *rare) == 2
+    assert "no genre has 1000 videos or more" in capsys.readouterr().err
 
 
 def test_models_lists_models_and_presets(
