@@ -43,7 +43,7 @@ PLANTED: dict[Plant, dict[str, Any]] = {
     "pattern": {"videos": 2000, "strength": 4.0, "steps": (16, 24)},
     # 48 dimensions have room for 24 pairs of two genres.
     "gate": {"videos": 4000, "genres": 2, "steps": (4, 4)},
-    "subgenres": {"videos": 2000},
+    "subgenres": {"videos": 2000, "strength": 4.0},
 }
 # One size and one training for all models and plants: small, for two cores.
 SIZES: dict[str, Any] = {
@@ -197,9 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     started = perf_counter()
     results = []
-    for result in measure(
-        chosen.plants, range(chosen.seeds), genres=chosen.genres, models=chosen.models
-    ):
+    for result in measure(chosen.plants, range(chosen.seeds), genres=chosen.genres, models=chosen.models):
         results.append(result)
         print(
             f"{result.plant}, {result.model}, seed {result.seed}: {result.value:.3f} "

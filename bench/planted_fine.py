@@ -1,4 +1,4 @@
-"""What the fine-grained stage finds: sub-genres that no label names, in the space of a run before and after it.
+"""What the fine-grained stage finds: sub-genres that no label names, in the space of a run before and after.
 
 ``python -m bench.planted_fine`` writes a store with sub-genres (:mod:`bench.planted_store`) for every seed,
 trains ``mmx`` on the genres, fine-tunes that run, and prints a table for docs/results.md. As in Figure 6 of

@@ -16,19 +16,19 @@ experts is noise of deviation 1, and each genre has directions of its own, at ri
   another to the next one, with the genre in this order, without it the other way round. All other steps are
   noise. So the steps as a set have the same distribution with the genre and without, and so has the place.
 - ``gate``: two steps of the two experts at the same time are a pair. To each, :data:`PAIRS` directions of the
-  genre are added, with signs by fair coins that are tossed anew for every step; with the genre the signs of the
-  two experts agree, without it they differ. So either expert alone is noise, and little is left in the means.
+  genre are added, with signs by fair coins that are tossed anew for every step; with the genre the signs of
+  the two experts agree, without it they differ. So either expert alone is noise.
 - ``subgenres``: as ``mean``, but every genre has :data:`SUBGENRES` sub-genres. A film has one of each of its
   genres, by chance, and its direction is added beside the genre's own. The labels do not name it.
 
 Why ``gate`` needs gating. What tells the genre in a step is a sum of :data:`PAIRS` products, one of each pair
-of directions, and each product is weak. Collaborative gating (:mod:`train.gating`) multiplies each of the many
-values of an expert by a function of the whole other expert, and only then are the values summed to the few
-numbers that are left of a clip: it can compute such a sum. Experts that are only put side by side go through a
-linear layer to these numbers first. Whatever follows, the same head included, sees each number as a sum of
-one direction in either expert, which holds one product: with fewer numbers than products, most are lost. The paper
-has 768 values and 128 numbers; the benchmark has 64 and 2. Where there is room for all products, the layers
-after the concatenation can multiply as well, and gating is not needed.
+of directions, of which one alone says less. Collaborative gating (:mod:`train.gating`) multiplies each of the
+many values of an expert by a function of the whole other expert, and only then are the values summed to the
+few numbers that are left of a clip: it can compute such a sum. Experts that are only put side by side go
+through a linear layer to these numbers first. Whatever follows, the same head included, sees each number as a
+sum of one direction in either expert, which holds one product: with fewer numbers than products, most are
+lost. The paper has 768 values and 128 numbers; the benchmark has 64 and 2. Where there is room for all
+products, the layers after the concatenation can multiply as well, and gating is not needed.
 """
 
 from __future__ import annotations
@@ -85,8 +85,7 @@ def write_planted(folder: Path, planted: Planted, *, labels: Path | None = None)
     if planted.plant == "subgenres":
         names, of = draw_subgenres(genres, matrix, each=SUBGENRES, seed=planted.seed)
         write_labels(folder / "subgenres.csv", ids, names, of)
-        import os
-        matrix = of if os.environ.get("PX_OWN") != "1" else np.concatenate([matrix, of], axis=1)
+        matrix = np.concatenate([matrix, of], axis=1)
     sources = [
         Source(name, dim, partial(_vectors, planted, name, matrix), made_of) for name, dim in EXPERTS.items()
     ]
