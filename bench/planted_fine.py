@@ -74,7 +74,8 @@ def _space(run: RunFolder, features: Path, queries: Sequence[str], tables: Seque
     silhouette = genre_silhouette(
         [ids[place] for place in chosen], vectors[chosen], dict(zip(ids, tables[-1].rows(ids), strict=True))
     )
-    return Space(*(precision(table, nearest) for table in tables), silhouette)
+    subgenres, genres = (precision(table, nearest) for table in tables)
+    return Space(subgenres, genres, silhouette)
 
 
 def precision(table: LabelTable, nearest: Mapping[str, Sequence[str]]) -> float:

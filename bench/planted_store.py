@@ -76,7 +76,7 @@ class Planted:
 
 
 def write_planted(folder: Path, planted: Planted, *, labels: Path | None = None) -> tuple[Path, Path]:
-    """Write ``features`` and ``labels.csv`` into ``folder``; their paths."""
+    """Write ``features``, ``labels.csv`` and perhaps ``subgenres.csv``; the paths of the former two."""
     genres, matrix = draw_labels(planted.videos, seed=planted.seed, labels=labels, most=planted.genres)
     ids = [f"film{number:06d}" for number in range(planted.videos)]
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,8 @@ def write_labels(path: Path, ids: Sequence[str], genres: Sequence[str], matrix: 
         writer = csv.writer(file)
         writer.writerow(["video_id", "genres"])
         for name, row in zip(ids, matrix, strict=True):
-            writer.writerow([name, json.dumps([genres[i] for i in np.flatnonzero(row)])])
+            has = [genre for genre, there in zip(genres, row, strict=True) if there]
+            writer.writerow([name, json.dumps(has)])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from extract.errors import WeightsError
 
 if TYPE_CHECKING:
     import torch
+
+    from extract.expert import Resources
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 OPENAI_CLIP_EXTRAS = ("input_resolution", "context_length", "vocab_size")
@@ -113,6 +115,27 @@ def load_strict(
         looks = f" (the file looks like {instead})" if instead and len(missing) > len(wanted) // 2 else ""
         raise WeightsError(f"these are not the weights of {what}{looks}; {'; '.join(problems)}")
     module.load_state_dict(given, strict=False)
+
+
+def fill(
+    module: torch.nn.Module,
+    resources: Resources,
+    role: str,
+    read: Callable[[Path], Mapping[str, torch.Tensor]] | None = None,
+    *,
+    what: str,
+    ignore_prefixes: Sequence[str] = (),
+) -> None:
+    """Give ``module`` the weights of the file in that ``role``, or for a dry run those of a seed.
+
+    ``read`` (default: :func:`load_state_dict`) makes the tensors of the file; the rest is as of
+    :func:`load_strict`, which says what it raises.
+    """
+    if resources.random_seed is not None:
+        seeded(module, resources.random_seed)
+        return
+    state = (read or load_state_dict)(resources.weights[role])
+    load_strict(module, state, what=what, ignore_prefixes=ignore_prefixes)
 
 
 def seeded(module: torch.nn.Module, seed: int) -> None:

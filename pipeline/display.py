@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 
 from rich.console import Console, Group, RenderableType
@@ -21,12 +21,28 @@ PLAIN_SECONDS = 15.0
 LIVE_SECONDS = 0.25
 
 
-@contextmanager
-def show(progress: RunProgress, console: Console) -> Iterator[None]:
+def show(progress: RunProgress, console: Console) -> AbstractContextManager[None]:
     """Show a run while it goes on."""
+    return shown(console, panel=lambda: _panel(progress), line=lambda: status_line(progress))
+
+
+@contextmanager
+def shown(
+    console: Console, *, panel: Callable[[], RenderableType], line: Callable[[], str]
+) -> Iterator[None]:
+    """In the meantime ``panel`` is kept fresh on a terminal; elsewhere ``line`` is printed now and then."""
     over = threading.Event()
-    watch = _live if console.is_terminal else _plain
-    thread = threading.Thread(target=watch, args=(progress, console, over), daemon=True)
+
+    def live() -> None:
+        with Live(panel(), console=console, refresh_per_second=4, transient=True) as screen:
+            while not over.wait(LIVE_SECONDS):
+                screen.update(panel())
+
+    def plain() -> None:
+        while not over.wait(PLAIN_SECONDS):
+            console.print(line(), markup=False, highlight=False, soft_wrap=True)
+
+    thread = threading.Thread(target=live if console.is_terminal else plain, daemon=True)
     thread.start()
     try:
         yield
@@ -61,17 +77,6 @@ def status_line(progress: RunProgress) -> str:
     if left is not None:
         parts.append(f"about {timedelta(seconds=round(left))} left")
     return " · ".join(parts)
-
-
-def _plain(progress: RunProgress, console: Console, over: threading.Event) -> None:
-    while not over.wait(PLAIN_SECONDS):
-        console.print(status_line(progress), soft_wrap=True, highlight=False)
-
-
-def _live(progress: RunProgress, console: Console, over: threading.Event) -> None:
-    with Live(_panel(progress), console=console, refresh_per_second=4, transient=True) as live:
-        while not over.wait(LIVE_SECONDS):
-            live.update(_panel(progress))
 
 
 def _panel(progress: RunProgress) -> RenderableType:

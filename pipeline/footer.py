@@ -19,7 +19,8 @@ from extract.types import State
 from pipeline.location import Location
 from pipeline.names import clean
 from pipeline.parquet import read_metadata
-from pipeline.store import Target, marquee_version
+from pipeline.store import Target
+from pipeline.versions import marquee_version
 
 KEY = b"marquee"
 _LONGEST_MESSAGE = 2000

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
-from pipeline.display import LIVE_SECONDS, PLAIN_SECONDS
+from pipeline.display import shown
 from pipeline.names import clean
 from pipeline.prepare import FAILURES, PrepareProgress, PrepareReport
 
@@ -21,19 +19,13 @@ SHOWN = 5  # failures that are printed; all of them are in the file
 
 @contextmanager
 def show(progress: PrepareProgress, console: Console) -> Iterator[None]:
-    """Show it while it goes on: live on a terminal, plain lines everywhere else."""
-    over = threading.Event()
-    watch = _live if console.is_terminal else _plain
-    thread = threading.Thread(target=watch, args=(progress, console, over), daemon=True)
-    thread.start()
+    """Show it while it goes on."""
     try:
-        yield
+        with shown(console, panel=lambda: _panel(progress), line=lambda: status_line(progress)):
+            yield
     except KeyboardInterrupt:
         _line(console, "stopped; whole copies are kept: run the same command to go on")
         raise
-    finally:
-        over.set()
-        thread.join()
 
 
 def status_line(progress: PrepareProgress) -> str:
@@ -68,17 +60,10 @@ def print_report(report: PrepareReport, console: Console) -> None:
         )
 
 
-def _plain(progress: PrepareProgress, console: Console, over: threading.Event) -> None:
-    while not over.wait(PLAIN_SECONDS):
-        _line(console, status_line(progress))
-
-
-def _live(progress: PrepareProgress, console: Console, over: threading.Event) -> None:
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
-        while not over.wait(LIVE_SECONDS):
-            running = sorted(dict(progress.running).items())  # a copy: it changes meanwhile
-            lines = [f"  {name!r}: {seconds:.0f} s" for name, seconds in running]
-            live.update(Text("\n".join([status_line(progress), *lines])))
+def _panel(progress: PrepareProgress) -> Text:
+    running = sorted(dict(progress.running).items())  # a copy: it changes meanwhile
+    lines = [f"  {name!r}: {seconds:.0f} s" for name, seconds in running]
+    return Text("\n".join([status_line(progress), *lines]))
 
 
 def _line(console: Console, text: str) -> None:

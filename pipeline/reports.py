@@ -6,7 +6,6 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from pipeline.status import status
 from pipeline.store import open_store
 from pipeline.todo import todo
 from pipeline.verify import verify
+from pipeline.versions import installed
 
 PACKAGES = ("torch", "torchvision", "av", "numpy", "pyarrow", "onnxruntime", "transformers")
 
@@ -160,7 +160,8 @@ def print_doctor(folder: Path | None, console: Console) -> bool:
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     _line(console, f"{where}, {os.cpu_count()} cores, GPUs: {', '.join(devices) or 'none'}")
-    _line(console, "  ".join(f"{name} {_version(name)}" for name in PACKAGES))
+    found = installed(PACKAGES)
+    _line(console, "  ".join(f"{name} {found.get(name, 'not installed')}" for name in PACKAGES))
     problem = check_opencv()
     _line(console, f"OpenCV: {problem or 'one distribution, as it should be'}")
     table = _table("expert", "can run", "what mends it")
@@ -195,13 +196,6 @@ def _weight_state(file: WeightFile, folder: Path | None) -> tuple[str, bool]:
 
 def _completeness(complete: bool) -> str:
     return "complete" if complete else "not complete: run the same command again"
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _table(*columns: str) -> Table:

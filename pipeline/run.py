@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 
 from extract.selection import Selection
 from pipeline.attempts import forget_all
@@ -27,6 +26,7 @@ from pipeline.progress import RunProgress
 from pipeline.scan import scan
 from pipeline.store import Store, Target, open_store
 from pipeline.todo import todo_by_shard
+from pipeline.versions import installed
 
 ROUNDS = 3  # one, unless shards turn out incomplete
 VERSIONED = (
@@ -173,21 +173,11 @@ class _Record:
         self._store.record_run(
             self._targets,
             options=self._options,
-            versions={"python": sys.version.split()[0], **_versions()},
+            versions={"python": sys.version.split()[0], **installed(VERSIONED)},
             started=self._started,
             finished=_now() if finished else None,
             measured=None if progress is None else progress.to_json(),
         )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in VERSIONED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _now() -> str:

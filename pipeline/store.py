@@ -7,13 +7,13 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from extract.errors import StoreError
 from pipeline.atomic import TEMPORARY, atomic, refusal
 from pipeline.location import Location, is_remote, names, read_bytes, storage_errors
+from pipeline.versions import marquee_version
 
 FORMAT = 1
 LOCK_FILE = ".lock"
@@ -180,13 +180,6 @@ def open_store(root: Location, *, create: bool = False) -> Store:
     except OSError as error:
         raise StoreError(refusal(root, error)) from error
     return store
-
-
-def marquee_version() -> str:
-    try:
-        return version("marquee")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _consistent(current: Mapping[str, Target]) -> dict[str, Target]:

@@ -31,7 +31,7 @@ DIRECTIONS = {
 # prediction of videos starts an extraction.
 FOR_THE_TRAINER = re.compile(
     r"(?!extract|pipeline)|extract\.(errors|options|tables|terminal|types)$"
-    r"|pipeline\.(atomic|footer|location|parquet|plan|reading|store)$"
+    r"|pipeline\.(atomic|footer|location|parquet|plan|reading|store|versions)$"
 )
 BEYOND_THE_TRAINER = ("train/importers/", "train/predict.py")
 FRONT_DOOR = "extract/__main__.py"  # the one file of extract that hands over to pipeline

@@ -7,13 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract.errors import UsageError
 from pipeline.atomic import atomic
-from pipeline.store import marquee_version
+from pipeline.versions import installed, marquee_version
 
 if TYPE_CHECKING:
     import numpy as np
@@ -162,20 +161,10 @@ def stamp(hardware: Hardware) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "marquee": marquee_version(),
-        "versions": {"python": sys.version.split()[0], **_versions()},
+        "versions": {"python": sys.version.split()[0], **installed(VERSIONED)},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": asdict(hardware),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in VERSIONED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[tuple[str, str, str]]:

@@ -150,11 +150,8 @@ class AudioExpert(Expert):
         return WindowTap(self.windows(), self.prepare)
 
     def load(self, resources: Resources) -> Model:
-        from extract.checkpoints import load_strict, seeded
+        from extract.checkpoints import fill
 
         network = self.build()
-        if resources.random_seed is not None:
-            seeded(network, resources.random_seed)
-        else:
-            load_strict(network, self.tensors(resources.weights["model"]), what=self.network_name)
+        fill(network, resources, "model", self.tensors, what=self.network_name)
         return self.model(network, resources)

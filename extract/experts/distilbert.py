@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -232,15 +233,14 @@ def load_network(resources: Resources) -> DistilBertModel:
     import torch
     from transformers import DistilBertConfig, DistilBertModel
 
-    from extract.checkpoints import load_state_dict, load_strict, seeded
+    from extract.checkpoints import fill, load_state_dict
 
     network = DistilBertModel(DistilBertConfig(**CONFIG))
-    if resources.random_seed is None:
-        state = load_state_dict(resources.weights["model"])
-        state = {name.removeprefix("distilbert."): tensor for name, tensor in state.items()}
-        load_strict(network, state, what="DistilBERT base uncased", ignore_prefixes=("vocab_",))
-    else:
-        seeded(network, resources.random_seed)
+
+    def read(path: Path) -> dict[str, torch.Tensor]:
+        return {name.removeprefix("distilbert."): tensor for name, tensor in load_state_dict(path).items()}
+
+    fill(network, resources, "model", read, what="DistilBERT base uncased", ignore_prefixes=("vocab_",))
     module: torch.nn.Module = network  # whose annotations transformers hides
     module.to(resources.device).eval().requires_grad_(False)
     return network

@@ -228,17 +228,14 @@ class I3d(Expert):
         )
 
     def load(self, resources: Resources) -> Model:
-        from extract.checkpoints import load_state_dict, load_strict, seeded
+        from extract.checkpoints import fill, load_state_dict
         from extract.nets.i3d import InceptionI3d, rename
 
         networks: dict[str, InceptionI3d] = {}
         for modality in self.modalities:
             network = InceptionI3d(CHANNELS[modality], eps=self.options.bn_eps)
-            if resources.random_seed is not None:
-                seeded(network, resources.random_seed)
-            else:
-                state = rename(load_state_dict(resources.weights[modality]))
-                load_strict(network, state, what=f"I3D for {modality} ({CHANNELS[modality]} channels)")
+            what = f"I3D for {modality} ({CHANNELS[modality]} channels)"
+            fill(network, resources, modality, lambda path: rename(load_state_dict(path)), what=what)
             networks[modality] = network
         return I3dModel(networks, self.options, resources)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -30,6 +31,7 @@ from extract.weights import WeightFile
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 FEATURES = 512
 CROP = 112
@@ -235,18 +237,18 @@ class R2plus1d(Expert):
         return ClipTap(stacks, Preprocess(kind), arrays)
 
     def load(self, resources: Resources) -> Model:
-        from extract.checkpoints import load_state_dict, load_strict, seeded
+        from extract.checkpoints import fill, load_state_dict
         from extract.nets.r2plus1d import features, other_layout, r2plus1d_34, r2plus1d_kinetics_18
 
         published = self.options.network
         network = r2plus1d_34(published.classes) if published.layers == 34 else r2plus1d_kinetics_18()
-        if resources.random_seed is not None:
-            seeded(network, resources.random_seed)
-        else:
-            path = resources.weights["model"]
+
+        def read(path: Path) -> Mapping[str, Tensor]:
             state = load_state_dict(path)
             other = other_layout(state, layers=published.layers)
             if other is not None:
                 raise WeightsError(f"{path} holds {other}; {self.options.model} needs {published.file.name}")
-            load_strict(network, state, what=f"R(2+1)D {self.options.model}")
+            return state
+
+        fill(network, resources, "model", read, what=f"R(2+1)D {self.options.model}")
         return R2plus1dModel(network, features, self.options.stack_frames, resources)

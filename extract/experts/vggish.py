@@ -186,14 +186,11 @@ class Vggish(AudioExpert):
         return str(self.options.variant).startswith("pca")
 
     def _pca(self, resources: Resources) -> VggishPca:
-        from extract.checkpoints import load_strict, seeded
+        from extract.checkpoints import fill
         from extract.nets.vggish import VggishPca
 
         pca = VggishPca()
-        if resources.random_seed is not None:
-            seeded(pca, resources.random_seed)
-        else:
-            load_strict(pca, load_pca(resources.weights["pca"]), what="VGGish's PCA")
+        fill(pca, resources, "pca", load_pca, what="VGGish's PCA")
         return pca
 
 

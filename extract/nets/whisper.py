@@ -80,11 +80,8 @@ def load_network(name: ModelName, resources: Resources) -> Whisper:
     """
     from whisper.model import ModelDimensions, Whisper
 
-    from extract.checkpoints import load_state_dict, load_strict, seeded
+    from extract.checkpoints import fill
 
     network = Whisper(ModelDimensions(**dimensions(name)))
-    if resources.random_seed is None:
-        load_strict(network, load_state_dict(resources.weights["model"]), what=f"Whisper {name}")
-    else:
-        seeded(network, resources.random_seed)
+    fill(network, resources, "model", what=f"Whisper {name}")
     return network.to(resources.device).eval().requires_grad_(False)

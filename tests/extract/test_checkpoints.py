@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from extract.checkpoints import load_state_dict, load_strict, seeded
+from extract.checkpoints import fill, load_state_dict, load_strict, seeded
 from extract.errors import WeightsError
+from extract.expert import Resources
 
 TENSORS = OrderedDict(weight=torch.arange(600.0).view(20, 30), bias=torch.ones(20))
 RAN = "unpickled"
@@ -191,3 +192,16 @@ def test_random_weights_keep_a_deep_network_finite_in_half_precision() -> None:
     seeded(network, 0)
     out = network.bfloat16()(torch.ones(1, 64, dtype=torch.bfloat16))
     assert out.isfinite().all() and out.abs().max() < 1e3
+
+
+def test_a_network_is_filled_from_its_file_or_from_a_seed(tmp_path: Path) -> None:
+    torch.save(TENSORS, tmp_path / "fc.pt")
+    published, drawn, again = nn.Linear(30, 20), nn.Linear(30, 20), nn.Linear(30, 20)
+    given = Resources(weights={"head": tmp_path / "fc.pt"})
+    fill(published, given, "head", what="a head")
+    assert same(dict(published.state_dict()))
+    fill(published, given, "head", lambda path: {k: -v for k, v in load_state_dict(path).items()}, what="-")
+    assert torch.equal(published.weight, -TENSORS["weight"])
+    fill(drawn, Resources(random_seed=3), "head", what="a head")
+    seeded(again, 3)
+    assert torch.equal(drawn.weight, again.weight) and not torch.equal(drawn.weight, published.weight)
