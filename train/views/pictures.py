@@ -37,9 +37,8 @@ def map_picture(found: VideoMap) -> bytes:
     def draw(picture: Picture) -> None:
         maps = picture.subplots(1, len(found.places), squeeze=False)[0]
         for axes, (name, places) in zip(maps, found.places.items(), strict=True):
-            for genre in np.unique(
-                found.looks
-            ).tolist():  # common ones first, so that rare ones stay in sight
+            # Common ones first, so that rare ones stay in sight.
+            for genre in np.unique(found.looks).tolist():
                 mine = found.looks == genre
                 _scatter(axes, places[mine & found.labelled], genre, size)
                 _scatter(axes, places[mine & ~found.labelled], genre, size, hollow=True)
@@ -55,15 +54,18 @@ def map_picture(found: VideoMap) -> bytes:
             handletextpad=0.1,
         )
 
-    rows = math.ceil((len(found.genres) + 1) / columns)
+    rows = math.ceil((len(found.genres) + 2) / columns)
     return svg(draw, (4.6 * len(found.places), 0.5 + 4.4 * high / 1.05 + 0.19 * rows))
 
 
 def _legend(axes: Any, found: VideoMap) -> list[Any]:
-    """A handle for each genre that is there, with its number of videos."""
+    """A handle for each genre that is there, with its number of videos, and for videos without one."""
     counts = found.matrix.sum(axis=0).tolist()
     names = [f"{shortened(genre, 24)} ({count:,})" for genre, count in zip(found.genres, counts, strict=True)]
     handles = [_scatter(axes, _NOWHERE, i, 26, label=name) for i, name in enumerate(names) if counts[i]]
+    none = int((found.labelled & (found.looks < 0)).sum())
+    if none:
+        handles.append(_scatter(axes, _NOWHERE, -1, 26, label=f"no genre ({none:,})"))
     if not found.labelled.all():
         handles.append(_scatter(axes, _NOWHERE, -1, 26, hollow=True, label="no label: predicted"))
     return handles

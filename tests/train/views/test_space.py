@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -147,6 +148,14 @@ def test_the_picture_has_a_point_for_each_video_and_names_only_as_text(tmp_path:
     assert {"t-SNE", "UMAP", "</svg><script> (3)", "$x^2$ (3)", "no label: predicted"} <= texts
     made.write(tmp_path / "again.svg")
     assert (tmp_path / "again.svg").read_bytes() == (tmp_path / "map.svg").read_bytes()
+
+
+def test_the_legend_counts_videos_without_a_genre(tmp_path: Path) -> None:
+    made = hand_made(("a", "b", "c"), ("x", "y"))
+    bare = replace(made, matrix=made.matrix & np.array([[True], [False], [True]]))
+    for found, expected in ((made, False), (bare, True)):
+        found.write(tmp_path / "map.svg")
+        assert ("no genre (1)" in (tmp_path / "map.svg").read_text("utf-8")) == expected
 
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
