@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 30.0  # that a worker gets to hand over what it reports
 TRIES = 5
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 CLOCK_SECONDS = 5.0  # that the clock may go back
 
 
@@ -214,6 +215,8 @@ def _local_cluster(cluster: Cluster) -> LocalCluster:
         from distributed import LocalCluster as Kind
 
         settings["n_workers"] = cluster.workers
+        # Read by a library when a model first needs it; Dask's own default is one thread.
+        settings["env"] = dict.fromkeys(THREADS, str(cores_of_a_worker(cluster)))
     for left in reversed(range(TRIES)):
         try:
             with warnings.catch_warnings():  # another dashboard has the port: ours takes the next

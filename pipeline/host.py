@@ -150,10 +150,6 @@ class Host:
         return None
 
     def _extract(self, tasks: Iterator[VideoTask | None]) -> None:
-        if self._setup.cores is not None:
-            import torch
-
-            torch.set_num_threads(self._setup.cores)
         settings = engine_settings(self._setup.config, self._selection.device, cores=self._setup.cores)
         with Engine(self._selection, settings) as engine:
             self.engine = engine

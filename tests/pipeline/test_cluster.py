@@ -20,6 +20,7 @@ import pytest
 
 from extract.errors import UsageError
 from pipeline import Cluster, RunProgress
+from pipeline import cluster as cluster_module
 from pipeline.driver import ClusterError, Workers, drive
 from pipeline.plan import Shard
 from pipeline.store import open_store
@@ -261,6 +262,14 @@ def test_no_scheduler_is_one_line(videos: Path, tmp_path: Path) -> None:
     soon = dask.config.set({"distributed.comm.timeouts.connect": "0.5s"})
     with soon, pytest.raises(ClusterError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
         go(videos, tmp_path / "features", cluster=Cluster(scheduler="tcp://127.0.0.1:9"))
+
+
+def test_libraries_of_a_worker_compute_on_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Client
+
+    monkeypatch.setattr(cluster_module, "usable_cores", lambda: 6)
+    with cluster_module._local_cluster(Cluster(workers=2)) as started, Client(started) as client:
+        assert set(client.run(os.getenv, "OMP_NUM_THREADS").values()) == {"3"}
 
 
 def test_places_exclude_each_other() -> None:
