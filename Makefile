@@ -54,7 +54,9 @@ demo: $(CORE)
 	$(PY) -m extract --videos $(DEMO)/videos --out $(DEMO)/features --preset offline || test $$? -eq 3
 	$(PY) -m bench.demo_report $(DEMO)
 
-test: lint types pytest
+# The type checker has one core's idle moments beside the tests.
+test: $(TEST)
+	$(MAKE) --no-print-directory --jobs=2 lint types pytest
 
 lint: $(TEST)
 	$(PY) -m ruff check .

@@ -22,6 +22,7 @@ from extract.errors import UsageError
 from pipeline import Cluster, RunProgress
 from pipeline import cluster as cluster_module
 from pipeline.driver import ClusterError, Workers, drive
+from pipeline.jobs import DEATHS_TO_BLAME
 from pipeline.plan import Shard
 from pipeline.store import open_store
 from pipeline.verify import verify
@@ -89,12 +90,15 @@ def test_a_killer_video_is_found_and_recorded(videos: Path, tmp_path: Path) -> N
 
 
 def test_killed_workers_lose_and_double_nothing(videos: Path, whole: Path, tmp_path: Path) -> None:
-    """SIGKILL to workers of a LocalCluster at random instants; the run goes on by itself."""
+    """SIGKILL to workers of a LocalCluster at random instants; the run goes on by itself.
+
+    They are one too few for a video to be blamed, should all of them hit the same.
+    """
     chance = random.Random(11)
     out = tmp_path / "features"
     driver = start(videos, out, "--workers", "2")
     kills = 0
-    while driver.poll() is None and kills < 4:
+    while driver.poll() is None and kills < DEATHS_TO_BLAME - 1:
         time.sleep(chance.uniform(0.5, 3.0))
         living = workers_of(driver.pid) if driver.poll() is None else []
         if living and list(out.glob("videos/part-*")):
