@@ -54,7 +54,7 @@ demo: $(CORE)
 	$(PY) -m extract --videos $(DEMO)/videos --out $(DEMO)/features --preset offline || test $$? -eq 3
 	$(PY) -m bench.demo_report $(DEMO)
 
-# The type checker has one core's idle moments beside the tests.
+# The tests wait for processes now and then; the type checker runs meanwhile.
 test: $(TEST)
 	$(MAKE) --no-print-directory --jobs=2 lint types pytest
 
