@@ -1,10 +1,21 @@
-"""What tests of whole grids share."""
+"""What tests of trainings and of whole grids share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.fixtures.genre_store import genre_store
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where ``features`` and ``labels.csv`` are."""
+    made = tmp_path_factory.mktemp("store")
+    genre_store(made)
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.fixtures.genre_store import genre_store
 from train import cli
 from train.run_folder import RunFolder
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("store")
-    genre_store(made)
-    return made
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

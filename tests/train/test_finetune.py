@@ -43,13 +43,6 @@ OPTIONS = FineOptions(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("fine")
-    genre_store(made)
-    return made
-
-
-@pytest.fixture(scope="module")
 def coarse(folder: Path) -> RunFolder:
     training = {"epochs": 2, "learning_rate": 3e-3, "batch_size": 16}
     choices = choose(model="mmx", options={"model": SMALL, "training": training})

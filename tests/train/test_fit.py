@@ -34,14 +34,6 @@ def config(folder: Path, run: Path, *assignments: str, model: str = "mlp", **mor
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where ``features`` and ``labels.csv`` are."""
-    made = tmp_path_factory.mktemp("store")
-    genre_store(made)
-    return made
-
-
-@pytest.fixture(scope="module")
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, list[str]]:
     said: list[str] = []
     return fit(config(folder, tmp_path_factory.mktemp("runs") / "mlp"), said.append), said

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import train.models
 from tests.fixtures.batches import make_batch
-from tests.fixtures.genre_store import GENRES, genre_store
+from tests.fixtures.genre_store import GENRES
 from train.evaluate import evaluate_run
 from train.fit import FitConfig, fit
 from train.grid import compare_fits
@@ -93,13 +93,6 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for name in ("neighbour", "settled"):
         sys.modules.pop(f"train.models.{name}", None)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("store")
-    genre_store(made)
-    return made
 
 
 def config(folder: Path, run: Path, model: str, experts: tuple[str, ...] = ()) -> FitConfig:

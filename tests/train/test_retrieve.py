@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from extract.errors import UsageError
-from tests.fixtures.genre_store import genre_store
 from train.embeddings import embed_store
 from train.errors import DataError
 from train.fit import FitConfig, fit
@@ -24,13 +23,6 @@ from train.vector_file import unit
 
 CPU = Hardware(device="cpu")
 HALF = 2e-3  # cosines of vectors that are kept as float16
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("retrieve")
-    genre_store(made)
-    return made
 
 
 @pytest.fixture(scope="module")
