@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.demo_trailers import DEMO
-from pipeline.reading import read
+from pipeline.store.reading import read
 
 Rows = list[dict[str, Any]]
 TOLERANCE_FRAMES = 1

@@ -24,13 +24,14 @@ from unittest.mock import patch
 
 from bench.demo_trailers import DEMO, render_trailer
 from bench.replay import Cost, Decoded, Recorder, compute_only, decode_only
-from extract.engine import Engine, VideoTask
-from extract.models import load_models
+from extract.engine.engine import Engine
+from extract.engine.models import load_models
+from extract.engine.task import VideoTask
 from extract.registry import with_upstream
-from pipeline.config import RunConfig, engine_settings, select_for, usable_cores
-from pipeline.run import RunReport, run_config
-from pipeline.scan import scan
 from pipeline.settings import Options, choose, load_preset, parse_assignments
+from pipeline.storage.scan import scan
+from pipeline.work.config import RunConfig, engine_settings, select_for, usable_cores
+from pipeline.work.run import RunReport, run_config
 
 SEED = 1
 PRESETS = ("offline", "sulun2024")
@@ -114,7 +115,7 @@ def _whole_run(config: RunConfig, *, store: Path) -> tuple[Cost, RunReport]:
             super().__init__(*arguments, **keywords)
             ready.append(Cost.now())
 
-    with patch("pipeline.host.Engine", TimedEngine):
+    with patch("pipeline.work.host.Engine", TimedEngine):
         report = run_config(replace(config, out=store))
     return Cost.now() - ready[0], report
 

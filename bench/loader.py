@@ -11,7 +11,8 @@ of the second does not; a system's workers are the cores, or none where it says 
 all its processes' own peaks (memory that they share counts for each). mosaicml-streaming and litdata are not
 dependencies: install them somewhere and name the folder, ``--libraries DIR``.
 
-``--parts`` measures one thing only: vectors of the store through Arrow and through :mod:`train.pages`.
+``--parts`` measures one thing only: vectors of the store through Arrow and through
+:mod:`train.loading.pages`.
 """
 
 from __future__ import annotations
@@ -135,11 +136,11 @@ def compare_parts(folder: Path) -> str:
     """MB per second of processor time for the vectors of a store's parts: Arrow, and the trainer's reader."""
     import pyarrow.parquet as pq
 
-    from train.features import FeatureSet
-    from train.vectors import read_rows
+    from train.loading.features import FeatureSet
+    from train.loading.vectors import read_rows
 
     features = FeatureSet.open(folder)
-    seconds = {"Arrow": 0.0, "train.pages": 0.0}
+    seconds = {"Arrow": 0.0, "train.loading.pages": 0.0}
     size = 0
     for table in features.tables.values():
         for path, rows in zip(table.paths[:4], table.rows_of_parts[:4].tolist(), strict=True):
@@ -149,7 +150,7 @@ def compare_parts(folder: Path) -> str:
             between = time.process_time()
             read_rows(path, np.arange(rows), of=rows, dim=table.dim, dtype=table.dtype)
             seconds["Arrow"] += between - began
-            seconds["train.pages"] += time.process_time() - between
+            seconds["train.loading.pages"] += time.process_time() - between
     return ", ".join(f"{name} {size / 1e6 / spent:.0f} MB/s" for name, spent in seconds.items())
 
 
@@ -164,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--libraries", default="", metavar="DIR", help="where the other systems are installed"
     )
-    parser.add_argument("--parts", action="store_true", help="only Arrow beside train.pages")
+    parser.add_argument("--parts", action="store_true", help="only Arrow beside train.loading.pages")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="marquee-loader-") as temporary:
         folder = chosen.folder or Path(temporary)

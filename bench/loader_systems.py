@@ -1,7 +1,7 @@
 """The same samples in four formats, and a pass over each: one process of :mod:`bench.loader`.
 
 A sample is one film: vectors (steps, dim) float16 and ``start_seconds`` (steps,) float64 of each expert. All
-systems pad with :func:`train.collate.collate`, and the consumer sums every value.
+systems pad with :func:`train.loading.collate.collate`, and the consumer sums every value.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.location import location
-from train.batch import Batch
+from pipeline.storage.location import location
 from train.importers.writing import Source, write_store
+from train.loading.batch import Batch
 
 # Sulun et al. 2024: dimensions, and the caps of the sequences, which are the mean number of steps here.
 # 26,412 films have 12.9 GB then, as MovieNet has.
@@ -69,7 +69,7 @@ def batch_of(samples: Sequence[Sample]) -> Batch:
     """Pad samples of the other formats, as the store's loader pads its own."""
     import torch
 
-    from train.collate import collate
+    from train.loading.collate import collate
 
     columns = {
         name: [
@@ -132,8 +132,8 @@ def write_litdata(folder: Path, videos: int) -> None:
 
 
 def read_marquee(folder: Path, batch_size: int, workers: int) -> Iterable[Batch]:
-    from train.features import FeatureSet
-    from train.stream import Loader, Stream
+    from train.loading.features import FeatureSet
+    from train.loading.stream import Loader, Stream
 
     features = FeatureSet.open(folder)
     return Loader(features, features.ids, stream=Stream(batch_size, threads=workers), shuffle=True)

@@ -20,10 +20,12 @@ from time import perf_counter
 from typing import Any
 
 from bench.planted_store import Plant, Planted, write_planted
-from train.evaluate import Scoring, evaluate_run
-from train.fit import FitConfig, fit
+from train.evaluation.evaluate import evaluate_run
+from train.evaluation.figures import Scoring
 from train.registry import model_class
-from train.run_folder import RunFolder
+from train.runs.config import FitConfig
+from train.runs.fit import fit
+from train.runs.run_folder import RunFolder
 from train.settings import Hardware, choose
 
 TITLES: dict[Plant, str] = {

@@ -24,13 +24,13 @@ import numpy as np
 
 from bench.planted import cell, planted_of, trained
 from bench.planted_store import write_planted
-from train.embeddings import embed_store
-from train.evaluate import read_predictions
-from train.fine import FineOptions, genre_silhouette
-from train.finetune import FinetuneConfig, finetune
-from train.labels import LabelTable, read_labels
-from train.retrieve import retrieve
-from train.run_folder import RunFolder
+from train.evaluation.evaluate import read_predictions
+from train.finetuning.finetune import FinetuneConfig, finetune
+from train.finetuning.module import FineOptions, genre_silhouette
+from train.labels.table import LabelTable, read_labels
+from train.retrieval.retrieve import retrieve
+from train.runs.embeddings import embed_store
+from train.runs.run_folder import RunFolder
 from train.settings import Hardware
 
 MODEL = "mmx, fine"

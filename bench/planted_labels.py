@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.labels import read_labels
+from train.labels.table import read_labels
 
 TRAILERS = 26_412
 

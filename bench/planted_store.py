@@ -22,12 +22,12 @@ experts is noise of deviation 1, and each genre has directions of its own, at ri
   genres, by chance, and its direction is added beside the genre's own. The labels do not name it.
 
 Why ``gate`` needs gating. What tells the genre in a step is a sum of :data:`PAIRS` products, one of each pair
-of directions, of which one alone says less. Collaborative gating (:mod:`train.gating`) multiplies each of the
-many values of an expert by a function of the whole other expert, and only then are the values summed to the
-few numbers that are left of a clip: it can compute such a sum. Experts that are only put side by side go
-through a linear layer to these numbers first. Whatever follows, the same head included, sees each number as a
-sum of one direction in either expert, which holds one product: with fewer numbers than products, most are
-lost. The paper has 768 values and 128 numbers; the benchmark has 64 and 2. Where there is room for all
+of directions, of which one alone says less. Collaborative gating (:mod:`train.layers.gating`) multiplies each
+of the many values of an expert by a function of the whole other expert, and only then are the values summed
+to the few numbers that are left of a clip: it can compute such a sum. Experts that are only put side by side
+go through a linear layer to these numbers first. Whatever follows, the same head included, sees each number
+as a sum of one direction in either expert, which holds one product: with fewer numbers than products, most
+are lost. The paper has 768 values and 128 numbers; the benchmark has 64 and 2. Where there is room for all
 products, the layers after the concatenation can multiply as well, and gating is not needed.
 """
 
@@ -46,7 +46,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.planted_labels import draw_labels, draw_subgenres
-from pipeline.location import location
+from pipeline.storage.location import location
 from train.importers.writing import Source, write_store
 
 Plant = Literal["mean", "order", "pair", "missing", "pattern", "gate", "subgenres"]

@@ -19,7 +19,7 @@ from bench.staged import Stages
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 120.0
 END_SECONDS = 30.0
-JOBS_OF_A_WORKER = "2"  # the threads that a worker needs: pipeline.host.JOBS_AT_A_TIME
+JOBS_OF_A_WORKER = "2"  # the threads that a worker needs: pipeline.work.host.JOBS_AT_A_TIME
 ENVIRONMENT = {"MARQUEE_EXPERTS": str(ROOT / "bench" / "experts"), "OMP_NUM_THREADS": "1"}
 
 

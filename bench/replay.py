@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.engine import Engine, EngineSettings, VideoTask
+from extract.engine.engine import Engine, EngineSettings
+from extract.engine.lanes import WINDOWS, Computed, Entry, Lanes, Shown
+from extract.engine.models import Models
+from extract.engine.task import VideoTask
 from extract.expert import Model
-from extract.lanes import WINDOWS, Computed, Entry, Lanes, Shown
-from extract.models import Models
 from extract.selection import Selection
 from extract.types import Item, Row
 

@@ -56,7 +56,7 @@ class Roles:
 
     def _role(self, root: str, process: psutil.Process) -> str | None:
         command = " ".join(process.cmdline())
-        for sign, role in (("extract.media.decoder", "decoder"), ("multiprocessing.spawn", "worker")):
+        for sign, role in (("extract.decoder.process", "decoder"), ("multiprocessing.spawn", "worker")):
             if sign in command:
                 self._known[process] = root.replace("nanny", role)
                 return self._known[process]

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 from bench.memory import measure
 from bench.processes import on_cores
-from train.vector_file import VectorFile, Vectors, unit
-from train.vector_index import VectorIndex
+from train.retrieval.vector_file import VectorFile, Vectors, unit
+from train.retrieval.vector_index import VectorIndex
 
 NEIGHBOURS = 10
 BLOCK_ROWS = 8192

@@ -24,8 +24,8 @@ from bench.processes import Dask
 from bench.resident import Roles, Sample, Trend, lines, trends, watch
 from bench.scale import FILES_IN_A_FOLDER, REAL, WORKERS, memory_table, start_run
 from bench.staged import Stages
-from pipeline.store import open_store
-from pipeline.verify import verify
+from pipeline.store.layout import open_store
+from pipeline.store.verify import verify
 
 COLOURS = {"driver": "tab:red", "scheduler": "tab:blue", "nanny": "tab:grey", "worker": "tab:green"}
 POINTS = 400  # of each line of the picture

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from pipeline import cli
-from pipeline.progress import RunProgress
+from pipeline.cli import commands as cli
+from pipeline.work.progress import RunProgress
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def main() -> None:
                 note(value)
 
     try:
-        with patch("pipeline.cli.RunProgress", Noting):
+        with patch("pipeline.cli.commands.RunProgress", Noting):
             cli.main()
     finally:
         note("over")

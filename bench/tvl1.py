@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from extract.ops.tvl1 import VARIANTS, Scale, tvl1, tvl1_scales
+from extract.ops.motion.tvl1 import VARIANTS, Scale, tvl1, tvl1_scales
 
 WIDTH, HEIGHT = 340, 256
 REPEATS = 3  # the best counts: other programs only ever make it slower
@@ -105,7 +105,7 @@ def bytes_moved(scales: Sequence[Scale]) -> float:
     A launch reads ten fields of its tiles with their halo and writes six of their middles. Launches
     that were repeated because a pair converged inside them are left out, and so are warps and medians.
     """
-    from extract.ops.tvl1.kernels import HALO, TILE
+    from extract.ops.motion.tvl1.kernels import HALO, TILE
 
     overlap = (TILE / (TILE - 2 * HALO)) ** 2
     launch = sum(

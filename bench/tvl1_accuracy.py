@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.tvl1 import opencv_flow
 from extract.errors import MarqueeError
-from extract.ops.tvl1 import tvl1
+from extract.ops.motion.tvl1 import tvl1
 
 SHORT_SIDE = 256
 STACK = 16

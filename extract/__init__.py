@@ -4,6 +4,16 @@
 command line for whole folders.
 """
 
-from extract.api import video
+from typing import TYPE_CHECKING
 
-__all__ = ["video"]
+import lazy_loader
+
+if TYPE_CHECKING:
+    from extract.api import video as video
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "api": ["video"],
+    },
+)

@@ -42,7 +42,8 @@ def video(
         MediaError: the file cannot be read.
         MarqueeError: bad arguments, missing weights or packages, or an expert that failed.
     """
-    from extract.engine import Engine, EngineSettings, VideoTask
+    from extract.engine.engine import Engine, EngineSettings
+    from extract.engine.task import VideoTask
     from extract.selection import select
 
     selection = select(

@@ -21,7 +21,7 @@ from extract.types import AudioBlock, Frame, Item, MediaInfo, Row, Scene
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from extract.weights import WeightFile
+    from extract.weights.files import WeightFile
 
 Lane = Literal["device", "host", "none"]
 ColumnType = Literal["string", "bool", "int32", "int64", "float32", "float64", "list<float32>"]
@@ -68,7 +68,7 @@ class Streams:
     """What a tap consumes; only this is converted and copied.
 
     ``sample_seconds``: beside keyframes, further native frames of scenes that are longer than
-    that, about so many seconds apart (:mod:`extract.media.samples`).
+    that, about so many seconds apart (:mod:`extract.decoder.samples`).
     """
 
     keyframes: bool = False
@@ -123,7 +123,7 @@ class Model(Protocol):
     """The accelerator-side half: one list of rows for each item, in the order of the items.
 
     An item's rows must not depend on the other items of the batch, to the last bit on the CPU:
-    use :func:`extract.ops.batching.fixed_batches`.
+    use :func:`extract.ops.network.batching.fixed_batches`.
     """
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]: ...

@@ -12,7 +12,8 @@ from extract.expert import Expert
 from extract.fingerprint import fingerprint
 from extract.registry import make_expert, with_upstream
 from extract.tables import Dtype
-from extract.weights import ResolvedWeight, resolve
+from extract.weights.files import ResolvedWeight
+from extract.weights.locate import resolve
 
 Precision = Literal["float32", "float16", "bfloat16"]
 

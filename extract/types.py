@@ -132,3 +132,20 @@ class Item:
             **self.columns,
             **columns,
         }
+
+
+@dataclass(frozen=True)
+class Failure:
+    stage: str
+    error_type: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one expert ended on one video; ``rows`` by table, ``reason`` unless the state is ok."""
+
+    state: State
+    rows: Mapping[str, int]
+    reason: str = ""
+    failure: Failure | None = None

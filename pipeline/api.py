@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import RunConfig
-from pipeline.location import Location, location
-from pipeline.progress import RunProgress
-from pipeline.run import RunReport, run_config
 from pipeline.settings import choose
+from pipeline.storage.location import Location, location
+from pipeline.work.config import RunConfig
+from pipeline.work.progress import RunProgress
+from pipeline.work.run import RunReport, run_config
 
 
 def run(
@@ -35,7 +35,7 @@ def run(
         options: options for each expert, ``{"scenes": {"detector": "content"}}``.
         weights: folder with published checkpoints.
         progress: written while the run goes on, to be read from another thread.
-        **settings: further fields of :class:`pipeline.run.RunConfig`, such as ``device``,
+        **settings: further fields of :class:`pipeline.work.run.RunConfig`, such as ``device``,
             ``batch_size``, ``shard_size``, ``random_seed``, ``retry_failed`` or ``cluster``.
 
     Raises:

@@ -31,9 +31,9 @@ DIRECTIONS = {
 # prediction of videos starts an extraction.
 FOR_THE_TRAINER = re.compile(
     r"(?!extract|pipeline)|extract\.(errors|options|tables|terminal|types)$"
-    r"|pipeline\.(atomic|footer|location|parquet|plan|reading|store|versions)$"
+    r"|pipeline\.storage\.(atomic|location|parquet|versions)$|pipeline\.store\.(footer|layout|reading|videos)$"
 )
-BEYOND_THE_TRAINER = ("train/importers/", "train/predict.py")
+BEYOND_THE_TRAINER = ("train/importers/", "train/runs/predict.py")
 FRONT_DOOR = "extract/__main__.py"  # the one file of extract that hands over to pipeline
 
 HEAVY = {
@@ -190,12 +190,13 @@ def test_descriptions_and_decoders_load_nothing_heavy() -> None:
     """A list of experts costs no torch, nor does a decoder process, of which there are many."""
     code = f"""
 import importlib, pkgutil, sys
-from extract import media, registry
+from extract import decoder, media, registry
 for name in registry.expert_names():
     expert = registry.make_expert(name)
     expert.tables(), expert.streams(), expert.weights(), expert.settings()
-for module in pkgutil.iter_modules(media.__path__, "extract.media."):
-    importlib.import_module(module.name)
+for package in (media, decoder):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
 print(*sorted({HEAVY - IN_DECODERS!r} & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

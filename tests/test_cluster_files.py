@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.worker_status import WorkerStatus
+from pipeline.work.worker_status import WorkerStatus
 
 yaml = pytest.importorskip("yaml")
 pytest.importorskip("distributed")
@@ -31,7 +31,7 @@ def options(program: str) -> set[str]:
     import typer.main
     from distributed.cli import dask_scheduler, dask_worker
 
-    from pipeline.cli import app
+    from pipeline.cli.commands import app
 
     commands: dict[str, Any] = {
         "extract": typer.main.get_command(app),

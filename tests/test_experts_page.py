@@ -57,7 +57,7 @@ def test_files_hashes_licences_and_dimensions_are_those_of_the_code(name: str) -
 
 def test_the_hashes_of_packaged_files_are_those_of_the_code() -> None:
     from extract.detectors.transnetv2 import WEIGHTS_SHA256
-    from extract.ops.ocr_engines import rapidocr_identity
+    from extract.ops.text.ocr_engines import rapidocr_identity
 
     assert WEIGHTS_SHA256 in sections()["scenes"]
     digests = {key: value for key, value in rapidocr_identity().items() if key.endswith(".onnx")}

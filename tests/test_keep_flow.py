@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from extract.ops.flow_images import folder_name
+from extract.ops.motion.flow_images import folder_name
 from pipeline import read, run
 
 I3D = {"modalities": "flow", "frames": 9, "step": 9, "fps": 5.0, "flow": "fast"}

@@ -16,7 +16,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.names import without_suffix
+from pipeline.storage.names import without_suffix
 from tests.fixtures.store import everything_written, extract_command, rows, states
 
 EXPERTS = ("scenes", "ocr", "lowlevel", "spectrogram")

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import read
-from pipeline.store import open_store
-from pipeline.verify import verify
+from pipeline.store.layout import open_store
+from pipeline.store.verify import verify
 
 ROOT = Path(__file__).parents[1]
 FILES = {

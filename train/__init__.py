@@ -4,8 +4,25 @@
 ``train.predict_videos`` use the run that it leaves.
 """
 
-from train.fit import FitConfig, fit
-from train.predict import Prediction, predict_store, predict_videos
-from train.run_folder import RunFolder
+from typing import TYPE_CHECKING
 
-__all__ = ["FitConfig", "Prediction", "RunFolder", "fit", "predict_store", "predict_videos"]
+import lazy_loader
+
+if TYPE_CHECKING:
+    from train.runs.config import FitConfig as FitConfig
+    from train.runs.fit import fit as fit
+    from train.runs.predict import Prediction as Prediction
+    from train.runs.predict import predict_store as predict_store
+    from train.runs.predict import predict_videos as predict_videos
+    from train.runs.run_folder import RunFolder as RunFolder
+
+# Loaded when they are used: predicting from a store needs no engine and no cluster.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "runs.config": ["FitConfig"],
+        "runs.fit": ["fit"],
+        "runs.predict": ["Prediction", "predict_store", "predict_videos"],
+        "runs.run_folder": ["RunFolder"],
+    },
+)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.batch import Batch
+from train.loading.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class NoOptions:
 
 
 def genre_loss(logits: Tensor, labels: Tensor, positive_weights: Tensor) -> Tensor:
-    """Weighted binary cross-entropy, a scalar; its formula is in :mod:`train.module`.
+    """Weighted binary cross-entropy, a scalar; its formula is in :mod:`train.runs.module`.
 
     ``logits`` and ``labels`` are (batch, genres), ``positive_weights`` is (genres,).
     """

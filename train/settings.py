@@ -33,7 +33,7 @@ class Training:
         optimizer: Adam, Adam with AMSGrad, or AdamW.
         learning_rate, weight_decay: of the optimiser.
         clip: the largest norm of the gradient; None: not clipped.
-        positive_weight: factor on the loss of a genre that a video has; see :mod:`train.module`.
+        positive_weight: factor on the loss of a genre that a video has; see :mod:`train.runs.module`.
         balance: multiply that by each genre's negatives per positive of the training split.
         checkpoint_steps: a checkpoint after so many steps, and after every epoch.
         seed: of the first weights, the order of videos and dropout.
@@ -73,7 +73,7 @@ class LabelOptions:
     Attributes:
         id, genres, group, duration: names of columns; groups stay in one part of the split.
         least_videos: a genre with fewer videos is left out.
-        duration_filter: leave out videos of unusual length (:func:`train.labels.duration_filter`).
+        duration_filter: leave out videos of unusual length (:func:`train.labels.table.duration_filter`).
     """
 
     id: str | None = None
@@ -89,7 +89,7 @@ class SplitOptions:
     """How the labelled videos are split.
 
     Attributes:
-        by: a rule of :func:`train.splits.split_by_rule`, ``column`` or ``file``.
+        by: a rule of :func:`train.labels.splits.split_by_rule`, ``column`` or ``file``.
         name: of the column, or path of the JSON file.
         fractions: of training, validation and test, for a rule.
         seed: of the rules that draw.

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.checkpoints import load_state_dict, load_strict
 from extract.detectors.base import Detector, Interval, Predictor
 from extract.errors import MissingDependency, WeightsError
-from extract.hashing import sha256_of
-from extract.ops.batching import fixed_batches
-from extract.ops.device import to_device
+from extract.ops.network.batching import fixed_batches
+from extract.ops.network.device import to_device
+from extract.weights.checkpoints import load_state_dict, load_strict
+from extract.weights.hashing import sha256_of
 
 if TYPE_CHECKING:
     import torch

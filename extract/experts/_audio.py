@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.expert import Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
-from extract.ops.batching import fixed_batches, network_batch
-from extract.ops.windows import AudioWindows, Window
+from extract.ops.network.batching import fixed_batches, network_batch
+from extract.ops.sound.windows import AudioWindows, Window
 from extract.types import AudioBlock, Item, MediaInfo, Row
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class AudioExpert(Expert):
 
     def tensors(self, path: Path) -> Mapping[str, torch.Tensor]:
         """The tensors of a published file under the names of :meth:`build`."""
-        from extract.checkpoints import load_state_dict
+        from extract.weights.checkpoints import load_state_dict
 
         return load_state_dict(path)
 
@@ -150,7 +150,7 @@ class AudioExpert(Expert):
         return WindowTap(self.windows(), self.prepare)
 
     def load(self, resources: Resources) -> Model:
-        from extract.checkpoints import fill
+        from extract.weights.checkpoints import fill
 
         network = self.build()
         fill(network, resources, "model", self.tensors, what=self.network_name)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.expert import Column, Resources, Tap
-from extract.ops.batching import fixed_batches
-from extract.ops.frame_grid import SceneStacks, Stack
+from extract.ops.motion.frame_grid import SceneStacks, Stack
+from extract.ops.network.batching import fixed_batches
 from extract.types import Frame, Item, Row, Scene
 
 T = TypeVar("T")

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from extract.errors import MediaError
 from extract.expert import Column, Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
-from extract.ops.batching import fixed_batches, network_batch
-from extract.ops.device import to_device
+from extract.ops.network.batching import fixed_batches, network_batch
+from extract.ops.network.device import to_device
 from extract.types import Frame, Item, MediaInfo, Row, Scene
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class PictureModel:
 
     def embed(self, images: NDArray[np.generic]) -> NDArray[np.floating]:
         """uint8 (batch, 224, 224, 3) RGB -> float32 (batch, dimension)."""
-        from extract.ops.inference import inference
+        from extract.ops.network.inference import inference
 
         with inference(self.resources.device, self.resources.precision):
             pixels = to_device(images, self.resources.device).permute(0, 3, 1, 2)
@@ -122,7 +122,7 @@ class PictureExpert(Expert):
 
     def tensors(self, path: Path) -> Mapping[str, torch.Tensor]:
         """The tensors of a published file under the names of :meth:`build`."""
-        from extract.checkpoints import load_state_dict
+        from extract.weights.checkpoints import load_state_dict
 
         return load_state_dict(path)
 
@@ -140,7 +140,7 @@ class PictureExpert(Expert):
         return KeyframeTap(self.views)
 
     def load(self, resources: Resources) -> Model:
-        from extract.checkpoints import fill
+        from extract.weights.checkpoints import fill
 
         network = self.build()
         fill(network, resources, "model", self.tensors, what=self.network_name)

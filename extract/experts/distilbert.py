@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from extract.errors import MissingDependency
 from extract.expert import Column, Embedding, Expert, Model, Package, Resources, TableSpec
-from extract.ops.batching import fixed_batches, network_batch
-from extract.ops.device import to_device
-from extract.ops.inference import inference
-from extract.ops.language import replace_foreign, written_language
+from extract.ops.network.batching import fixed_batches, network_batch
+from extract.ops.network.device import to_device
+from extract.ops.network.inference import inference
+from extract.ops.text.language import replace_foreign, written_language
 from extract.types import Item, Row
-from extract.weights import WeightFile
+from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -233,7 +233,7 @@ def load_network(resources: Resources) -> DistilBertModel:
     import torch
     from transformers import DistilBertConfig, DistilBertModel
 
-    from extract.checkpoints import fill, load_state_dict
+    from extract.weights.checkpoints import fill, load_state_dict
 
     network = DistilBertModel(DistilBertConfig(**CONFIG))
 

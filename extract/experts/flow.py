@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from extract.expert import Column, Embedding, Expert, FrameSpec, Model, Package, Resources, Streams, TableSpec
 from extract.experts._clips import ClipTap
-from extract.ops.device import to_device
-from extract.ops.frame_grid import SceneStacks, Stack
+from extract.ops.motion.frame_grid import SceneStacks, Stack
+from extract.ops.network.device import to_device
 from extract.types import Item, MediaInfo, Row
 
 SHORT_SIDE = 256
@@ -30,7 +30,7 @@ Grey = NDArray[np.uint8]
 class FlowOptions:
     """``flow``: OpenCV's dual TV-L1, or its fast variant without median and with a fixed budget.
 
-    ``keep_flow``: a folder that receives the flow as JPEGs too (:mod:`extract.ops.flow_images`), in a
+    ``keep_flow``: a folder that receives the flow as JPEGs too (:mod:`extract.ops.motion.flow_images`), in a
     folder for each video, numbered in the order of the rows. They are written when rows are computed:
     a run that finds its rows stored writes none. It changes no row, so it is in no fingerprint.
     """
@@ -65,8 +65,8 @@ class FlowModel:
 
     def _rows(self, items: Sequence[Item]) -> list[Row]:
 
-        from extract.ops.flow_descriptors import flow_descriptors
-        from extract.ops.tvl1 import VARIANTS, tvl1
+        from extract.ops.motion.flow_descriptors import flow_descriptors
+        from extract.ops.motion.tvl1 import VARIANTS, tvl1
 
         pairs = to_device(np.stack([item.arrays["grey"] for item in items]), self.resources.device)
         fields = tvl1(pairs[:, 0], pairs[:, 1], options=VARIANTS[self.options.flow])
@@ -90,12 +90,12 @@ class FlowModel:
 
 
 class Flow(Expert):
-    """Dual TV-L1 flow (Zach et al. 2007; :mod:`extract.ops.tvl1`) of each shot at 25 frames a second.
+    """Dual TV-L1 flow (Zach et al. 2007; :mod:`extract.ops.motion.tvl1`) of each shot at 25 frames a second.
 
     A row is a pair of neighbouring frames of one shot, on the interval of the first on the grid of
-    :mod:`extract.ops.frame_grid`; the last of a shot has no pair, so a shot of one frame has no row.
+    :mod:`extract.ops.motion.frame_grid`; the last of a shot has no pair, so a shot of one frame has no row.
     ``embedding`` is the histogram of oriented flow, float32 (9,): see
-    :class:`extract.ops.flow_descriptors.FlowDescriptors`. Pixels are those of a short side of 256.
+    :class:`extract.ops.motion.flow_descriptors.FlowDescriptors`. Pixels are those of a short side of 256.
     """
 
     summary = "magnitude, direction histogram and motion content of the optical flow"
@@ -139,7 +139,7 @@ class Flow(Expert):
 
 
 def _keep(folder: Path, items: Sequence[Item], fields: NDArray[np.float32]) -> None:
-    from extract.ops.flow_images import folder_name, write_flow
+    from extract.ops.motion.flow_images import folder_name, write_flow
 
     for item, field in zip(items, fields, strict=True):
         path = os.fsdecode(item.arrays["path"].tobytes())

@@ -22,10 +22,10 @@ from extract.expert import (
     Tap,
 )
 from extract.experts._clips import COLUMNS, ClipTap, check_grid, embedding_rows
-from extract.ops.flow_images import BOUND, quantise
-from extract.ops.frame_grid import SceneStacks, Stack, looped
+from extract.ops.motion.flow_images import BOUND, quantise
+from extract.ops.motion.frame_grid import SceneStacks, Stack, looped
 from extract.types import Item, MediaInfo, Row
-from extract.weights import WeightFile
+from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     from extract.nets.i3d import InceptionI3d
@@ -91,8 +91,8 @@ class I3dOptions:
 
     ``bn_eps``: 1e-3 is the original network's, 1e-5 what video_features and hassony2 compute.
 
-    ``flow``: OpenCV's dual TV-L1, or its fast variant (:mod:`extract.ops.tvl1`). ``quantisation`` is what
-    happens to flow in [-20, 20] on its way to [-1, 1]: ``"none"`` (DeepMind), ``"video_features"`` (128
+    ``flow``: OpenCV's dual TV-L1, or its fast variant (:mod:`extract.ops.motion.tvl1`). ``quantisation`` is
+    what happens to flow in [-20, 20] on its way to [-1, 1]: ``"none"`` (DeepMind), ``"video_features"`` (128
     is zero, so zero becomes +0.0039 and 20 pixels 1.0078), or ``"denseflow"`` (8-bit pictures as denseflow
     and pytorch-i3d's loader have them, without the losses of JPEG).
     """
@@ -149,8 +149,8 @@ class I3dModel:
         """(batch, time, 224, 224, channels), uint8 or already in [-1, 1] -> float32 (batch, 1024)."""
         import torch
 
-        from extract.ops.device import to_device
-        from extract.ops.inference import inference
+        from extract.ops.network.device import to_device
+        from extract.ops.network.inference import inference
 
         with inference(self.resources.device, self.resources.precision):
             values = to_device(clips, self.resources.device).permute(0, 4, 1, 2, 3)
@@ -172,8 +172,8 @@ class I3dModel:
 
         A scene's last frame has no next one: it takes the flow of the frame before, or none.
         """
-        from extract.ops.device import to_device
-        from extract.ops.tvl1 import VARIANTS, tvl1
+        from extract.ops.motion.tvl1 import VARIANTS, tvl1
+        from extract.ops.network.device import to_device
 
         if len(grey) == 1:
             return np.zeros((1, *grey.shape[1:], 2), np.float32)
@@ -188,8 +188,8 @@ class I3d(Expert):
 
     ``embedding`` float32 (1024,): Mixed_5c averaged over 2 x 7 x 7 cells, then over time; before dropout and
     classifier. A row is a stack of frames of one shot; both tables have the same rows. How shots are cut into
-    stacks: :mod:`extract.ops.frame_grid`. The networks see (frames, 224, 224, 3) RGB, or as many flow fields
-    (224, 224, 2) clipped to 20 pixels, both brought to [-1, 1].
+    stacks: :mod:`extract.ops.motion.frame_grid`. The networks see (frames, 224, 224, 3) RGB, or as many flow
+    fields (224, 224, 2) clipped to 20 pixels, both brought to [-1, 1].
     """
 
     summary = "I3D embedding of stacks of frames, and of their optical flow"
@@ -228,8 +228,8 @@ class I3d(Expert):
         )
 
     def load(self, resources: Resources) -> Model:
-        from extract.checkpoints import fill, load_state_dict
         from extract.nets.i3d import InceptionI3d, rename
+        from extract.weights.checkpoints import fill, load_state_dict
 
         networks: dict[str, InceptionI3d] = {}
         for modality in self.modalities:
@@ -257,7 +257,7 @@ def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, 3) with the short side at 256: 8-bit bilinear with antialiasing, the long side cut to whole."""
     from PIL import Image
 
-    from extract.ops.images import resize_shorter
+    from extract.ops.picture.images import resize_shorter
 
     return resize_shorter(image, SHORT_SIDE, resample=Image.Resampling.BILINEAR)
 

@@ -17,17 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.expert import Column, Embedding, Expert, FrameSpec, Package, Streams, TableSpec, Tap
-from extract.ops.audio_descriptors import AUDIO_DESCRIPTORS, SAMPLE_RATE, AudioDescriptors, AudioRows
-from extract.ops.descriptors import DESCRIPTOR_NAMES, DescriptorSummary
-from extract.ops.moments import History, Moments
-from extract.ops.motion_content import RADIUS, MotionContent
-from extract.ops.visual_descriptors import (
+from extract.ops.motion.motion_content import RADIUS, MotionContent
+from extract.ops.picture.descriptors import DESCRIPTOR_NAMES, DescriptorSummary
+from extract.ops.picture.moments import History, Moments
+from extract.ops.picture.visual_descriptors import (
     CHANGE_DESCRIPTORS,
     FRAME_DESCRIPTORS,
     change_descriptors,
     frame_descriptors,
     keyframe_colours,
 )
+from extract.ops.sound.audio_descriptors import AUDIO_DESCRIPTORS, SAMPLE_RATE, AudioDescriptors, AudioRows
 from extract.types import AudioBlock, Frame, Item, MediaInfo, Scene
 
 MOTION_SHORT_SIDE = 96

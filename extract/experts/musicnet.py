@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from extract.expert import Model, Package, Resources
 from extract.experts._audio import AudioExpert, AudioModel, check_windows
-from extract.ops.device import to_device
-from extract.weights import WeightFile
+from extract.ops.network.device import to_device
+from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     from extract.nets.music_fcn import MusicFcn
@@ -52,7 +52,7 @@ class MusicnetModel(AudioModel["MusicFcn"]):
 
     def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         """float32 (batch, window) -> float32 (batch, 64)."""
-        from extract.ops.inference import inference
+        from extract.ops.network.inference import inference
 
         device = self.resources.device
         with inference(device, "float32"):  # the front end's powers span more than half precision holds

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from extract.errors import MediaError, MissingDependency, UsageError, WeightsError
 from extract.expert import Column, Expert, Package, Resources, Streams, TableSpec, Tap
-from extract.ops.ocr_engines import (
+from extract.ops.text.ocr_engines import (
     PADDLE_DETECTOR,
     PADDLE_RECOGNISER,
     PaddleOcrReader,
@@ -19,9 +19,9 @@ from extract.ops.ocr_engines import (
     check_paddleocr,
     rapidocr_identity,
 )
-from extract.ops.spelling import BartSpeller, Speller, SymSpellSpeller, dictionary_identity, unchanged
+from extract.ops.text.spelling import BartSpeller, Speller, SymSpellSpeller, dictionary_identity, unchanged
 from extract.types import Frame, Item, MediaInfo, Row, Scene
-from extract.weights import WeightFile
+from extract.weights.files import WeightFile
 
 PADDLE_FILES = ("inference.pdiparams", "inference.json", "inference.yml")
 BART = "oliverguhr/spelling-correction-english-base"

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from extract.expert import Model, Package, Resources
 from extract.experts._audio import AudioExpert, AudioModel, check_windows
-from extract.ops.device import to_device
-from extract.ops.windows import AudioWindows
-from extract.weights import WeightFile
+from extract.ops.network.device import to_device
+from extract.ops.sound.windows import AudioWindows
+from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     from extract.nets.cnn14 import Cnn14
@@ -73,7 +73,7 @@ class PannsModel(AudioModel["Cnn14"]):
 
     def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         """float32 (batch, window) -> float32 (batch, embedding size)."""
-        from extract.ops.inference import inference
+        from extract.ops.network.inference import inference
 
         device = self.resources.device
         with inference(device, "float32"):  # the front end's powers span more than half precision holds

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from extract.expert import Package
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert
-from extract.weights import WeightFile
+from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +47,7 @@ class Places(PictureExpert):
     def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         from PIL.Image import Resampling
 
-        from extract.ops.images import centre_crop, squash
+        from extract.ops.picture.images import centre_crop, squash
 
         return centre_crop(squash(image, RESIZE, resample=Resampling.BILINEAR), IMAGE_SIZE)
 

@@ -23,11 +23,11 @@ from extract.expert import (
     Tap,
 )
 from extract.experts._clips import COLUMNS, ClipTap, check_grid, embedding_rows
-from extract.ops.bilinear import PlainBilinear
-from extract.ops.device import to_device
-from extract.ops.frame_grid import SceneStacks, Stack, looped
+from extract.ops.motion.frame_grid import SceneStacks, Stack, looped
+from extract.ops.network.device import to_device
+from extract.ops.picture.bilinear import PlainBilinear
 from extract.types import Item, MediaInfo, Row
-from extract.weights import WeightFile
+from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     import torch
@@ -191,7 +191,7 @@ class R2plus1dModel:
         """(batch, time, h, w, 3) -> float32 (batch, 512)."""
         import torch
 
-        from extract.ops.inference import inference
+        from extract.ops.network.inference import inference
 
         with inference(self.resources.device, self.resources.precision):
             values = to_device(clips, self.resources.device).permute(0, 4, 1, 2, 3)
@@ -206,7 +206,7 @@ class R2plus1d(Expert):
 
     ``embedding`` float32 (512,): layer4 averaged over time, height and width, before the classifier. The
     network sees (frames, 112, 112, 3) RGB less Kinetics' mean, over its standard deviation. A row is a stack
-    of frames of one shot. How shots are cut into stacks: :mod:`extract.ops.frame_grid`.
+    of frames of one shot. How shots are cut into stacks: :mod:`extract.ops.motion.frame_grid`.
     """
 
     summary = "R(2+1)D action embedding of stacks of frames"
@@ -237,8 +237,8 @@ class R2plus1d(Expert):
         return ClipTap(stacks, Preprocess(kind), arrays)
 
     def load(self, resources: Resources) -> Model:
-        from extract.checkpoints import fill, load_state_dict
         from extract.nets.r2plus1d import features, other_layout, r2plus1d_34, r2plus1d_kinetics_18
+        from extract.weights.checkpoints import fill, load_state_dict
 
         published = self.options.network
         network = r2plus1d_34(published.classes) if published.layers == 34 else r2plus1d_kinetics_18()

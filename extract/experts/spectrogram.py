@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.expert import Embedding, Expert, Streams, TableSpec, Tap
-from extract.ops.spectrogram import Padding, magnitude_spectrogram
-from extract.ops.windows import AudioWindows, Window
+from extract.ops.sound.spectrogram import Padding, magnitude_spectrogram
+from extract.ops.sound.windows import AudioWindows, Window
 from extract.types import AudioBlock, Item, MediaInfo
 
 SAMPLE_RATE = 44_100

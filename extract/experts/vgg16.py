@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from extract.errors import MediaError
 from extract.expert import FrameSpec, Model, Package, Streams, Tap
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert, picture_item
-from extract.ops.even_selection import EvenSelection
+from extract.ops.picture.even_selection import EvenSelection
 from extract.types import Frame, Item, MediaInfo, Scene
-from extract.weights import WeightFile
+from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     import torch
@@ -124,7 +124,7 @@ class Vgg16(PictureExpert):
     def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         from PIL.Image import Resampling
 
-        from extract.ops.images import centre_crop, resize_shorter, squash
+        from extract.ops.picture.images import centre_crop, resize_shorter, squash
 
         if self.options.resize == "squash":
             return squash(image, IMAGE_SIZE, resample=Resampling.BILINEAR)
@@ -171,7 +171,7 @@ class Posters:
         from extract.expert import Resources
         from extract.fingerprint import fingerprint
         from extract.selection import choose_device
-        from extract.weights import resolve
+        from extract.weights.locate import resolve
 
         self._expert = Vgg16(Vgg16Options(resize=resize, layer=layer))
         hashes: dict[str, str] = {}

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from extract.errors import WeightsError
 from extract.expert import Model, Package, Resources
 from extract.experts._audio import Arrays, AudioExpert, AudioModel
-from extract.ops.device import to_device
-from extract.ops.mel import htk_mel_filters
-from extract.ops.spectrogram import hann
-from extract.ops.windows import AudioWindows, Window
-from extract.weights import WeightFile
+from extract.ops.network.device import to_device
+from extract.ops.sound.mel import htk_mel_filters
+from extract.ops.sound.spectrogram import hann
+from extract.ops.sound.windows import AudioWindows, Window
+from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     import torch
@@ -115,7 +115,7 @@ class VggishModel(AudioModel["Network"]):
 
     def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         """float32 (batch, 96, 64) -> float32 (batch, 128)."""
-        from extract.ops.inference import inference
+        from extract.ops.network.inference import inference
 
         device = self.resources.device
         with inference(device, self.resources.precision):
@@ -186,8 +186,8 @@ class Vggish(AudioExpert):
         return str(self.options.variant).startswith("pca")
 
     def _pca(self, resources: Resources) -> VggishPca:
-        from extract.checkpoints import fill
         from extract.nets.vggish import VggishPca
+        from extract.weights.checkpoints import fill
 
         pca = VggishPca()
         fill(pca, resources, "pca", load_pca, what="VGGish's PCA")
@@ -213,7 +213,7 @@ def load_pca(path: Path) -> dict[str, torch.Tensor]:
     """
     import torch
 
-    from extract.checkpoints import load_state_dict
+    from extract.weights.checkpoints import load_state_dict
 
     if path.suffix != ".npz":
         return load_state_dict(path)

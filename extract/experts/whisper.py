@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from extract.expert import Column, Expert, Model, Package, Resources, Streams, TableSpec, Tap
 from extract.nets.whisper import ModelName, knows_cantonese, load_network, weight_file
-from extract.ops.inference import inference
-from extract.ops.language import LanguageCode, majority_language
-from extract.ops.speech_chunks import Chunk, EverySample, SpeechChunks
-from extract.ops.transcript import Segment, split_segments
-from extract.ops.vad import SAMPLE_RATE, model_fingerprint
+from extract.ops.network.inference import inference
+from extract.ops.sound.speech_chunks import Chunk, EverySample, SpeechChunks
+from extract.ops.sound.vad import SAMPLE_RATE, model_fingerprint
+from extract.ops.text.language import LanguageCode, majority_language
+from extract.ops.text.transcript import Segment, split_segments
 from extract.types import AudioBlock, Item, MediaInfo, Row
-from extract.weights import WeightFile
+from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     import torch

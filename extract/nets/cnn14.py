@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from extract.ops.mel import slaney_mel_filters
+from extract.ops.sound.mel import slaney_mel_filters
 
 SAMPLE_RATE = 32_000
 FFT_SIZE = 1024

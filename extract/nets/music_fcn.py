@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from extract.ops.mel import htk_mel_filters
+from extract.ops.sound.mel import htk_mel_filters
 
 SAMPLE_RATE = 16_000
 FFT_SIZE = 512

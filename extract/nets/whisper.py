@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 from extract.expert import Resources
-from extract.weights import WeightFile
+from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     from whisper.model import Whisper
@@ -80,7 +80,7 @@ def load_network(name: ModelName, resources: Resources) -> Whisper:
     """
     from whisper.model import ModelDimensions, Whisper
 
-    from extract.checkpoints import fill
+    from extract.weights.checkpoints import fill
 
     network = Whisper(ModelDimensions(**dimensions(name)))
     fill(network, resources, "model", what=f"Whisper {name}")

@@ -9,7 +9,7 @@ import pytest
 
 from bench import planted, planted_fine
 from bench.planted_fine import Space, chance, measure, precision, table
-from train.labels import LabelTable
+from train.labels.table import LabelTable
 
 LABELS = LabelTable(
     tuple("abcd"), ("x", "y"), np.array([[True, True], [True, False], [False, True], [True, False]])

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from bench import planted_store
 from bench.planted_labels import TRAILERS, draw_labels, draw_subgenres, genre_counts
 from bench.planted_store import EXPERTS, MISSING, PAIRS, SUBGENRES, Planted, write_planted
-from train.features import FeatureSet
-from train.labels import LabelColumns, read_labels
-from train.matching import match
-from train.stream import Loader
+from train.labels.matching import match
+from train.labels.table import LabelColumns, read_labels
+from train.loading.features import FeatureSet
+from train.loading.stream import Loader
 
 VIDEOS, GENRES = 600, 3
 

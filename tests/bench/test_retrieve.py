@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.retrieve import Films, answer, build, compare
-from train.vector_file import VectorFile, unit
+from train.retrieval.vector_file import VectorFile, unit
 
 FILMS = Films(width=24, clusters=30, directions=6, noise=0.1)
 

@@ -11,7 +11,7 @@ import pytest
 
 from extract.expert import Embedding, Expert, FrameSpec, Lane, Streams, TableSpec
 from extract.fingerprint import canonical_json, digest, fingerprint
-from extract.weights import WeightFile
+from extract.weights.files import WeightFile
 
 GIVEN: dict[str, Any] = {
     "weights": {"model": "ab" * 32},

@@ -19,14 +19,15 @@ import pytest
 
 from extract.expert import Column, Embedding, TableSpec
 from extract.fingerprint import canonical_json, digest
-from extract.ledger import Failure
 from extract.tables import to_batch
-from pipeline.footer import PartHeader, VideoState
-from pipeline.location import Location, is_remote, location
-from pipeline.parts import VideoRows, merge_part
-from pipeline.plan import Plan, Shard, plan
-from pipeline.scan import scan
-from pipeline.store import Store, Target, open_store
+from extract.types import Failure
+from pipeline.storage.location import Location, is_remote, location
+from pipeline.storage.scan import scan
+from pipeline.store.footer import PartHeader, VideoState
+from pipeline.store.layout import Store, Target, open_store
+from pipeline.store.parts import VideoRows, merge_part
+from pipeline.store.videos import Shard
+from pipeline.work.plan import Plan, plan
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -164,7 +165,7 @@ def bucket(s3_environment: None, request: pytest.FixtureRequest) -> UPath:
 def real_ffmpeg() -> str:
     """The path of an FFmpeg that prepare can use."""
     from extract.errors import MissingDependency
-    from pipeline.ffmpeg import find_ffmpeg
+    from pipeline.copies.ffmpeg import find_ffmpeg
 
     try:
         return find_ffmpeg()

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import RunReport, read, run
-from pipeline.location import Location, read_bytes
+from pipeline.storage.location import Location, read_bytes
 
 ROOT = Path(__file__).parents[2]
 TABLES = ("scenes", "trouble", "spectrogram")

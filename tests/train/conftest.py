@@ -23,5 +23,5 @@ def no_curves() -> Iterator[None]:
     """Leave the precision-recall pictures of single runs empty: they take most of an evaluation's time."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("pooled_curve", "genre_curves"):
-            patch.setattr(f"train.figures.{name}", lambda evaluation: b"")
+            patch.setattr(f"train.evaluation.curves.{name}", lambda evaluation: b"")
         yield

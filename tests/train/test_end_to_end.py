@@ -8,8 +8,9 @@ from typing import Any
 
 import pipeline
 from bench.demo_trailers import Shot, Trailer, render_trailer
-from train.fit import FitConfig, fit
-from train.predict import predict_videos
+from train.runs.config import FitConfig
+from train.runs.fit import fit
+from train.runs.predict import predict_videos
 from train.settings import Hardware, choose
 
 FPS = 8  # few frames: what is planted needs no more

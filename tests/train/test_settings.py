@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from extract.errors import UsageError
+from train.loading.steps import Steps
 from train.registry import make_model, model_class, model_names, model_options
 from train.settings import (
     PRESETS,
@@ -20,7 +21,6 @@ from train.settings import (
     parse_assignments,
     preset_names,
 )
-from train.steps import Steps
 
 SECTION_LINES = [f"[options.{section}]" for section in SECTIONS]
 PAPER = [name for name in preset_names() if name.startswith("sulun2024/")]

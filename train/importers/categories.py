@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.fingerprint import canonical_json, digest
-from pipeline.atomic import atomic
-from pipeline.location import Location, read_bytes
+from pipeline.storage.atomic import atomic
+from pipeline.storage.location import Location, read_bytes
 from train.errors import DataError
 
 FILE = "metadata.json"  # in the store: what each place of a vector means

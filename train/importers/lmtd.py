@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.tables import Dtype
-from pipeline.atomic import atomic
-from pipeline.location import Location
+from pipeline.storage.atomic import atomic
+from pipeline.storage.location import Location
 from train.errors import DataError
 from train.importers.pickles import load_arrays
 from train.importers.writing import Source, write_store

@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import UsageError
-from pipeline.footer import read_footer
-from pipeline.location import Location
-from pipeline.plan import read_shards
-from pipeline.store import Store, open_store
-from train.cells import SEPARATORS, CellTable, names_of, read_cells, separator_of, text
+from pipeline.storage.location import Location
+from pipeline.store.footer import read_footer
+from pipeline.store.layout import Store, open_store
+from pipeline.store.videos import read_shards
 from train.errors import DataError
 from train.importers.categories import Categories
 from train.importers.posters import PosterVectors
 from train.importers.writing import Source, add_to_store, unfinished, write_store
-from train.labels import ID_COLUMNS, some
-from train.matching import video_ids_of
+from train.labels.cells import SEPARATORS, CellTable, names_of, read_cells, separator_of, text
+from train.labels.matching import video_ids_of
+from train.labels.table import ID_COLUMNS, some
 
 if TYPE_CHECKING:
     from extract.experts.vgg16 import Posters
@@ -129,7 +129,7 @@ def import_movies(
     """Write the tables ``words`` or ``sentence``, ``poster`` and ``metadata``, as far as columns are named.
 
     ``out`` is a new store, or one of videos that the rows' ids are found in as labels are
-    (:mod:`train.matching`). ``labels``: a CSV to write, with the store's ids and the genres as JSON.
+    (:mod:`train.labels.matching`). ``labels``: a CSV to write, with the store's ids and the genres as JSON.
 
     A row that is odd is noted and left out, and so is a cell; nothing is written before all columns are
     found. Raises DataError, UsageError, StoreError, and what a poster's network raises.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.tables import Dtype
-from pipeline.location import Location
+from pipeline.storage.location import Location
 from train.errors import DataError
 from train.importers.pickles import load_arrays
 from train.importers.writing import Source, write_store

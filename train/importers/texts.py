@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import MissingDependency, UsageError
-from extract.hashing import sha256_of
+from extract.weights.hashing import sha256_of
 from train.errors import DataError
 
 MOST_WORDS = 3000  # of a text: LeBaron

@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 from extract.errors import MediaError, StoreError
 from extract.expert import Embedding, TableSpec
 from extract.fingerprint import canonical_json, digest
-from extract.ledger import Failure
 from extract.tables import Dtype, table_schema
-from pipeline.coverage import write_derived
-from pipeline.footer import PartHeader, VideoState
-from pipeline.location import Location
-from pipeline.lock import writing
-from pipeline.names import without_suffix
-from pipeline.parts import VideoRows, merge_part
-from pipeline.plan import Shard, plan, read_shards
-from pipeline.scan import Input, Scan
-from pipeline.store import Store, Target, open_store
+from extract.types import Failure
+from pipeline.storage.location import Location
+from pipeline.storage.names import without_suffix
+from pipeline.storage.scan import Input, Scan
+from pipeline.store.coverage import write_derived
+from pipeline.store.footer import PartHeader, VideoState
+from pipeline.store.layout import Store, Target, open_store
+from pipeline.store.lock import writing
+from pipeline.store.parts import VideoRows, merge_part
+from pipeline.store.videos import Shard, read_shards
+from pipeline.work.plan import plan
 from train.errors import DataError
 
 _BATCH_ROWS = 4096

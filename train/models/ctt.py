@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from train.ctt import ConvolutionThroughTime, CttOptions, make_head
-from train.frames import FrameModel, check_crops
+from train.layers.ctt import ConvolutionThroughTime, CttOptions, make_head
+from train.layers.frames import FrameModel, check_crops
 
 
 @dataclass(frozen=True)
 class CttFrameOptions(CttOptions):
-    """``crops``: rows of each picture; see :class:`train.frames.FrameModel`."""
+    """``crops``: rows of each picture; see :class:`FrameModel`."""
 
     crops: int = 1
 

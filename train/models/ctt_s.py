@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from extract.errors import UsageError
-from train.batch import Batch
-from train.ctt import ConvolutionThroughTime, CttOptions, averaged, make_head
-from train.frames import one_expert
-from train.layers import token
+from train.layers.basic import token
+from train.layers.ctt import ConvolutionThroughTime, CttOptions, averaged, make_head
+from train.layers.frames import one_expert
+from train.loading.batch import Batch
 from train.model import Model, genre_loss
 
 

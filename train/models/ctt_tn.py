@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from extract.errors import UsageError
-from train.batch import Batch
-from train.ctt import averaged
-from train.metrics import average_precision
+from train.evaluation.metrics import average_precision
+from train.layers.ctt import averaged
+from train.loading.batch import Batch
 from train.model import Model
 from train.models.ctt import Ctt, CttFrameOptions
 from train.models.ctt_s import CttS, CttSOptions

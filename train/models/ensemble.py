@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parameters_to_vector
 
-from train.batch import Batch
-from train.layers import check_dropout, mean_over_time
-from train.metrics import average_precision
+from train.evaluation.metrics import average_precision
+from train.layers.basic import check_dropout, mean_over_time
+from train.loading.batch import Batch
 from train.model import Model, genre_loss
 
 Kind = Literal["poster", "trailer", "text", "metadata"]

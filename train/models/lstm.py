@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from train.frames import FrameModel, check_crops
-from train.layers import check_dropout, without_padding
+from train.layers.basic import check_dropout, without_padding
+from train.layers.frames import FrameModel, check_crops
 
 
 @dataclass(frozen=True)
 class LstmOptions:
-    """``units`` of the LSTM; ``dropout`` before the last layer; ``crops``: see train.frames.FrameModel."""
+    """``units`` of the LSTM; ``dropout`` before the last layer; ``crops``: see FrameModel."""
 
     units: int = 256
     dropout: float = 0.1

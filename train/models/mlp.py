@@ -9,8 +9,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from train.batch import Batch
-from train.layers import AveragedEncoder, check_dropout
+from train.layers.basic import AveragedEncoder, check_dropout
+from train.loading.batch import Batch
 from train.model import Model
 
 

@@ -1,7 +1,7 @@
 """Experts that gate each other, clip by clip (Fish, Weinbren and Gilbert 2021, arXiv 2012.02639).
 
 A clip is a shot. Each expert's steps in it are averaged, those of audio pooled by NetVLAD, and projected to
-one width; the experts gate each other (:mod:`train.gating`) and become one vector of unit length. Some
+one width; the experts gate each other (:mod:`train.layers.gating`) and become one vector of unit length. Some
 consecutive clips, side by side, make a sequence; all sequences, side by side, the video's bottleneck; two
 layers classify it. With the paper's numbers: 9 clips of 128 are 1152, to 256; 40 sequences are 10240, to
 2048; then 1024 and the genres.
@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from extract.errors import UsageError
-from train.batch import Batch
-from train.clips import Clips, NetVlad, clip_means, clips_of
-from train.gating import Activation, CollaborativeGating, GatedEmbedding
-from train.layers import check_dropout
-from train.sequenced import SequencedModel
+from train.layers.basic import check_dropout
+from train.layers.clips import Clips, NetVlad, clip_means, clips_of
+from train.layers.gating import Activation, CollaborativeGating, GatedEmbedding
+from train.layers.sequenced import SequencedModel
+from train.loading.batch import Batch
 
 TIMELINE = "scenes"
 AUDIO = ("vggish",)  # pooled by NetVLAD where nobody says otherwise
@@ -177,7 +177,7 @@ def _row(clips: Clips, length: int, room: int) -> Tensor:
     """The place of each clip's sequence among all of the batch, (clips,); -1: there is no room for it.
 
     Of n sequences, more than there is ``room`` for, those in the middle of ``room`` equal pieces are taken:
-    number k is (2 k + 1) n // (2 room), as :class:`train.steps.Steps` chooses steps.
+    number k is (2 k + 1) n // (2 room), as :class:`train.loading.steps.Steps` chooses steps.
     """
     sequence = clips.place // length
     many = (-(-clips.counts // length))[clips.video]

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from extract.errors import UsageError
-from train.batch import Batch
-from train.layers import AveragedEncoder, SequenceEncoder, TransformerOptions
+from train.layers.basic import AveragedEncoder, SequenceEncoder, TransformerOptions
+from train.loading.batch import Batch
 from train.model import Model
 
 

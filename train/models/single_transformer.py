@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from train.batch import Batch
-from train.layers import Steps, TransformerOptions, token, transformer
+from train.layers.basic import Steps, TransformerOptions, token, transformer
+from train.loading.batch import Batch
 from train.model import Model
 
 

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from train.batch import Batch
-from train.layers import mean_over_time
-from train.metrics import average_precision
+from train.evaluation.metrics import average_precision
+from train.layers.basic import mean_over_time
+from train.loading.batch import Batch
 from train.model import SolvedModel
 
 Array = NDArray[np.float64]

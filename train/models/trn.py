@@ -15,10 +15,10 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from train.batch import Batch
-from train.layers import check_dropout
+from train.layers.basic import check_dropout
+from train.layers.segments import Snippets
+from train.loading.batch import Batch
 from train.model import Model
-from train.segments import Snippets
 
 MOST_SEGMENTS = 12  # 4,083 relations
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from train.batch import Batch
-from train.layers import check_dropout
+from train.layers.basic import check_dropout
+from train.layers.segments import Snippets
+from train.loading.batch import Batch
 from train.model import Model
-from train.segments import Snippets
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from train.batch import Batch
-from train.layers import SequenceEncoder, TransformerOptions
+from train.layers.basic import SequenceEncoder, TransformerOptions
+from train.loading.batch import Batch
 from train.model import Model
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from extract.errors import UsageError
-from pipeline.atomic import atomic
+from pipeline.storage.atomic import atomic
 
 SUFFIXES = (".html", ".svg", ".csv")  # a page, a picture, a table
 

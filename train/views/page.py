@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.figures import LINES
+from train.evaluation.svg import LINES
 
 # The colours of figures, lighter, for a dark ground.
 DARK_LINES = ("#6ea8e8", "#ec8a73", "#69c08c", "#b995db", "#dcb545", "#5cc9da", "#dd7ba6", "#97a9bb")

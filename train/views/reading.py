@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from train.normalise import Normalised
-from train.stream import Loader, Stream
+from train.loading.normalise import Normalised
+from train.loading.stream import Loader, Stream
 
 
 def only(batches: Normalised, ids: Sequence[str], *, stream: Stream | None = None) -> Normalised:

@@ -5,6 +5,7 @@ Fish et al. 2021 show the genres of a trailer's scenes so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,21 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import StoreError
-from pipeline.location import Location
+from pipeline.storage.location import Location
 from train.errors import DataError
-from train.matching import video_ids_of
-from train.run_folder import RunFolder
+from train.evaluation.svg import DARK, shortened, svg
+from train.labels.matching import video_ids_of
+from train.runs.run_folder import RunFolder
 from train.settings import Hardware
 from train.views.files import csv_bytes, write
 from train.views.page import page, rounded
-from train.views.pictures import scenes_picture
+from train.views.pictures import clock, look
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
-    from train.batch import Batch
-    from train.collate import Video
-    from train.steps import Steps
-    from train.stream import Stream
+    from matplotlib.figure import Figure as Picture
+
+    from pipeline.store.layout import Store
+    from train.loading.batch import Batch
+    from train.loading.collate import Video
+    from train.loading.steps import Steps
+    from train.loading.stream import Stream
 
 TABLE = "scenes"
 Floats = NDArray[np.float64]
@@ -56,7 +60,7 @@ class SceneScores:
 
     def best(self, threshold: float = 0.5) -> list[list[tuple[str, float]]]:
         """The genres of each shot whose score reaches ``threshold``, or the one that comes nearest."""
-        from train.predict import Prediction
+        from train.runs.predict import Prediction
 
         found = Prediction((), self.genres, self.scores[self.known]).best(threshold)
         named = iter(found)
@@ -125,9 +129,9 @@ def scenes_of(
     video are read; an expert's cap, and its mean, are those of a shot. ``video_id`` may be the last part of
     an id, if only one video has it. Raises DataError for a video that is not there or has no shots.
     """
-    from train.run_store import batches_of
-    from train.scores import scores_of
-    from train.stream import Stream
+    from train.loading.stream import Stream
+    from train.runs.run_store import batches_of
+    from train.runs.scores import scores_of
     from train.views.reading import only
 
     hardware = hardware or Hardware()
@@ -162,8 +166,8 @@ def shot_batches(video: Batch, starts: Floats, stream: Stream) -> Iterator[Batch
 
     ``starts`` (shots,) ascend. Shots in which no expert has a step are left out.
     """
-    from train.collate import collate
-    from train.steps import Steps
+    from train.loading.collate import collate
+    from train.loading.steps import Steps
 
     pieces: dict[str, Mapping[int, Video]] = {}
     for expert, features in video.features.items():
@@ -192,7 +196,7 @@ def _pieces(vectors: Any, seconds: Any, starts: Floats, steps: Steps) -> Mapping
 
 def _shots(store: Store, video_id: str) -> tuple[Floats, Floats]:
     """When the shots of a video begin and end, (shots,), ascending."""
-    from pipeline.reading import read
+    from pipeline.store.reading import read
 
     try:
         table = read(store, TABLE, columns=["start_seconds", "end_seconds"], video_ids=[video_id])
@@ -203,3 +207,44 @@ def _shots(store: Store, video_id: str) -> tuple[Floats, Floats]:
     starts, ends = (np.asarray(table.column(name)) for name in ("start_seconds", "end_seconds"))
     order = np.argsort(starts, kind="stable")
     return starts[order], ends[order]
+
+
+TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)  # seconds
+
+
+def scenes_picture(found: SceneScores) -> bytes:
+    """Above, the likeliest genre of each shot; below, a row for each genre: the fuller, the likelier."""
+    widths = found.end_seconds - found.start_seconds
+    known = np.flatnonzero(found.known).tolist()
+    bars = [(float(found.start_seconds[shot]), float(widths[shot])) for shot in known]
+    first, last = float(found.start_seconds[0]), float(found.end_seconds.max())
+
+    def draw(picture: Picture) -> None:
+        count = len(found.genres)
+        above, below = picture.subplots(2, 1, sharex=True, height_ratios=(1.25, count))
+        _bars(above, bars, 0, [look(int(found.scores[shot].argmax()))[0] for shot in known])
+        for genre in range(count):
+            colour = look(genre)[0]
+            _bars(below, bars, genre, [(colour, float(found.scores[shot, genre])) for shot in known])
+        above.set_title(shortened(found.video_id, 90), fontsize=10, loc="left", color=DARK)
+        above.set(yticks=[0], yticklabels=["likeliest"], ylim=(0.5, -0.5))
+        below.set_yticks(range(count), [shortened(genre, 24) for genre in found.genres])
+        below.set(xlim=(first, last), ylim=(count - 0.5, -0.5), xlabel="time")
+        right = below.secondary_yaxis("right")
+        right.set_yticks(range(count), [f"{score:.2f}" for score in found.whole])
+        right.set_ylabel("score of the whole video")
+        for axes in (above, below, right):
+            axes.grid(visible=False)
+            axes.tick_params(length=0, axis="y")
+            axes.spines[:].set_visible(False)
+        above.tick_params(length=0, axis="x")
+        step = next((tick for tick in TICKS if (last - first) / tick <= 9), TICKS[-1])
+        ticks = np.arange(math.ceil(first / step) * step, last + 1e-9, step)
+        below.set_xticks(ticks, [clock(tick) for tick in ticks.tolist()])
+
+    return svg(draw, (7.6, 1.3 + 0.23 * len(found.genres)))
+
+
+def _bars(axes: Any, bars: Sequence[tuple[float, float]], row: int, colours: Sequence[Any]) -> None:
+    if bars:
+        axes.broken_barh(bars, (row - 0.44, 0.88), facecolors=colours, linewidth=0)

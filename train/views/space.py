@@ -6,6 +6,7 @@ Fish et al. 2021 look at their spaces in this way.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,22 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import UsageError
-from pipeline.location import Location
+from pipeline.storage.location import Location
 from train.errors import DataError
-from train.evaluate import read_predictions
-from train.labels import LabelTable
-from train.matching import match
-from train.run_folder import RunFolder
+from train.evaluation.evaluate import read_predictions
+from train.evaluation.svg import DARK, shortened, svg
+from train.labels.matching import match
+from train.labels.table import LabelTable
+from train.runs.run_folder import RunFolder
 from train.settings import Hardware
 from train.views.files import csv_bytes, write
 from train.views.page import page, rounded
-from train.views.pictures import map_picture
+from train.views.pictures import look
 from train.views.projection import METHODS, check_methods, project
 
 if TYPE_CHECKING:
-    from pipeline.store import Store
+    from matplotlib.figure import Figure as Picture
+
+    from pipeline.store.layout import Store
+    from train.loading.normalise import Normalised
     from train.model import Model
-    from train.normalise import Normalised
 
 Bools = NDArray[np.bool_]
 Say = Callable[[str], None]
@@ -180,7 +184,7 @@ def _chosen(
     say: Say,
 ) -> Normalised:
     """Batches of the videos that are shown."""
-    from train.run_store import batches_of
+    from train.runs.run_store import batches_of
     from train.views.reading import only
 
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
@@ -203,8 +207,8 @@ def _outputs(
     """Ids, vectors (videos, width) and scores (videos, genres), of one pass over the store."""
     import torch
 
-    from train.batch import Batch
-    from train.scores import outputs_of
+    from train.loading.batch import Batch
+    from train.runs.scores import outputs_of
 
     def both(batch: Batch) -> torch.Tensor:
         return torch.cat([model.embed(batch).float(), model(batch).float().sigmoid()], dim=1)
@@ -228,3 +232,55 @@ def _labels(
     none = np.zeros(len(genres), bool)
     matrix = np.array([known.get(name, none) for name in ids], bool).reshape(len(ids), len(genres))
     return matrix, np.array([name in known for name in ids], bool)
+
+
+_NOWHERE = np.zeros((0, 2))
+
+
+def map_picture(found: VideoMap) -> bytes:
+    """A map for each projection, side by side, with one legend. A video is marked by its likeliest genre."""
+    size = min(30.0, max(4.0, 9000 / len(found.ids)))
+    high = max(float(np.abs(places[:, 1]).max()) for places in found.places.values()) + 0.05
+    columns = {1: 3, 2: 5}.get(len(found.places), 6)
+
+    def draw(picture: Picture) -> None:
+        maps = picture.subplots(1, len(found.places), squeeze=False)[0]
+        for axes, (name, places) in zip(maps, found.places.items(), strict=True):
+            # Common ones first, so that rare ones stay in sight.
+            for genre in np.unique(found.looks).tolist():
+                mine = found.looks == genre
+                _scatter(axes, places[mine & found.labelled], genre, size)
+                _scatter(axes, places[mine & ~found.labelled], genre, size, hollow=True)
+            axes.set_title(name, fontsize=10, loc="left", color=DARK)
+            axes.set(xticks=[], yticks=[], aspect="equal", xlim=(-1.05, 1.05), ylim=(-high, high))
+            axes.spines[:].set_visible(True)
+            axes.spines[:].set_color("#dddddd")
+        picture.legend(
+            handles=_legend(maps[0], found),
+            loc="outside lower left",
+            ncols=columns,
+            fontsize=8,
+            handletextpad=0.1,
+        )
+
+    rows = math.ceil((len(found.genres) + 2) / columns)
+    return svg(draw, (4.6 * len(found.places), 0.5 + 4.4 * high / 1.05 + 0.19 * rows))
+
+
+def _legend(axes: Any, found: VideoMap) -> list[Any]:
+    """A handle for each genre that is there, with its number of videos, and for videos without one."""
+    counts = found.matrix.sum(axis=0).tolist()
+    names = [f"{shortened(genre, 24)} ({count:,})" for genre, count in zip(found.genres, counts, strict=True)]
+    handles = [_scatter(axes, _NOWHERE, i, 26, label=name) for i, name in enumerate(names) if counts[i]]
+    none = int((found.labelled & (found.looks < 0)).sum())
+    if none:
+        handles.append(_scatter(axes, _NOWHERE, -1, 26, label=f"no genre ({none:,})"))
+    if not found.labelled.all():
+        handles.append(_scatter(axes, _NOWHERE, -1, 26, hollow=True, label="no label: predicted"))
+    return handles
+
+
+def _scatter(axes: Any, places: Any, genre: int, size: float, *, hollow: bool = False, **more: Any) -> Any:
+    colour, mark = look(genre)
+    edge = {"edgecolors": colour, "linewidths": 0.7} if hollow else {"edgecolors": "white", "linewidths": 0.3}
+    return axes.scatter(*places.T, s=size, marker=mark, c="white" if hollow else colour, **edge, **more)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from extract.checkpoints import load_state_dict
 from extract.expert import Resources
 from extract.experts._pictures import PictureExpert, PictureModel
 from extract.types import Frame, Item, MediaInfo, Scene
+from extract.weights.checkpoints import load_state_dict
 
 MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, True, False)
 SCENE = Scene(3, 10, 30, 0.4, 1.2, 20, 20480, 0.8, 0.84)

@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from extract.checkpoints import load_state_dict, load_strict
 from extract.errors import WeightsError
 from extract.expert import Resources
 from extract.experts.ast import Ast, AstModel, AstOptions, padded_fbank
 from extract.nets.ast import Ast as Network
 from extract.types import AudioBlock, Item, MediaInfo
+from extract.weights.checkpoints import load_state_dict, load_strict
 
 MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, False, True)
 RATE = 16_000

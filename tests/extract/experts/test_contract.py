@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from extract.expert import Expert, Model, Resources
 from extract.experts.whisper import Transcriber, _chunks
-from extract.ops.inference import inference
+from extract.ops.network.inference import inference
 from extract.registry import expert_names, make_expert
 from extract.types import AudioBlock, Frame, Item, MediaInfo, Row, Scene
 
@@ -138,7 +138,7 @@ def one_thread() -> Iterator[None]:
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     expert = make_expert(request.param, OPTIONS.get(request.param))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("extract.ops.batching.CPU_BATCH", 2)  # two items fill it, one is padded
+        patch.setattr("extract.ops.network.batching.CPU_BATCH", 2)  # two items fill it, one is padded
         patch.setattr("extract.experts.whisper.MAX_PASSES", PASSES)
         for name in INITIALISERS:  # all weights are drawn anew at once
             patch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)

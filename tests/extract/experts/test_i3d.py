@@ -15,7 +15,7 @@ import torch
 from extract.errors import WeightsError
 from extract.expert import Resources
 from extract.experts.i3d import FILES, I3d, I3dOptions, centre_square, scale_flow, to_grey
-from extract.ops.frame_grid import looped
+from extract.ops.motion.frame_grid import looped
 from extract.types import Frame, Item, MediaInfo, Scene
 
 MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, True, False)
@@ -155,7 +155,7 @@ def test_the_last_frame_of_a_scene_takes_the_flow_before(random_model: Any, monk
         asked.append((first[:, 0, 0].tolist(), second[:, 0, 0].tolist()))
         return first.float()[:, None].repeat(1, 2, 1, 1) / 10
 
-    monkeypatch.setattr("extract.ops.tvl1.tvl1", flow)
+    monkeypatch.setattr("extract.ops.motion.tvl1.tvl1", flow)
     grey = np.arange(10, dtype=np.uint8)[:, None, None].repeat(224, 1).repeat(224, 2)
     clips = {
         n: random_model._clip(item("i3d_flow", "grey", grey[:n], frames=min(n, 9))) for n in (10, 9, 3, 1)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from extract.errors import UsageError
 from extract.expert import PassThrough
-from extract.ops.descriptors import DESCRIPTOR_NAMES
-from extract.ops.visual_descriptors import keyframe_colours
+from extract.ops.picture.descriptors import DESCRIPTOR_NAMES
+from extract.ops.picture.visual_descriptors import keyframe_colours
 from extract.registry import make_expert
 from extract.types import AudioBlock, Frame, Item, MediaInfo, Row, Scene
 

@@ -11,7 +11,6 @@ import pytest
 import scipy.signal
 import torch
 
-from extract.checkpoints import load_state_dict
 from extract.errors import WeightsError
 from extract.expert import Resources
 from extract.experts.musicnet import (
@@ -23,6 +22,7 @@ from extract.experts.musicnet import (
 )
 from extract.nets.music_fcn import MusicFcn
 from extract.types import AudioBlock, Item, MediaInfo
+from extract.weights.checkpoints import load_state_dict
 
 MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, False, True)
 RATE = 16_000

@@ -20,8 +20,8 @@ from bench.ocr import found, read_middles, trailers, words
 from extract.errors import MediaError, MissingDependency, UsageError, WeightsError
 from extract.expert import Resources
 from extract.experts.ocr import Ocr, OcrModel, OcrOptions
-from extract.ops import ocr_engines
-from extract.ops.ocr_engines import PaddleOcrReader, TextLine, reading_order
+from extract.ops.text import ocr_engines
+from extract.ops.text.ocr_engines import PaddleOcrReader, TextLine, reading_order
 from extract.registry import make_expert
 from extract.types import Frame, Item, MediaInfo, Row, Scene
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from extract.decoder.messages import Job, Produced
+from extract.decoder.reader import read_video
 from extract.errors import WeightsError
 from extract.expert import Resources
 from extract.experts.r2plus1d import MEAN, NETWORKS, STD, Preprocess, R2plus1d, R2plus1dOptions
-from extract.media.messages import Job, Produced
-from extract.media.reader import read_video
 from extract.types import Frame, Item, MediaInfo, Scene
 
 MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, True, False)

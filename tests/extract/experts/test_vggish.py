@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from extract.checkpoints import load_state_dict
 from extract.errors import WeightsError
 from extract.expert import Resources
 from extract.experts.vggish import MODEL_FILE, VARIANTS, Vggish, VggishModel, VggishOptions, load_pca, log_mel
 from extract.types import AudioBlock, Item, MediaInfo
-from extract.weights import verify
+from extract.weights.checkpoints import load_state_dict
+from extract.weights.locate import verify
 
 MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, False, True)
 RATE = 16_000

@@ -17,7 +17,7 @@ from extract.errors import UsageError, WeightsError
 from extract.expert import Resources
 from extract.experts.whisper import Transcriber, Whisper, WhisperOptions
 from extract.nets.whisper import MODEL_NAMES, SHA256, dimensions, load_network, weight_file
-from extract.ops.speech_chunks import Chunk
+from extract.ops.sound.speech_chunks import Chunk
 from extract.registry import make_expert
 from extract.types import AudioBlock, Item, MediaInfo
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from extract.checkpoints import load_strict
 from extract.errors import WeightsError
 from extract.nets.caffe_resnet152 import BLOCKS, CaffeResNet152, block_names, from_caffe
 from extract.nets.caffe_weights import layer_blobs
+from extract.weights.checkpoints import load_strict
 
 SMALL = (2, 1, 4, 1)  # the third stage has more than three blocks, and so the other kind of names
 

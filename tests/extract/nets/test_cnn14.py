@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from extract.checkpoints import load_state_dict, load_strict, seeded
 from extract.experts.panns import MINIMUM_SAMPLES
 from extract.nets.cnn14 import Cnn14, dft_kernels, mel_bank
+from extract.weights.checkpoints import load_state_dict, load_strict, seeded
 
 VARIANTS = {"panns_cnn14": 2048, "panns_cnn14_emb128": 128}
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from extract.checkpoints import load_state_dict, load_strict
 from extract.nets.i3d import InceptionI3d, batch_norms, pad_same, rename
+from extract.weights.checkpoints import load_state_dict, load_strict
 
 CHANNELS = {"i3d_rgb": 3, "i3d_flow": 2}
 

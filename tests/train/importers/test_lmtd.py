@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.store import Store
-from pipeline.verify import verify
-from train.cli import app
+from pipeline.store.layout import Store
+from pipeline.store.verify import verify
+from train.cli.commands import app
 from train.errors import DataError
-from train.features import FeatureSet
 from train.importers.lmtd import import_lmtd
 from train.importers.pickles import load_arrays
-from train.labels import read_labels
-from train.stream import Loader
+from train.labels.table import read_labels
+from train.loading.features import FeatureSet
+from train.loading.stream import Loader
 
 
 class Python2(pickle._Pickler):

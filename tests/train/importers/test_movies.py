@@ -16,20 +16,20 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from extract.errors import StoreError, UsageError
-from pipeline.lock import writing
-from pipeline.parts import merge_part
-from pipeline.store import Store, open_store
-from pipeline.verify import verify
-from train.cli import app
+from pipeline.store.layout import Store, open_store
+from pipeline.store.lock import writing
+from pipeline.store.parts import merge_part
+from pipeline.store.verify import verify
+from train.cli.commands import app
 from train.errors import DataError
-from train.features import FeatureSet
 from train.importers import writing as writing_module
 from train.importers.categories import Categories
 from train.importers.movies import Encoders, Imported, MovieColumns, import_movies
 from train.importers.texts import HashedWords
 from train.importers.writing import Source, write_store
-from train.labels import read_labels
-from train.stream import Loader
+from train.labels.table import read_labels
+from train.loading.features import FeatureSet
+from train.loading.stream import Loader
 
 ROWS: list[dict[str, Any]] = [
     {"id": "tt1", "plot": "A war.", "director": "Ava|Bo", "rating": "PG", "genres": "War|Drama"},

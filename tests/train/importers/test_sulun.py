@@ -15,15 +15,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipeline.store import Store, open_store
-from pipeline.verify import verify
-from train.cli import app
+from pipeline.store.layout import Store, open_store
+from pipeline.store.verify import verify
+from train.cli.commands import app
 from train.errors import DataError
-from train.features import FeatureSet
 from train.importers.pickles import load_arrays
 from train.importers.sulun import import_sulun
-from train.labels import read_labels
-from train.stream import Loader
+from train.labels.table import read_labels
+from train.loading.features import FeatureSet
+from train.loading.stream import Loader
 
 GENRES = ["Drama", "Horror", "War"]
 

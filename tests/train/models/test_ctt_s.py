@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.fixtures.batches import make_batch
-from train.batch import Batch
+from train.loading.batch import Batch
 from train.registry import make_model
 
 DIM = {"spectrogram": 4 * 5}

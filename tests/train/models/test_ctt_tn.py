@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from tests.fixtures.batches import make_batch
-from train.batch import Batch
+from train.loading.batch import Batch
 from train.registry import make_model
 
 DIMS = {"clip": 6, "spectrogram": 20}

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from extract.errors import UsageError
 from tests.fixtures.batches import make_batch
-from train.batch import Batch
+from train.loading.batch import Batch
 from train.registry import make_model
 
 DIMS = {"vgg16": 6, "poster": 8, "words": 5, "metadata": 4}

@@ -13,11 +13,11 @@ from torch.nn import functional
 
 from extract.errors import UsageError
 from tests.fixtures.batches import make_batch
-from train.batch import Batch
+from train.loading.batch import Batch
+from train.loading.steps import Steps
 from train.models.mmx import Mmx
 from train.registry import make_model
 from train.settings import choose, load_preset, preset_names
-from train.steps import Steps
 
 PRESETS = [name for name in preset_names() if name.startswith("fish2021/")]
 DIMS = {"senet": 2048, "places": 512, "i3d_rgb": 1024, "i3d_flow": 1024, "r2plus1d": 512, "vggish": 128}

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.svm import SVC
 
 from tests.fixtures.batches import make_batch
-from train.batch import Batch
+from train.loading.batch import Batch
 from train.models.svm import LEAST_SLOPE, platt
 from train.registry import make_model
 

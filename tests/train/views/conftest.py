@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.store import open_store
+from pipeline.store.layout import open_store
 from tests.fixtures.genre_store import genre_store
 from tests.fixtures.shots import add_shots
-from train.fit import FitConfig, fit
-from train.run_folder import RunFolder
+from train.runs.config import FitConfig
+from train.runs.fit import fit
+from train.runs.run_folder import RunFolder
 from train.settings import Hardware, choose
 
 CPU = Hardware(device="cpu")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from train import cli
-from train.labels import read_labels
-from train.run_folder import RunFolder
+from train.cli import commands as cli
+from train.labels.table import read_labels
+from train.runs.run_folder import RunFolder
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from pipeline.reading import read
+from pipeline.store.reading import read
 from tests.fixtures.genre_store import DIMS, genre_store
 from tests.train.views.conftest import CPU, WITHOUT_SHOTS, shot_starts
 from train.errors import DataError
 from train.importers.writing import Source, write_store
-from train.predict import predict_store
-from train.run_folder import RunFolder
+from train.runs.predict import predict_store
+from train.runs.run_folder import RunFolder
 from train.views.pictures import clock
 from train.views.scenes import SceneScores, scenes_of
 

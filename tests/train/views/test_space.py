@@ -17,12 +17,12 @@ import pytest
 from extract.errors import UsageError
 from tests.train.views.conftest import CPU
 from tests.train.views.test_page import Elements
-from train.embeddings import embed_store
 from train.errors import DataError
-from train.evaluate import read_predictions
-from train.labels import read_labels
-from train.predict import predict_store
-from train.run_folder import RunFolder
+from train.evaluation.evaluate import read_predictions
+from train.labels.table import read_labels
+from train.runs.embeddings import embed_store
+from train.runs.predict import predict_store
+from train.runs.run_folder import RunFolder
 from train.views import space
 from train.views.projection import project
 from train.views.space import MapOptions, VideoMap, map_of
@@ -61,7 +61,7 @@ def test_videos_without_a_label_show_what_is_predicted(
     features: Path, run: RunFolder, tmp_path: Path
 ) -> None:
     (tmp_path / "labels.csv").write_text('film,tags\n000,"drama"\n001,"opera|comedy"\n002,[]\n', "utf-8")
-    from train.labels import LabelColumns
+    from train.labels.table import LabelColumns
 
     genres = run.config()["genres"]
     labels = read_labels(tmp_path / "labels.csv", LabelColumns("film", "tags"), vocabulary=genres)

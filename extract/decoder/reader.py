@@ -1,0 +1,319 @@
+"""One pass over one video: frames, scenes, keyframes and audio to the taps of all experts.
+
+How often a file is decoded rests on two things. Every expert's tap hangs on the same pass, so it
+is decoded once, whatever their number. And a scene's middle frame is normally still in the
+keyframe buffer when the scene closes; only scenes that outgrow the buffer cost a seek and the
+part of a group of pictures up to that frame. ``DecodeCounts`` counts both.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from extract.decoder.keyframes import KeyframeBuffer, Timeline
+from extract.decoder.messages import ExpertFailed, Job, Message, Opened, Produced
+from extract.decoder.samples import SceneSamples
+from extract.detectors.base import Detector, Interval, Predictor
+from extract.expert import Expert, FrameSpec, Streams, Tap
+from extract.media.picture import Picture
+from extract.media.probe import probe
+from extract.media.seek import SecondLook, Target, fetch
+from extract.media.stream import DecodeCounts, read
+from extract.registry import make_expert
+from extract.types import AudioBlock, Frame, Item, MediaInfo, Scene
+
+Send = Callable[[Message], None]
+
+
+def read_video(
+    job: Job, send: Send, predictor: Predictor, on_step: Callable[[], None]
+) -> tuple[dict[str, Any], DecodeCounts]:
+    """Decode one video for all experts of the job; returns columns of ``videos`` and what it took.
+
+    Items and tap failures go to ``send``; ``on_step`` is called after every frame and audio block.
+    Raises MediaError if nothing can be decoded.
+    """
+    media = probe(job.path)
+    send(Opened(media))
+    taps = _Taps(job, media, send)
+    counts = DecodeCounts()
+    measured = _Measured(media)
+    if not taps:
+        return measured.facts(counts), counts
+    scenes_wanted = media.has_video and taps.want_scenes
+    detect = scenes_wanted and job.scenes is None
+    every_frame = media.has_video and (taps.want_frames or bool(taps.sample_steps))
+    pass_video = detect or every_frame
+    tracker: _Tracker | None = None
+    if scenes_wanted and (pass_video or not job.scenes):
+        detector: Detector = (
+            make_expert("scenes", job.scene_options).make_detector(media, predictor)  # type: ignore[attr-defined]
+            if job.scenes is None
+            else _KnownScenes(job.scenes)
+        )
+        tracker = _Tracker(job, media, taps, detector, counts)
+    if pass_video or taps.audio_rates:
+        for piece in read(
+            job.path,
+            media=media,
+            video=pass_video,
+            audio_rates=taps.audio_rates,
+            counts=counts,
+            threads=job.threads,
+        ):
+            measured.add(piece)
+            if isinstance(piece, AudioBlock):
+                taps.audio(piece)
+            else:
+                taps.frame(piece)
+                if tracker is not None:
+                    tracker.push(piece)
+            on_step()
+    if tracker is not None:
+        tracker.finish()
+    elif scenes_wanted and job.scenes:
+        _replay(job, media, taps, counts, on_step)
+    taps.close()
+    return measured.facts(counts), counts
+
+
+def _replay(
+    job: Job, media: MediaInfo, taps: _Taps, counts: DecodeCounts, on_step: Callable[[], None]
+) -> None:
+    """Scenes that are known already: only the parts that hold a keyframe are decoded."""
+    assert job.scenes is not None
+    pictures: Iterator[Picture | None] = iter([None] * len(job.scenes))
+    if taps.want_keyframes:
+        targets = [(s.keyframe, s.keyframe_pts) for s in job.scenes]
+        pictures = fetch(job.path, media=media, keyframe_targets=targets, counts=counts)
+    for scene, picture in zip(job.scenes, pictures, strict=True):
+        taps.scene(scene, picture, {})
+        on_step()
+
+
+class _KnownScenes(Detector):
+    """Scenes that were stored before, handed out as their frames pass by."""
+
+    def __init__(self, scenes: Iterable[Scene]) -> None:
+        self._scenes = deque((s.start_frame, s.end_frame) for s in scenes)
+        self._next = 0
+
+    def push(self, picture: Picture) -> list[Interval]:
+        self._next = picture.index + 1
+        closed = []
+        while self._scenes and self._scenes[0][1] <= self._next:
+            closed.append(self._scenes.popleft())
+        self.open_start = self._scenes[0][0] if self._scenes else self._next
+        self.settled = self._scenes[0][1] if self._scenes else self._next
+        return closed
+
+    def finish(self) -> list[Interval]:
+        return list(self._scenes)
+
+
+class _Tracker:
+    """Follows the detector, keeps what may become a keyframe, and hands closed scenes to the taps."""
+
+    def __init__(
+        self, job: Job, media: MediaInfo, taps: _Taps, detector: Detector, counts: DecodeCounts
+    ) -> None:
+        self._taps = taps
+        self._detector = detector
+        self._timeline = Timeline()
+        self._buffer = KeyframeBuffer(job.buffer_bytes)
+        self._samples = [SceneSamples(step) for step in taps.sample_steps]
+        self._second_look = SecondLook(job.path, media=media, counts=counts)
+        self._number = 0
+
+    def push(self, picture: Picture) -> None:
+        self._timeline.add(picture)
+        if self._taps.want_keyframes:
+            self._buffer.add(picture)
+        for samples in self._samples:
+            samples.add(picture)
+        self._close(self._detector.push(picture))
+        while self._buffer.full:
+            settled = self._detector.settled
+            self._close(self._detector.wait())
+            if self._detector.settled == settled:
+                break
+
+    def finish(self) -> None:
+        self._close(self._detector.finish())
+        self._second_look.close()
+
+    def _close(self, intervals: Iterable[Interval]) -> None:
+        for start_frame, end_frame in intervals:
+            scene = self._timeline.scene(self._number, start_frame, min(end_frame, self._timeline.stop))
+            self._number += 1
+            keyframe = self._keyframe(scene) if self._taps.want_keyframes else None
+            self._taps.scene(scene, keyframe, {s.step_seconds: s.of(scene) for s in self._samples})
+        timeline, detector = self._timeline, self._detector
+        timeline.forget_before(detector.open_start)
+        start = timeline.start_seconds(min(detector.open_start, timeline.stop))
+        settled = timeline.start_seconds(min(max(detector.settled, detector.open_start), timeline.stop))
+        self._buffer.forget_until((start + settled) / 2)
+        for samples in self._samples:
+            samples.forget(start, settled)
+        open_until = min(max(detector.open_until, detector.open_start), timeline.stop)
+        self._taps.settled(start, timeline.start_seconds(open_until))
+
+    def _keyframe(self, scene: Scene) -> Picture:
+        """From the buffer, or, where the scene outgrew it, from a second look at the file."""
+        picture = self._buffer.find(scene.keyframe)
+        if picture is None:
+            picture = self._second_look.find(Target(scene.keyframe, scene.keyframe_pts))
+        return picture
+
+
+class _Taps:
+    """The taps of one video. One that fails is reported and left out; the others go on."""
+
+    def __init__(self, job: Job, media: MediaInfo, send: Send) -> None:
+        self._send = send
+        self._taps: dict[str, Tap] = {}
+        self._streams: dict[str, Streams] = {}
+        self._follows_scenes: dict[str, bool] = {}
+        for name, options in job.experts.items():
+            expert = make_expert(name, options)
+            if expert.missing_stream(media) is None:
+                self._streams[name] = expert.streams()
+                self._follows_scenes[name] = expert.follows_scenes
+                self._guard(name, partial(self._add, expert, media))
+
+    def _add(self, expert: Expert, media: MediaInfo) -> Iterable[Item]:
+        self._taps[expert.name] = expert.tap(media)
+        return ()
+
+    def __bool__(self) -> bool:
+        return bool(self._taps)
+
+    def _needs(self) -> list[tuple[str, Streams]]:
+        return [(name, self._streams[name]) for name in self._taps]
+
+    @property
+    def want_scenes(self) -> bool:
+        return any(self._follows_scenes[name] for name in self._taps)
+
+    @property
+    def want_keyframes(self) -> bool:
+        return any(needs.keyframes for _, needs in self._needs())
+
+    @property
+    def want_frames(self) -> bool:
+        return any(needs.frames for _, needs in self._needs())
+
+    @property
+    def sample_steps(self) -> list[float]:
+        return sorted({needs.sample_seconds for _, needs in self._needs() if needs.sample_seconds})
+
+    @property
+    def audio_rates(self) -> list[int]:
+        return sorted({needs.audio_rate for _, needs in self._needs() if needs.audio_rate})
+
+    def frame(self, picture: Picture) -> None:
+        images: dict[FrameSpec, Frame] = {}
+        for name, needs in self._needs():
+            if needs.frames is not None:
+                if needs.frames not in images:
+                    images[needs.frames] = _frame(picture, picture.scaled(needs.frames))
+                self._guard(name, partial(self._taps[name].frame, images[needs.frames]))
+
+    def audio(self, block: AudioBlock) -> None:
+        for name, needs in self._needs():
+            if needs.audio_rate == block.sample_rate:
+                self._guard(name, partial(self._taps[name].audio, block))
+
+    def scene(
+        self, scene: Scene, picture: Picture | None, samples: Mapping[float, Sequence[Picture]]
+    ) -> None:
+        """A closed scene; ``samples`` are its further frames by step."""
+        keyframe = None if picture is None else _frame(picture, picture.rgb())
+        frames = {step: [_frame(p, p.rgb()) for p in pictures] for step, pictures in samples.items()}
+        for name, needs in self._needs():
+            mine = frames.get(needs.sample_seconds or 0.0, [])
+            self._guard(
+                name, partial(_in_order, self._taps[name], scene, keyframe if needs.keyframes else None, mine)
+            )
+
+    def settled(self, open_start_seconds: float, settled_seconds: float) -> None:
+        for name, needs in self._needs():
+            if needs.frames is not None:
+                self._guard(name, partial(self._taps[name].settled, open_start_seconds, settled_seconds))
+
+    def close(self) -> None:
+        for name in list(self._taps):
+            self._guard(name, self._taps[name].close)
+
+    def _guard(self, name: str, hook: Callable[[], Iterable[Item]]) -> None:
+        try:
+            for item in hook():
+                self._send(Produced(name, item))
+        except Exception as error:
+            self._taps.pop(name, None)
+            self._send(ExpertFailed(name, "prepare", type(error).__name__, str(error)))
+
+
+def _in_order(tap: Tap, scene: Scene, keyframe: Frame | None, samples: Sequence[Frame]) -> Iterator[Item]:
+    """A scene's frames to a tap as they were on screen."""
+    for frame in samples:
+        if frame.index < scene.keyframe:
+            yield from tap.sample(scene, frame)
+    yield from tap.scene(scene, keyframe)
+    for frame in samples:
+        if frame.index > scene.keyframe:
+            yield from tap.sample(scene, frame)
+
+
+def _frame(picture: Picture, image: Any) -> Frame:
+    return Frame(image, picture.index, picture.start_seconds, picture.end_seconds)
+
+
+class _Measured:
+    """What the pass itself shows of a video: how long it is and how many pictures it has."""
+
+    def __init__(self, media: MediaInfo) -> None:
+        self._media = media
+        self._kind: type = Picture if media.has_video else AudioBlock
+        self._span: tuple[float, float] | None = None
+        self._pieces = 0
+
+    def add(self, piece: Picture | AudioBlock) -> None:
+        if isinstance(piece, self._kind):
+            first = piece.start_seconds if self._span is None else self._span[0]
+            self._span = (first, piece.end_seconds)
+            self._pieces += 1
+
+    def facts(self, counts: DecodeCounts) -> dict[str, Any]:
+        """Columns of ``videos``; a value that this pass did not measure is None."""
+        names = (
+            "container header_duration_seconds fps width height stored_width stored_height rotation_degrees "
+            "sample_aspect_ratio video_codec audio_codec sample_rate audio_tracks has_video has_audio"
+        )
+        facts = {name: getattr(self._media, name) for name in names.split()}
+        if self._span is not None:
+            facts |= {
+                "duration_seconds": self._span[1] - self._span[0],
+                "frames": self._pieces if self._media.has_video else None,
+                "decode_errors": counts.decode_errors + counts.corrupt_pictures,
+                "partial": counts.partial,
+                "note": _note(self._media, counts),
+            }
+        return facts
+
+
+def _note(media: MediaInfo, counts: DecodeCounts) -> str | None:
+    """What a reader of the ``videos`` table should know about this file."""
+    notes = []
+    if counts.truncated:
+        notes.append("truncated")
+    if counts.decode_errors or counts.corrupt_pictures:
+        notes.append(f"{counts.decode_errors} damaged packets, {counts.corrupt_pictures} damaged pictures")
+    header = media.header_duration_seconds
+    seconds = (counts.last_seconds or 0.0) - (counts.first_seconds or 0.0)  # of pictures and sound
+    if header and abs(header - seconds) > max(1.0, 0.1 * seconds):
+        notes.append(f"header says {header:.1f} s, decoded {seconds:.1f} s")
+    return "; ".join(notes) or None

@@ -1,0 +1,348 @@
+"""Many videos through all experts: decoders ahead, batches across videos, rows back in order.
+
+Decoder processes cut videos into items; items wait in one queue for each expert until a batch is
+full; rows return to their video's tables. One thread, the caller's, keeps the books; the others only
+wait or compute. Items in flight are bounded in bytes, so a slow model holds the decoders back.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from extract.decoder import messages
+from extract.decoder.owner import STALL_SECONDS, Decoder
+from extract.engine.lanes import TABLES, WINDOWS, Computed, Entry, Lanes, Shown, Written
+from extract.engine.ledger import VideoLedger
+from extract.engine.meter import Meter, Reading
+from extract.engine.models import Models, load_models
+from extract.engine.task import VideoTask
+from extract.scratch import Scratch
+from extract.selection import Selection
+from extract.types import Item, Outcome, Row
+
+if TYPE_CHECKING:
+    pass
+
+WAKE_SECONDS = 0.2  # how long it sleeps at most: batches linger, new tasks may have come
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What became of a task: its tables' rows, each expert's outcome, and measured facts."""
+
+    task: VideoTask
+    facts: Mapping[str, Any]
+    ledger: VideoLedger
+    outcomes: Mapping[str, Outcome]
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How to run; nothing here changes a row."""
+
+    decoders: int = 2
+    decoder_threads: int = 1
+    batch_size: int = 16
+    host_threads: int = 1
+    queue_bytes: int = 256 << 20
+    keyframe_buffer_bytes: int = 512 << 20
+    stall_seconds: float = STALL_SECONDS
+    videos_in_flight: int = 32
+
+
+class _Credit:
+    """Bytes that may be in flight between decoders and models."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._changed = threading.Condition()
+        self.used = self.waiting = 0
+
+    def take(self, size: int) -> None:
+        with self._changed:
+            self.waiting += 1
+            self._changed.wait_for(lambda: self.used == 0 or self.used + size <= self._limit)
+            self.waiting -= 1
+            self.used += size
+
+    def give(self, size: int) -> None:
+        with self._changed:
+            self.used -= size
+            self._changed.notify_all()
+
+
+class _Tasks:
+    """The caller's tasks. ``dry``: there was none when last asked, but more may come; ``over``: none will."""
+
+    def __init__(self, tasks: Iterable[VideoTask | None]) -> None:
+        self._tasks = iter(tasks)
+        self.dry = self.over = False
+
+    def take(self) -> VideoTask | None:
+        self.dry = False
+        if self.over:
+            return None
+        try:
+            task = next(self._tasks)
+        except StopIteration:
+            self.over = True
+            return None
+        self.dry = task is None
+        return task
+
+
+def _bytes(item: Item) -> int:
+    return 200 + sum(array.nbytes for array in item.arrays.values())
+
+
+class Engine:
+    """Loads the selected experts' models once, unless they are given, then runs videos through them.
+
+    Use as a context manager: leaving it ends the decoder processes and removes spilled rows.
+    """
+
+    def __init__(
+        self, selection: Selection, settings: EngineSettings | None = None, *, models: Models | None = None
+    ) -> None:
+        self.selection = selection
+        self.settings = settings or EngineSettings()
+        self.meter = Meter(
+            {"decode": self.settings.decoders, "device": 1, "host": self.settings.host_threads, "write": 1}
+        )
+        self._spill = Scratch("rows")
+        self._events: queue.SimpleQueue[tuple[Decoder | None, Any]] = queue.SimpleQueue()
+        self._credit = _Credit(self.settings.queue_bytes)
+        self._models = models or load_models(selection, batch_size=self.settings.batch_size)
+        self._lanes = Lanes(
+            selection.experts,
+            self._models,
+            batch_size=self.settings.batch_size,
+            host_threads=self.settings.host_threads,
+            done=lambda computed: self._events.put((None, computed)),
+            unwanted=self._unwanted,
+        )
+        self._idle = deque(
+            Decoder(self._deliver, stall_seconds=self.settings.stall_seconds)
+            for _ in range(self.settings.decoders)
+        )
+        self._decoders = tuple(self._idle)
+        self._decoding: dict[Decoder, VideoLedger] = {}
+        self._videos: list[VideoLedger] = []
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for decoder in self._decoders:
+            decoder.close()
+        self._lanes.close()
+        self._spill.close()
+
+    def run(
+        self, tasks: Iterable[VideoTask | None], *, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[VideoResult]:
+        """Results in the order in which videos finish. New tasks are drawn as there is room.
+
+        None among the tasks means "none now": the engine goes on with what it has and asks again, a few
+        times a second, and at once after :meth:`wake`. The run is over when ``tasks`` is. Once ``stop()``
+        is true, videos that are not finished are given up.
+        """
+        waiting = _Tasks(tasks)
+        while not stop():
+            self._feed(waiting)
+            self._lanes.dispatch(flush=self._starving())
+            yield from self._finished()
+            if waiting.over and not self._videos:
+                return
+            if self._videos or waiting.dry:
+                self._wait()
+
+    def wake(self) -> None:
+        """There may be tasks again, or a reason to stop. Any thread may call this."""
+        self._events.put((None, None))
+
+    def reading(self) -> Reading:
+        """What the stages do, and what waits for them, now. Cheap; any thread may call this."""
+        return replace(
+            self.meter.reading(self._lanes.computing),
+            waiting=self._lanes.waiting,
+            halved=dict(self._lanes.halved),
+            videos_in_flight=len(self._videos),
+            bytes_in_flight=self._credit.used,
+            decoders_waiting=self._credit.waiting,
+        )
+
+    def _feed(self, waiting: _Tasks) -> None:
+        """Give idle decoders work, as long as there are tasks."""
+        while self._idle and len(self._videos) < self.settings.videos_in_flight:
+            task = waiting.take()
+            if task is None:
+                return
+            ledger = VideoLedger(task, self.selection, self._spill.path)
+            self._videos.append(ledger)
+            if ledger.to_decode:
+                decoder = self._idle.popleft()
+                self._decoding[decoder] = ledger
+                decoder.submit(self._job(ledger))
+            else:
+                ledger.decoded = True
+                self._start_text(ledger)
+
+    def _job(self, ledger: VideoLedger) -> messages.Job:
+        selection = self.selection
+        return messages.Job(
+            path=ledger.task.path,
+            experts={name: selection.options[name] for name in ledger.to_decode},
+            scene_options=selection.options.get("scenes", {}),
+            scenes=ledger.task.scenes,
+            buffer_bytes=self.settings.keyframe_buffer_bytes,
+            threads=self.settings.decoder_threads,
+        )
+
+    def _deliver(self, decoder: Decoder, message: messages.Message) -> None:
+        if isinstance(message, messages.Produced):
+            self._credit.take(_bytes(message.item))
+        self._events.put((decoder, message))
+
+    def _starving(self) -> bool:
+        """Nothing can arrive unless a partial batch goes out."""
+        held = self._credit.waiting >= len(self._decoding)
+        return self._events.empty() and self._lanes.idle and held
+
+    def _wait(self) -> None:
+        """Handle one event, or all that are there; come back now and then for batches that linger."""
+        try:
+            event = self._events.get(timeout=WAKE_SECONDS)
+            while True:
+                self._handle(*event)
+                event = self._events.get_nowait()
+        except queue.Empty:
+            pass
+
+    def _handle(self, decoder: Decoder | None, message: Any) -> None:
+        if isinstance(message, Computed):
+            self._returned(message)
+        if decoder is None:
+            return
+        ledger = self._decoding[decoder]
+        match message:
+            case messages.Opened(media):
+                ledger.media = media
+            case messages.Window(thumbnails):
+                self._lanes.put(WINDOWS, Shown(ledger, decoder, thumbnails))
+            case messages.Produced(expert, item):
+                self._produced(ledger, expert, item)
+            case messages.ExpertFailed(expert, stage, error_type, text):
+                ledger.fail(expert, stage, error_type, text)
+            case messages.Progress(busy_seconds):
+                self.meter.add("decode", busy_seconds)
+            case messages.Finished(facts, pictures_decoded, pictures, busy_seconds):
+                self.meter.add("decode", busy_seconds)
+                self.meter.count_pictures(pictures_decoded, pictures)
+                self.meter.video_seconds += facts.get("duration_seconds") or 0.0
+                ledger.facts = facts
+                self._release(decoder, ledger)
+            case messages.VideoFailed(stage, error_type, text):
+                ledger.fail_all(stage, error_type, text)
+                self._release(decoder, ledger)
+
+    def _release(self, decoder: Decoder, ledger: VideoLedger) -> None:
+        del self._decoding[decoder]
+        self._idle.append(decoder)
+        ledger.decoded = True
+        self._start_text(ledger)
+
+    def _produced(self, ledger: VideoLedger, expert: str, item: Item) -> None:
+        entry = Entry(ledger, ledger.expect(expert), item)
+        if self.selection.experts[expert].lane == "none":
+            self._book(expert, entry, self._models.by_expert[expert]([item])[0])
+        elif not self._unwanted(expert, entry):
+            self._lanes.put(expert, entry)
+
+    def _returned(self, computed: Computed) -> None:
+        self._lanes.returned(computed)
+        self.meter.add(computed.lane, computed.seconds)
+        if computed.queue == WINDOWS:
+            self._answer(computed)
+        elif computed.queue == TABLES:
+            self._read(computed)
+        elif computed.error is not None and len(computed.entries) > 1:
+            self._lanes.retry_singly(computed.queue, computed.entries)
+        else:
+            for index, entry in enumerate(computed.entries):
+                rows = computed.results[index] if computed.error is None else ()
+                if computed.error is not None:
+                    entry.video.fail(computed.queue, "compute", *_described(computed.error))
+                self._book(computed.queue, entry, rows)
+
+    def _answer(self, computed: Computed) -> None:
+        """The shot network's answers; an error ends the video, whose decoder cannot go on without one."""
+        for index, window in enumerate(computed.entries):
+            values = computed.results[index] if computed.error is None else None
+            if not self._unwanted(WINDOWS, window):
+                window.decoder.answer(messages.Prediction(values, str(computed.error or "")))
+
+    def _read(self, computed: Computed) -> None:
+        """The items of text experts, whose tables have been read."""
+        for index, written in enumerate(computed.entries):
+            items = computed.results[index] if computed.error is None else ()
+            self._start_items(written.video, written.expert, items, computed.error)
+
+    def _start_items(
+        self, ledger: VideoLedger, expert: str, items: Sequence[Item], error: Exception | None
+    ) -> None:
+        """A text expert's items, all of them; or there are none because of an error."""
+        if error is not None:
+            ledger.fail(expert, "prepare", *_described(error))
+        for item in items:
+            self._lanes.put(expert, Entry(ledger, ledger.expect(expert), item))
+        ledger.all_read(expert)
+        self._start_text(ledger)
+
+    def _unwanted(self, queue: str, entry: Any) -> bool:
+        """Whether nobody waits for this any more; an item is booked then, without rows."""
+        if queue == TABLES:
+            return False
+        if queue == WINDOWS:
+            return self._decoding.get(entry.decoder) is not entry.video  # it died meanwhile
+        if queue not in entry.video.failures:
+            return False
+        self._book(queue, entry, ())
+        return True
+
+    def _book(self, expert: str, entry: Entry, rows: Sequence[Row]) -> None:
+        """An item is done with: its rows to the books, its bytes to the next one."""
+        ledger: VideoLedger = entry.video
+        if ledger.reads_media(expert):
+            self._credit.give(_bytes(entry.item))
+        self.meter.add_rows(expert, len(rows))
+        ledger.take(expert, entry.number, entry.item, rows)
+        self._start_text(ledger)
+
+    def _start_text(self, ledger: VideoLedger) -> None:
+        """Start the text experts whose upstream is complete: what they read is cut in the host lane."""
+        for name in ledger.text_experts_ready():
+            try:
+                tables = ledger.upstream_tables(name)
+            except Exception as error:
+                self._start_items(ledger, name, (), error)
+            else:
+                self._lanes.put(TABLES, Written(ledger, name, tables))
+
+    def _finished(self) -> Iterator[VideoResult]:
+        for ledger in [video for video in self._videos if video.complete]:
+            self._videos.remove(ledger)
+            ledger.seal()
+            yield VideoResult(ledger.task, ledger.facts, ledger, ledger.outcomes())
+
+
+def _described(error: Exception) -> tuple[str, str]:
+    return type(error).__name__, str(error)

@@ -1,0 +1,205 @@
+"""Readers: an RGB picture in, lines of text out. Each is one library behind one method.
+
+A reader may be called from several threads: it keeps one library object for each of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.errors import MissingDependency
+from extract.weights.hashing import sha256_of
+
+# What the wheel of rapidocr 3.10 carries (Apache-2.0): PP-OCRv6 small, and its line turner.
+RAPIDOCR_MODELS = {
+    "Det": "PP-OCRv6_det_small.onnx",
+    "Rec": "PP-OCRv6_rec_small.onnx",
+    "Cls": "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
+}
+PADDLE_DETECTOR = "PP-OCRv5_mobile_det"
+PADDLE_RECOGNISER = "PP-OCRv5_mobile_rec"
+
+
+@dataclass(frozen=True)
+class TextLine:
+    """One line of text; ``box`` is float32 (4, 2), its corners in pixels from the top left, clockwise."""
+
+    text: str
+    score: float
+    box: NDArray[np.float32]
+
+
+class Reader(Protocol):
+    def __call__(self, image: NDArray[np.uint8], /) -> list[TextLine]:
+        """The lines of one uint8 (height, width, 3) RGB picture, in reading order."""
+
+
+@functools.cache
+def rapidocr_models() -> Mapping[str, Path]:
+    """The model files inside the installed rapidocr, found without importing it.
+
+    Raises MissingDependency if one is absent: the library itself would try to download it.
+    """
+    spec = importlib.util.find_spec("rapidocr")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingDependency("engine 'rapidocr' needs rapidocr, not installed here: pip install rapidocr")
+    folder = Path(spec.submodule_search_locations[0]) / "models"
+    files = {part: folder / name for part, name in RAPIDOCR_MODELS.items()}
+    absent = [path.name for path in files.values() if not path.is_file()]
+    if absent:
+        version = importlib.metadata.version("rapidocr")
+        raise MissingDependency(
+            f"rapidocr {version} came without {', '.join(absent)}, which rapidocr 3.10's wheel carries: "
+            "pip install --force-reinstall --no-deps 'rapidocr==3.10.*'"
+        )
+    return files
+
+
+@functools.cache
+def rapidocr_identity() -> Mapping[str, str]:
+    """What determines the engine's reading: its version and the SHA-256 of its model files."""
+    hashes = {path.name: sha256_of(path) for path in rapidocr_models().values()}
+    return {"rapidocr": importlib.metadata.version("rapidocr"), **hashes}
+
+
+class RapidOcrReader:
+    """RapidOCR with the models of its own wheel, on one CPU thread for each calling thread.
+
+    Args:
+        min_score: lines that the recogniser is less sure of are dropped.
+        max_side: text is looked for on the picture with its longer side reduced to this;
+            it is read from the full picture.
+        use_cls: also look for lines that stand upside down.
+    """
+
+    def __init__(self, *, min_score: float, max_side: int, use_cls: bool) -> None:
+        self._params: dict[str, Any] = {
+            # Explicit files: with none given, RapidOCR checks its own and downloads what differs.
+            **{f"{part}.model_path": str(path) for part, path in rapidocr_models().items()},
+            "Global.text_score": min_score,
+            "Global.use_cls": use_cls,
+            "Global.log_level": "critical",
+            "Global.use_preprocess_img": False,  # it would reduce large frames before they are read
+            "Det.limit_type": "max",
+            "Det.limit_side_len": max_side,
+            # One thread has no pool, and so nothing that spins while it waits.
+            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        }
+        self._local = threading.local()
+
+    def _engine(self) -> Any:
+        if not hasattr(self._local, "engine"):
+            from rapidocr import RapidOCR
+
+            self._local.engine = RapidOCR(params=self._params)
+        return self._local.engine
+
+    def __call__(self, image: NDArray[np.uint8], /) -> list[TextLine]:
+        # The detector works in blocks of 32 pixels and sees nothing where a side shrinks below one.
+        least = max(32, -(-32 * max(image.shape[:2]) // self._params["Det.limit_side_len"]))
+        found = self._engine()(_bgr(_at_least(image, least)))
+        if not found.txts:  # None where nothing is found
+            return []
+        return _lines(found.txts, found.scores, found.boxes)
+
+
+class PaddleOcrReader:
+    """PaddleOCR 3 with local model folders, on one CPU thread for each calling thread.
+
+    The arguments are those of its documentation (PaddlePaddle/PaddleOCR,
+    docs/version3.x/pipeline_usage/OCR.en.md); the models that unwarp and turn whole documents stay off.
+
+    Args:
+        detector: folder with the inference model PP-OCRv5_mobile_det.
+        recogniser: folder with the inference model PP-OCRv5_mobile_rec.
+        min_score: lines that the recogniser is less sure of are dropped.
+        max_side: text is looked for on the picture with its longer side reduced to this.
+    """
+
+    def __init__(self, *, detector: Path, recogniser: Path, min_score: float, max_side: int) -> None:
+        check_paddleocr()
+        self._arguments = {
+            "text_detection_model_name": PADDLE_DETECTOR,
+            "text_detection_model_dir": str(detector),
+            "text_recognition_model_name": PADDLE_RECOGNISER,
+            "text_recognition_model_dir": str(recogniser),
+            "text_det_limit_type": "max",
+            "text_det_limit_side_len": max_side,
+            "text_rec_score_thresh": min_score,
+            "use_doc_orientation_classify": False,
+            "use_doc_unwarping": False,
+            "use_textline_orientation": False,
+            "device": "cpu",
+            "cpu_threads": 1,
+        }
+        self._local = threading.local()
+
+    def _engine(self) -> Any:
+        if not hasattr(self._local, "engine"):
+            from paddleocr import PaddleOCR
+
+            self._local.engine = PaddleOCR(**self._arguments)
+        return self._local.engine
+
+    def __call__(self, image: NDArray[np.uint8], /) -> list[TextLine]:
+        (found,) = self._engine().predict(_bgr(image))
+        result = found.json["res"]
+        return _lines(result["rec_texts"], result["rec_scores"], result["rec_polys"])
+
+
+def check_paddleocr() -> None:
+    """Raises MissingDependency with the command that mends it."""
+    for module in ("paddle", "paddleocr"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingDependency(
+                f"engine 'paddleocr' needs {module}, not installed here: pip install 'marquee[paddleocr]' "
+                "in an environment of its own (it brings another OpenCV)"
+            )
+
+
+def reading_order(boxes: NDArray[np.float32]) -> list[int]:
+    """Indices of ``boxes`` (n, 4, 2): rows from the top, each from the left.
+
+    A box joins a row if its middle is within half a line height of the middle of the row's first
+    (highest) box, the smaller of the two heights.
+    """
+    middles = boxes[:, :, 1].mean(axis=1)
+    heights = np.ptp(boxes[:, :, 1], axis=1)
+    lefts = boxes[:, :, 0].min(axis=1)
+    rows: list[list[int]] = []
+    for index in map(int, np.lexsort((lefts, middles))):
+        first = rows[-1][0] if rows else index
+        near = middles[index] - middles[first] <= min(heights[index], heights[first]) / 2
+        if rows and near:
+            rows[-1].append(index)
+        else:
+            rows.append([index])
+    return [index for row in rows for index in sorted(row, key=lambda i: (lefts[i], middles[i], i))]
+
+
+def _bgr(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def _lines(texts: Sequence[str], scores: Sequence[float], boxes: Any) -> list[TextLine]:
+    corners = np.asarray(boxes, dtype=np.float32).reshape(-1, 4, 2)
+    order = [i for i in reading_order(corners) if texts[i].strip()]
+    return [TextLine(texts[i], float(scores[i]), corners[i]) for i in order]
+
+
+def _at_least(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The picture with black below and to the right, where it has fewer than ``side`` pixels."""
+    height, width = image.shape[:2]
+    missing = max(0, side - height), max(0, side - width)
+    return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0))) if any(missing) else image

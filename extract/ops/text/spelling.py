@@ -1,0 +1,239 @@
+"""Correcting what OCR misread, without harming what it read well.
+
+Text on a trailer's frames is names, titles and slogans, mostly in capitals and without sentences
+around them; any dictionary lacks many of these words ("theaters" is missing in the one used here).
+So an unknown word is no error in itself, and a correction needs evidence of its own:
+
+* *Lost spaces* (``THISSUMMER``) are the usual error on well-read cards. A word is split only if it
+  is unknown and falls apart into known words of which each neighbouring pair is a known English
+  bigram. The letters stay as they are, so ``NORTHWIND``, whose halves are no such pair, stays whole.
+* *Digits among letters* (``TOM0RROW``) become the letters that they look like, if that gives a word.
+* *One wrong letter* (``COMNG``) is mended only in a line that was read without confidence, in words
+  of five letters and more that are not capitalised like a name, and only towards a candidate that
+  is ten times as frequent as the next one.
+
+Nothing is touched in a frame whose other words do not look English.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from extract.errors import MissingDependency
+from extract.weights.hashing import sha256_of
+
+if TYPE_CHECKING:
+    from symspellpy import SymSpell
+
+UNIGRAMS = "frequency_dictionary_en_82_765.txt"
+BIGRAMS = "frequency_bigramdictionary_en_243_342.txt"
+COMMON = 10_000_000  # occurrences in the dictionary's corpus; some 5,700 words have as many
+CONFIDENT = 0.98  # a line read with this score keeps its letters
+DOMINANT = 10.0
+SHORTEST_EDIT = 5  # letters; shorter words have too many neighbours
+SHORTEST_SPLIT = 5
+LONGEST_SPLIT = 40
+# In the English dictionary, yet commoner in other languages: no evidence of English.
+FOREIGN = frozenset(
+    {"al", "che", "con", "de", "del", "den", "der", "die", "dos", "est", "la"}
+    | {"las", "les", "los", "non", "para", "per", "pour", "que", "sur"}
+)
+LOOKALIKES = str.maketrans("015689", "oisbbg"), str.maketrans("015689", "olsgbg")
+
+_TOKEN = re.compile(r"(\W*)(.*?)(\W*)", re.DOTALL)
+
+
+class Speller(Protocol):
+    """Corrects the lines of one frame; ``scores`` are the reader's confidences in [0, 1]."""
+
+    def __call__(self, lines: Sequence[str], scores: Sequence[float], /) -> list[str]: ...
+
+
+def unchanged(lines: Sequence[str], scores: Sequence[float]) -> list[str]:
+    """The speller that trusts every letter."""
+    return list(lines)
+
+
+def dictionary_files() -> dict[str, Path]:
+    """The word lists in symspellpy's wheel, by file name. Raises MissingDependency without it."""
+    try:
+        folder = Path(str(importlib.resources.files("symspellpy")))
+    except ModuleNotFoundError as error:
+        raise MissingDependency("spelling 'symspell' needs symspellpy: pip install symspellpy") from error
+    files = {name: folder / name for name in (UNIGRAMS, BIGRAMS)}
+    for path in files.values():
+        if not path.is_file():
+            raise MissingDependency(f"symspellpy is here without {path.name}: pip install symspellpy==6.10.1")
+    return files
+
+
+@functools.cache
+def dictionary_identity() -> dict[str, str]:
+    """SHA-256 of each word list, by file name."""
+    return {n: sha256_of(p) for n, p in dictionary_files().items()}
+
+
+@functools.cache
+def _symspell() -> SymSpell:
+    """Both word lists, loaded once for each process (about a second)."""
+    from symspellpy import SymSpell
+
+    files = dictionary_files()
+    lists = SymSpell(max_dictionary_edit_distance=1, prefix_length=5)
+    lists.load_dictionary(files[UNIGRAMS], term_index=0, count_index=1)
+    lists.load_bigram_dictionary(files[BIGRAMS], term_index=0, count_index=2)
+    return lists
+
+
+class SymSpellSpeller:
+    """The default: word by word with the lists of symspellpy (https://github.com/mammothb/symspellpy).
+
+    Safe to call from several threads; the result depends on the arguments only.
+    """
+
+    def __init__(self) -> None:
+        self._lists = _symspell()
+
+    def __call__(self, lines: Sequence[str], scores: Sequence[float], /) -> list[str]:
+        """The corrected lines of one frame; white space and punctuation stay where they are."""
+        return [self._line(index, lines, score) for index, score in enumerate(scores)]
+
+    def _line(self, index: int, lines: Sequence[str], score: float) -> str:
+        pieces = re.split(r"(\s+)", lines[index])
+        for place, piece in enumerate(pieces):
+            match = _TOKEN.fullmatch(piece)
+            if match is None or not _is_word(match[2]) or match[2].lower() in self._lists.words:
+                continue
+            others = [*lines[:index], *pieces[:place], *pieces[place + 1 :], *lines[index + 1 :]]
+            if self._looks_english(" ".join(others)):
+                pieces[place] = match[1] + self._word(match[2], score) + match[3]
+        return "".join(pieces)
+
+    def _word(self, word: str, score: float) -> str:
+        parts = self.split(word.lower())
+        if parts is not None:
+            return _cut(word, parts)
+        read = self._without_digits(word)
+        if read is None and score < CONFIDENT:
+            read = self._nearest(word)
+        return word if read is None else _like(word, read)
+
+    def _looks_english(self, text: str) -> bool:
+        """At least half of the words are common English ones; true of no words at all.
+
+        Words of one letter, and those with digits or punctuation inside, do not count.
+        """
+        if not text.isascii():
+            return False
+        words: list[str] = [m.lower() for m in re.findall(r"(?<!\S)\W*([A-Za-z]{2,})\W*(?!\S)", text)]
+        common: int = sum(w not in FOREIGN and self._lists.words.get(w, 0) >= COMMON for w in words)
+        return len(words) <= 2 * common
+
+    def split(self, word: str) -> list[str] | None:
+        """The likeliest chain of known bigrams that spells ``word`` (lower case), or None.
+
+        Maximises P(w1) * prod P(w_i | w_{i-1}), both by the counts of the lists.
+        """
+        if not SHORTEST_SPLIT <= len(word) <= LONGEST_SPLIT:
+            return None
+        words, bigrams = self._lists.words, self._lists.bigrams
+        # chains[end]: for each last word of the letters before ``end``, its best chain.
+        chains: list[dict[str, tuple[float, list[str]]]] = [{} for _ in range(len(word) + 1)]
+        for end in range(1, len(word) + 1):
+            for start in range(end):
+                last = word[start:end]
+                if last not in words or (len(last) == 1 and last not in "ai"):
+                    continue
+                if start == 0:
+                    chains[end][last] = (math.log(words[last] / self._lists.N), [last])
+                    continue
+                found = [
+                    (score + math.log(bigrams[f"{before} {last}"] / words[before]), [*chain, last])
+                    for before, (score, chain) in chains[start].items()
+                    if f"{before} {last}" in bigrams
+                ]
+                if found:
+                    chains[end][last] = max(found)
+        whole = [c for c in chains[-1].values() if len(c[1]) > 1]
+        return max(whole)[1] if whole else None
+
+    def _without_digits(self, word: str) -> str | None:
+        letters = sum(c.isalpha() for c in word)
+        if letters == len(word) or 2 * letters <= len(word):
+            return None
+        for table in LOOKALIKES:
+            read = word.lower().translate(table)
+            if read in self._lists.words:
+                return read
+        return None
+
+    def _nearest(self, word: str) -> str | None:
+        from symspellpy import Verbosity
+
+        named = word[0].isupper() and not word.isupper()
+        if len(word) < SHORTEST_EDIT or not word.isalpha() or named:
+            return None
+        found = self._lists.lookup(word.lower(), Verbosity.CLOSEST, max_edit_distance=1)
+        if not found or (len(found) > 1 and found[0].count < DOMINANT * found[1].count):
+            return None
+        return str(found[0].term)
+
+
+class BartSpeller:
+    """The published BART-base speller, a line at a time, greedily.
+
+    It was trained on English sentences (https://github.com/oliverguhr/spelling) and rewrites what
+    does not look like one, other languages included.
+
+    Args:
+        folder: a Hugging Face model folder (config.json, tokenizer.json, model.safetensors).
+        device: a torch device name.
+    """
+
+    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
+        try:
+            from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+        except ImportError as error:
+            raise MissingDependency(
+                "spelling 'bart' needs transformers: pip install 'marquee[bart]'"
+            ) from error
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        model: Any = AutoModelForSeq2SeqLM.from_pretrained(str(folder), local_files_only=True)
+        self._model = model.to(device).eval()
+
+    def __call__(self, lines: Sequence[str], scores: Sequence[float], /) -> list[str]:
+        return [self._line(line) for line in lines]
+
+    def _line(self, line: str) -> str:
+        import torch
+
+        inputs = self._tokenizer(line, return_tensors="pt", truncation=True, max_length=256)
+        inputs = {name: inputs[name].to(self._model.device) for name in ("input_ids", "attention_mask")}
+        with torch.inference_mode():
+            tokens = self._model.generate(**inputs, max_length=256, num_beams=1, do_sample=False)
+        return str(self._tokenizer.decode(tokens[0], skip_special_tokens=True)).strip()
+
+
+def _is_word(text: str) -> bool:
+    """Letters and digits only, at least one letter: no address, no number, no hyphen inside."""
+    return text.isascii() and text.isalnum() and not text.isdigit()
+
+
+def _cut(word: str, parts: Sequence[str]) -> str:
+    """``word`` with spaces between its ``parts``; its letters and their case stay."""
+    ends = [sum(map(len, parts[: i + 1])) for i in range(len(parts))]
+    return " ".join(word[end - len(part) : end] for end, part in zip(ends, parts, strict=True))
+
+
+def _like(word: str, read: str) -> str:
+    """``read`` in the case of ``word``: capitals, capitalised, or small."""
+    letters = [c for c in word if c.isalpha()]
+    if all(c.isupper() for c in letters):
+        return read.upper()
+    return read.capitalize() if word[0].isupper() else read

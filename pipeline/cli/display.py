@@ -1,0 +1,110 @@
+"""Progress for people: a live panel on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from extract.engine.meter import Reading
+from pipeline.work.progress import RunProgress
+
+PLAIN_SECONDS = 15.0
+LIVE_SECONDS = 0.25
+
+
+def show(progress: RunProgress, console: Console) -> AbstractContextManager[None]:
+    """Show a run while it goes on."""
+    return shown(console, panel=lambda: _panel(progress), line=lambda: status_line(progress))
+
+
+@contextmanager
+def shown(
+    console: Console, *, panel: Callable[[], RenderableType], line: Callable[[], str]
+) -> Iterator[None]:
+    """In the meantime ``panel`` is kept fresh on a terminal; elsewhere ``line`` is printed now and then."""
+    over = threading.Event()
+
+    def live() -> None:
+        with Live(panel(), console=console, refresh_per_second=4, transient=True) as screen:
+            while not over.wait(LIVE_SECONDS):
+                screen.update(panel())
+
+    def plain() -> None:
+        while not over.wait(PLAIN_SECONDS):
+            console.print(line(), markup=False, highlight=False, soft_wrap=True)
+
+    thread = threading.Thread(target=live if console.is_terminal else plain, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def time_left_seconds(progress: RunProgress, now: float) -> float | None:
+    """From the pace of this run so far; None until a video is done."""
+    left = progress.total - progress.already - progress.done
+    return (now - progress.started) / progress.done * left if progress.done else None
+
+
+def status_line(progress: RunProgress) -> str:
+    """One line: videos done and failed, pace, what bounds the run, time left."""
+    now = time.monotonic()
+    parts = [progress.stage, f"{progress.already + progress.done}/{progress.total} videos"]
+    if progress.failed:
+        parts.append(f"{progress.failed} with failures")
+    if progress.deaths:
+        parts.append(f"{progress.deaths} jobs lost their worker")
+    if progress.done:
+        parts.append(f"{progress.done / (now - progress.started) * 60:.1f} videos/min")
+    reading = progress.now
+    if reading is not None:
+        if progress.place:
+            parts.append(f"{len(progress.workers)} workers")
+        busy = ", ".join(f"{stage} {share:.0%}" for stage, share in reading.busy.items())
+        parts.append(f"bound by {reading.bound_by} ({busy})")
+    left = time_left_seconds(progress, now)
+    if left is not None:
+        parts.append(f"about {timedelta(seconds=round(left))} left")
+    return " · ".join(parts)
+
+
+def _panel(progress: RunProgress) -> RenderableType:
+    line = "stopping: writing what is finished (again to leave at once)" if progress.stopping else None
+    finished = progress.already + progress.done
+    bar = ProgressBar(total=max(progress.total, 1), completed=finished, width=60)
+    top = Table.grid()
+    top.add_row(bar)
+    parts: list[RenderableType] = [top, Text(line or status_line(progress))]
+    reading = progress.now
+    if reading is not None:
+        parts.append(_experts(progress, reading))
+    return Group(*parts)
+
+
+def _experts(progress: RunProgress, reading: Reading) -> Table:
+    seconds = max(time.monotonic() - progress.started, 1e-9)
+    table = Table("expert", "rows", "rows/s", "waiting", "videos", "videos/s", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in sorted({*reading.rows, *progress.expert_videos}):
+        videos = progress.expert_videos[name]
+        table.add_row(
+            name,
+            str(reading.rows.get(name, 0)),
+            f"{reading.rows_per_second.get(name, 0.0):.1f}",
+            str(reading.waiting.get(name, 0)),
+            str(videos),
+            f"{videos / seconds:.2f}",
+        )
+    return table

@@ -1,0 +1,70 @@
+"""Progress of prepare for people, and its outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from rich.console import Console
+from rich.text import Text
+
+from pipeline.cli.display import shown
+from pipeline.copies.prepare import FAILURES, PrepareProgress, PrepareReport
+from pipeline.storage.names import clean
+
+SHOWN = 5  # failures that are printed; all of them are in the file
+
+
+@contextmanager
+def show(progress: PrepareProgress, console: Console) -> Iterator[None]:
+    """Show it while it goes on."""
+    try:
+        with shown(console, panel=lambda: _panel(progress), line=lambda: status_line(progress)):
+            yield
+    except KeyboardInterrupt:
+        _line(console, "stopped; whole copies are kept: run the same command to go on")
+        raise
+
+
+def status_line(progress: PrepareProgress) -> str:
+    """One line: copies there and failed, seconds of video copied per second, time left."""
+    elapsed = max(time.monotonic() - progress.started, 1e-9)
+    parts = [f"preparing · {progress.already + progress.done}/{progress.total} videos"]
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.seconds:
+        parts.append(f"{progress.seconds / elapsed:.1f}x real time")
+    if progress.done:
+        left = progress.total - progress.already - progress.done
+        parts.append(f"about {timedelta(seconds=round(elapsed / progress.done * left))} left")
+    return " · ".join(parts)
+
+
+def print_report(report: PrepareReport, console: Console) -> None:
+    """What there is now, the first failures, and where the others are."""
+    _line(
+        console,
+        f"{report.made + report.already} copies in {report.out}, {report.made} made now; "
+        f"{report.ignored} other files ignored",
+    )
+    for failed in report.failures[:SHOWN]:
+        why = failed.log.splitlines()[-1:] or [""]
+        _line(console, " ".join(f"failed: {failed.path!r}: {failed.message} {why[0]}".split()))
+    if report.failures:
+        _line(
+            console,
+            f"{len(report.failures)} failures are recorded in {report.out / FAILURES}; the same command "
+            "tries them again",
+        )
+
+
+def _panel(progress: PrepareProgress) -> Text:
+    running = sorted(dict(progress.running).items())  # a copy: it changes meanwhile
+    lines = [f"  {name!r}: {seconds:.0f} s" for name, seconds in running]
+    return Text("\n".join([status_line(progress), *lines]))
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(clean(text), markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,210 @@
+"""What the command line prints about runs, stores, weights and this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from extract.errors import MarqueeError
+from extract.opencv import check as check_opencv
+from extract.registry import expert_names, make_expert, with_upstream
+from extract.weights.files import MissingWeights, WeightFile
+from extract.weights.locate import check, resolve
+from pipeline.settings import checked_folder
+from pipeline.storage.location import Location
+from pipeline.storage.scan import scan
+from pipeline.storage.versions import installed
+from pipeline.store.layout import open_store
+from pipeline.store.status import status
+from pipeline.store.todo import todo
+from pipeline.store.verify import verify
+from pipeline.store.videos import read_shards
+from pipeline.work.config import RunConfig, make_targets, select_for
+from pipeline.work.progress import RunProgress
+from pipeline.work.run import RunReport
+
+PACKAGES = ("torch", "torchvision", "av", "numpy", "pyarrow", "onnxruntime", "transformers")
+
+
+def print_run(report: RunReport, progress: RunProgress, console: Console) -> None:
+    """The outcome of a run: states and rows for each expert, and where to look further."""
+    table = _table("expert", "ok", "absent", "failed", "rows")
+    for name, states in report.states.items():
+        counts = [str(states[state]) for state in ("ok", "absent", "failed")]
+        table.add_row(name, *counts, str(report.rows.get(name, 0)))
+    console.print(table)
+    line = f"{report.videos} videos in {report.store.root}, {report.computed} worked on now"
+    if report.ignored:
+        line += f"; {report.ignored} other files ignored (ignored.parquet says why)"
+    _line(console, line)
+    reading = progress.whole
+    if reading is not None:
+        busy = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in reading.busy_seconds.items())
+        _line(console, f"busy: {busy}")
+        if reading.pictures:
+            _line(console, f"decodes per video: {reading.pictures_decoded / reading.pictures:.2f}")
+    if progress.deaths:
+        _line(console, f"{progress.deaths} jobs lost their worker; their videos were run again")
+    if report.interrupted:
+        _line(console, "stopped by a signal; what was finished is written: run the same command to go on")
+    elif report.failed:
+        _line(
+            console,
+            f"{report.failed} failures are recorded in {report.store.root / 'failures.parquet'}; "
+            "--retry-failed takes them up again",
+        )
+
+
+def print_plan(config: RunConfig, console: Console) -> None:
+    """What a run would do; checks experts, options and weights, writes nothing."""
+    selection = select_for(config)
+    targets = make_targets(selection)
+    found = scan(config.videos, out=config.out)
+    counts: Counter[str] = Counter()
+    known: set[bytes] = set()
+    # Nothing is created; a folder that a run would refuse is refused.
+    if not isinstance(config.out, Path) or os.path.lexists(config.out):
+        store = open_store(config.out, create=True)
+        present = {entry.raw: entry for entry in found.inputs}
+        for shard in read_shards(store):
+            known.update(video.raw for video in shard.videos if video.raw in present)
+            for experts in todo(store, shard, targets, retry_failed=config.retry_failed).values():
+                counts.update(experts)
+    new = [entry for entry in found.inputs if entry.raw not in known]
+    table = _table("expert", "videos to do", "fingerprint", "weights")
+    for target in targets:
+        files = ", ".join(w.path.name for w in selection.weights.get(target.expert, {}).values())
+        table.add_row(target.expert, str(counts[target.expert] + len(new)), target.fingerprint, files or "-")
+    console.print(table)
+    _line(
+        console,
+        f"{len(found.inputs)} videos ({len(new)} new) in {config.videos}, "
+        f"{len(found.ignored)} other files; device {selection.device}; nothing was done",
+    )
+
+
+def print_missing(error: MissingWeights, console: Console) -> None:
+    """The table of files that are missing, and what needs none."""
+    table = _table("expert", "file", "where to get it", "where to put it", "why")
+    for row in error.rows:
+        table.add_row(row.expert, row.file.name, row.file.url, str(row.put), row.reason)
+    console.print(table)
+    _line(console, "error: weights are missing; nothing was decoded. --preset offline needs none of them")
+
+
+def print_weights(
+    names: Iterable[str],
+    options: Mapping[str, Mapping[str, Any]],
+    folder: Path | None,
+    *,
+    fetch: bool,
+    console: Console,
+) -> bool:
+    """One line for each file: where it is, or what is wrong. Returns whether all are there."""
+    if folder is not None:
+        checked_folder(folder, "--weights")
+    experts = {name: make_expert(name, options.get(name)) for name in with_upstream(names)}
+    files = {name: expert.weights() for name, expert in experts.items() if expert.weights()}
+    if fetch:
+        resolve(files, folder, download=True)
+    table = _table("expert", "file", "size", "licence", "state")
+    complete = True
+    for name, wanted in files.items():
+        for file in wanted:
+            state, good = _weight_state(file, folder)
+            complete = complete and good
+            size = "?" if file.size_bytes is None else f"{file.size_bytes / 1e6:.1f} MB"
+            table.add_row(name, file.name, size, file.licence, state)
+    if not files:
+        _line(console, f"{', '.join(experts)}: no files needed")
+    else:
+        console.print(table)
+    return complete
+
+
+def print_status(out: Location, console: Console) -> None:
+    """Counts for each expert of a store."""
+    found = status(open_store(out))
+    table = _table("expert", "fingerprint", "ok", "absent", "failed", "missing", "rows", "MB", "old MB")
+    for e in found.experts:
+        sizes = (f"{e.bytes / 1e6:.1f}", f"{e.old_bytes / 1e6:.1f}")
+        counts = (e.ok, e.absent, e.failed, e.missing, e.rows)
+        table.add_row(e.expert, e.fingerprint, *map(str, counts), *sizes)
+    console.print(table)
+    _line(console, f"{found.videos} videos in {found.shards} shards; {_completeness(found.complete)}")
+
+
+def print_verify(out: Location, console: Console) -> bool:
+    """Problems of a store, a line each. Returns whether there are none."""
+    report = verify(open_store(out))
+    for problem in report.problems:
+        _line(console, f"problem: {problem}")
+    state = "clean" if report.clean else f"{len(report.problems)} problems"
+    _line(console, f"{report.videos} videos, {report.parts} parts, {report.rows} rows: {state}")
+    return report.clean
+
+
+def print_doctor(folder: Path | None, console: Console) -> bool:
+    """Packages, devices, OpenCV, and for each expert whether it can run here and what mends it."""
+    import torch
+
+    if folder is not None:
+        checked_folder(folder, "--weights")
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    _line(console, f"{where}, {os.cpu_count()} cores, GPUs: {', '.join(devices) or 'none'}")
+    found = installed(PACKAGES)
+    _line(console, "  ".join(f"{name} {found.get(name, 'not installed')}" for name in PACKAGES))
+    problem = check_opencv()
+    _line(console, f"OpenCV: {problem or 'one distribution, as it should be'}")
+    table = _table("expert", "can run", "what mends it")
+    for name in expert_names():
+        table.add_row(name, *map(escape, _diagnosis(name, folder)))
+    console.print(table)
+    return problem is None
+
+
+def _diagnosis(name: str, folder: Path | None) -> tuple[str, str]:
+    try:
+        expert = make_expert(name)
+        expert.check_installed()
+    except (MarqueeError, ImportError) as error:
+        return "no", str(error)
+    missing = [file.name for file in expert.weights() if not _weight_state(file, folder)[1]]
+    if missing:
+        return "no: weights", f"python -m extract weights --experts {name} --fetch ({', '.join(missing)})"
+    return "yes", ""
+
+
+def _weight_state(file: WeightFile, folder: Path | None) -> tuple[str, bool]:
+    try:
+        found = check(file, folder)
+    except MarqueeError as error:
+        return str(error), False
+    if found is None:
+        return f"missing; from {file.url}", False
+    kind = "published" if found.published else "your own (not a published hash)"
+    return f"{found.path}, sha256 {found.sha256[:12]}, {kind}", True
+
+
+def _completeness(complete: bool) -> str:
+    return "complete" if complete else "not complete: run the same command again"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

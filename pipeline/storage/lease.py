@@ -1,0 +1,164 @@
+"""One writer per remote store: an object that its holder renews, and that others watch before they take it.
+
+Nothing here compares clocks. A lease counts as abandoned when its object has not changed while
+somebody watched it for longer than three renewals.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from extract.errors import StoreError
+from pipeline.storage.atomic import LEASES
+from pipeline.storage.location import read_bytes, storage_errors
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+Holder = Mapping[str, Any]
+
+
+@contextmanager
+def lease(
+    root: UPath,
+    name: str,
+    holder: Holder,
+    taken: Callable[[object, Holder], str],
+    *,
+    renew_seconds: float,
+    watch_seconds: float,
+) -> Iterator[None]:
+    """Hold ``root / name`` with a ``holder`` that has a ``token``; ``taken`` says who else holds it.
+
+    While it is held, writes below ``root`` (:func:`pipeline.storage.atomic.atomic`) make sure of it first.
+    Raises StoreError where another run holds it, or has taken it over by the end.
+    """
+    held = _Lease(root, name, holder, taken, renew_seconds, watch_seconds)
+    held.acquire()
+    renewing = threading.Thread(target=held.keep, name="lease", daemon=True)
+    renewing.start()
+    LEASES[str(root)] = held.check
+    try:
+        yield
+        held.check()
+    finally:
+        del LEASES[str(root)]
+        held.stop.set()
+        renewing.join()
+        held.give_back()
+
+
+class _Lease:
+    def __init__(
+        self,
+        root: UPath,
+        name: str,
+        holder: Holder,
+        taken: Callable[[object, Holder], str],
+        renew_seconds: float,
+        watch_seconds: float,
+    ) -> None:
+        self.stop = threading.Event()
+        self._root, self._path, self._taken = root, root / name, taken
+        self._holder = {**holder, "counter": 0}
+        self._renew_seconds, self._watch_seconds = renew_seconds, watch_seconds
+        self._renewing = threading.Lock()
+        self._renewed = 0.0
+        self._lost = ""
+
+    def acquire(self) -> None:
+        seen: Holder | None = None
+        since = time.monotonic()
+        while True:
+            found = self._read()
+            if found is None:
+                if self._create():
+                    self._require_conditions()
+                    break
+            elif seen is None:
+                seen, since = found, time.monotonic()
+            elif found != seen:
+                raise StoreError(self._taken(self._root, found))
+            elif time.monotonic() - since >= self._watch_seconds:
+                self._delete()
+                # Who watched as long may delete what is created now: it has to stay for a while.
+                if self._create() and not self.stop.wait(self._renew_seconds / 4) and self._is_mine():
+                    break
+                raise StoreError(self._taken(self._root, self._read() or {}))
+            if found is not None:
+                self.stop.wait(self._renew_seconds / 4)
+        self._renewed = time.monotonic()
+
+    def keep(self) -> None:
+        """Renew until told to stop, or until another run has taken over."""
+        while not self.stop.wait(self._renew_seconds) and not self._lost:
+            with suppress(StoreError):  # out of reach for now; who takes over meanwhile is seen later
+                self._renew()
+
+    def check(self) -> None:
+        """Raise StoreError if the lease is lost; one that was not renewed for long is renewed first."""
+        if time.monotonic() - self._renewed > self._watch_seconds / 2:
+            self._renew()
+        if self._lost:
+            raise StoreError(self._lost)
+
+    def give_back(self) -> None:
+        with suppress(StoreError):
+            if not self._lost and self._is_mine():
+                self._delete()
+
+    def _renew(self) -> None:
+        with self._renewing:
+            found = self._read()
+            if found is None:  # someone took it for abandoned, or deleted it by hand
+                if self._create():
+                    self._renewed = time.monotonic()
+            elif found.get("token") != self._holder["token"]:
+                who = self._taken(self._root, found)
+                self._lost = f"{who} (it took over from this run, whose lease was not renewed in time)"
+            else:
+                self._holder["counter"] += 1
+                with storage_errors(self._path, "write"):
+                    self._path.fs.pipe_file(self._path.path, self._text())
+                self._renewed = time.monotonic()
+
+    def _create(self) -> bool:
+        """Put the object unless there is one. A put whose answer was lost is repeated, so look again."""
+        with storage_errors(self._path, "write"):
+            try:
+                self._path.fs.pipe_file(self._path.path, self._text(), mode="create")
+            except FileExistsError:
+                return self._is_mine()
+        return True
+
+    def _require_conditions(self) -> None:
+        """Raise StoreError where a put "unless there is one" overwrites: no two runs would see each other."""
+        with storage_errors(self._path, "write"), suppress(FileExistsError):
+            self._path.fs.pipe_file(self._path.path, self._text(), mode="create")
+            raise StoreError(
+                f"the storage of {str(self._root)!r} has no conditional writes (If-None-Match), so it cannot "
+                "keep two runs apart: give --out a place on another one"
+            )
+
+    def _is_mine(self) -> bool:
+        return bool((self._read() or {}).get("token") == self._holder["token"])
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            return dict(json.loads(read_bytes(self._path)))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            return {}
+
+    def _delete(self) -> None:
+        with storage_errors(self._path, "write"), suppress(FileNotFoundError):
+            self._path.fs.rm_file(self._path.path)
+
+    def _text(self) -> bytes:
+        return json.dumps(self._holder).encode()

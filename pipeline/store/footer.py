@@ -1,0 +1,183 @@
+"""What a part says of itself: what its rows are made of, and how each of its videos went."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from extract.errors import StoreError
+from extract.expert import Column, Embedding, TableSpec
+from extract.tables import Dtype, embedding_dtype, table_schema
+from extract.types import Failure as Failure
+from extract.types import Outcome, State
+from pipeline.storage.location import Location
+from pipeline.storage.names import clean
+from pipeline.storage.parquet import read_metadata
+from pipeline.storage.versions import marquee_version
+from pipeline.store.layout import Target
+
+KEY = b"marquee"
+_LONGEST_MESSAGE = 2000
+_SHARED = {
+    "video_id": ("string", "path relative to the videos folder, without suffix"),
+    "row": ("int32", "0, 1, ... within a video and table"),
+    "start_seconds": ("float64", "start of the row's interval on the container's presentation clock"),
+    "end_seconds": ("float64", "its end, exclusive"),
+}
+
+
+@dataclass(frozen=True)
+class VideoState:
+    """How one video went in one table; ``size_bytes`` is the size that the input had then.
+
+    ``rows`` is filled in by the writer. ``attempts`` counts the runs that failed. A failure of
+    stage ``upstream`` means that an expert which this one reads had failed.
+    """
+
+    state: State
+    rows: int = 0
+    reason: str = ""
+    size_bytes: int | None = None
+    attempts: int = 1
+    failure: Failure | None = None
+
+    def __post_init__(self) -> None:
+        if self.state not in ("ok", "absent", "failed"):
+            raise ValueError(f"a state is ok, absent or failed, got {self.state!r}")
+        if (self.failure is not None) != (self.state == "failed"):
+            raise ValueError(f"a failed video has a failure, and only that: {self}")
+        if self.rows and self.state != "ok":
+            raise ValueError(f"a video that is {self.state} has no rows, got {self.rows}")
+        if self.state == "absent" and not self.reason:
+            raise ValueError("an absent video needs a reason (no audio, no speech, no text, ...)")
+
+    @classmethod
+    def of(cls, outcome: Outcome, table: str, *, size_bytes: int | None, attempts: int = 1) -> VideoState:
+        """The state of one table of an expert, from what the engine says of the expert.
+
+        An expert with rows in one table may have none in another: that one is absent. Only
+        failures are counted in ``attempts``, so that a resumed run's footers equal another's.
+        """
+        if outcome.failure is not None:
+            why = outcome.failure
+            failure = Failure(why.stage, why.error_type, clean(why.message)[:_LONGEST_MESSAGE])
+            return cls("failed", size_bytes=size_bytes, attempts=attempts, failure=failure)
+        if outcome.rows[table]:
+            return cls("ok", size_bytes=size_bytes)
+        reason = outcome.reason or "nothing found"
+        return cls("absent", reason=reason, size_bytes=size_bytes)
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> VideoState:
+        failure = entry.get("failure")
+        return cls(**{**entry, "failure": Failure(**failure) if failure else None})
+
+
+@dataclass(frozen=True)
+class PartHeader:
+    """What all rows of a part have in common."""
+
+    target: Target
+    table: str
+    shard: int
+    spec: TableSpec
+    dtype: Dtype = "float16"
+
+    @property
+    def schema(self) -> pa.Schema:
+        return table_schema(self.spec, dtype=self.dtype)
+
+    def to_json(self) -> dict[str, Any]:
+        columns = {name: {"type": kind, "meaning": text} for name, (kind, text) in _SHARED.items()}
+        columns |= {c.name: {"type": c.type, "meaning": c.meaning} for c in self.spec.columns}
+        embedding = self.spec.embedding
+        return {
+            "marquee": marquee_version(),
+            **asdict(self.target),
+            "table": self.table,
+            "shard": self.shard,
+            "columns": columns,
+            "embedding": None
+            if embedding is None
+            else {**asdict(embedding), "dtype": embedding_dtype(self.spec, self.dtype)},
+            "dtype": self.dtype,
+        }
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> PartHeader:
+        columns = tuple(
+            Column(name, column["type"], column["meaning"])
+            for name, column in entry["columns"].items()
+            if name not in _SHARED
+        )
+        embedding = entry["embedding"]
+        vectors = None if embedding is None else _embedding(embedding)
+        target = Target(
+            expert=entry["expert"],
+            fingerprint=entry["fingerprint"],
+            tables=tuple(entry["tables"]),
+            upstream=tuple(entry["upstream"]),
+            made_of=entry["made_of"],
+            notes=entry["notes"],
+        )
+        return cls(target, entry["table"], entry["shard"], TableSpec(columns, vectors), entry["dtype"])
+
+
+def _embedding(entry: Mapping[str, Any]) -> Embedding:
+    return Embedding(tuple(entry["shape"]), float32=entry["float32"], nan=entry["nan"])
+
+
+@dataclass(frozen=True)
+class Footer:
+    """A part's header and its videos, in the order of their rows. Videos not here are still to do."""
+
+    header: PartHeader
+    videos: Mapping[str, VideoState] = field(default_factory=dict)
+
+    def metadata(self) -> dict[bytes, bytes]:
+        """As Parquet key-value metadata."""
+        videos = {video_id: asdict(state) for video_id, state in self.videos.items()}
+        return {KEY: json.dumps({**self.header.to_json(), "videos": videos}).encode()}
+
+
+class InvalidPart(StoreError):
+    """A part that is not there or is damaged: its videos are still to do."""
+
+
+def read_footer(path: Location) -> Footer:
+    """A part's footer. Raises InvalidPart where the file is damaged, or its counts disagree.
+
+    Storage that cannot be read is no statement about the part: that raises a plain StoreError.
+    """
+    try:
+        metadata = read_metadata(path)
+        entry = json.loads((metadata.metadata or {})[KEY])
+        videos = {name: VideoState.from_json(state) for name, state in entry["videos"].items()}
+        footer = Footer(PartHeader.from_json(entry), videos)
+    except FileNotFoundError:
+        raise InvalidPart(f"there is no part {str(path)!r}") from None
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise StoreError(
+                f"cannot read part {str(path)!r}: {os.strerror(error.errno)} (check the disk and run again; "
+                "a part that is deleted is computed again)"
+            ) from error
+        raise InvalidPart(f"part {str(path)!r} is damaged: {type(error).__name__}: {error}") from error
+    said = sum(state.rows for state in videos.values())
+    if said != metadata.num_rows:
+        raise InvalidPart(f"part {str(path)!r} is damaged: {metadata.num_rows} rows, footer says {said}")
+    return footer
+
+
+def valid_footer(path: Location, fingerprint: str) -> Footer | None:
+    """The footer of a part that holds rows of this fingerprint, else None: what counts as done."""
+    try:
+        footer = read_footer(path)
+    except InvalidPart:
+        return None
+    return footer if footer.header.target.fingerprint == fingerprint else None

@@ -1,0 +1,211 @@
+"""A feature store: a folder of Parquet files, local or on object storage, and how they are named."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from extract.errors import StoreError
+from pipeline.storage.atomic import TEMPORARY, atomic, refusal
+from pipeline.storage.location import Location, is_remote, names, read_bytes, storage_errors
+from pipeline.storage.versions import marquee_version
+
+FORMAT = 1
+LOCK_FILE = ".lock"
+_PART = re.compile(r"part-(\d{5,})-([0-9a-f]{12})\.parquet")
+_SHARD = re.compile(r"part-(\d{5,})\.parquet")
+
+
+@dataclass(frozen=True)
+class Target:
+    """The rows of one expert that are wanted: those with this fingerprint.
+
+    ``made_of`` is what the fingerprint was made of (:func:`extract.fingerprint.fingerprint`),
+    ``notes`` is written beside it in the clear without being part of it (where weights come from).
+    """
+
+    expert: str
+    fingerprint: str
+    tables: tuple[str, ...]
+    upstream: tuple[str, ...] = ()
+    made_of: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PartFile:
+    path: Location
+    table: str
+    shard: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """The paths of a store; opening one reads nothing but ``run.json``."""
+
+    root: Location
+
+    @property
+    def run_path(self) -> Location:
+        return self.root / "run.json"
+
+    def shard_path(self, shard: int) -> Location:
+        return self.root / "videos" / f"part-{shard:05d}.parquet"
+
+    def part_path(self, table: str, *, shard: int, fingerprint: str) -> Location:
+        return self.root / table / f"part-{shard:05d}-{fingerprint}.parquet"
+
+    def shards(self) -> list[int]:
+        """Indices of all planned shards, ascending."""
+        matches = (_SHARD.fullmatch(name) for name in names(self.root / "videos"))
+        return sorted(int(match[1]) for match in matches if match)
+
+    def parts(self, table: str) -> list[PartFile]:
+        """The files of a table, of all fingerprints, by shard."""
+        folder = self.root / table
+        matches = (_PART.fullmatch(name) for name in names(folder))
+        found = [PartFile(folder / m[0], table, int(m[1]), m[2]) for m in matches if m]
+        return sorted(found, key=lambda part: (part.shard, part.fingerprint))
+
+    def tables(self) -> list[str]:
+        """Names of all tables that have a file, whatever the fingerprint; not ``videos``."""
+        return [name for name in names(self.root) if self.parts(name)]
+
+    def run_record(self) -> dict[str, Any]:
+        """What ``run.json`` holds; empty before the first run. Raises StoreError for a damaged one."""
+        try:
+            record = json.loads(read_bytes(self.run_path))
+            known = record["format"] <= FORMAT
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{str(self.run_path)!r} cannot be read ({error}): restore it from a copy, or delete it "
+                "and run again with the same options"
+            ) from error
+        if not known:
+            raise StoreError(
+                f"{str(self.root)!r} was written by a newer marquee (format {record['format']}, this one "
+                f"knows {FORMAT}): upgrade marquee"
+            )
+        return dict(record)
+
+    def targets(self) -> list[Target]:
+        """The current rows of every expert, as the last runs wanted them, by expert."""
+        experts: dict[str, dict[str, Any]] = self.run_record().get("experts", {})
+        return [
+            Target(
+                expert=name,
+                fingerprint=entry["fingerprint"],
+                tables=tuple(entry["tables"]),
+                upstream=tuple(entry["upstream"]),
+                made_of=entry["made_of"],
+                notes=entry["notes"],
+            )
+            for name, entry in sorted(experts.items())
+        ]
+
+    def record_run(
+        self,
+        targets: Iterable[Target],
+        *,
+        options: Mapping[str, Any],
+        versions: Mapping[str, str],
+        started: str,
+        finished: str | None = None,
+        measured: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write ``run.json``: this run, and the experts whose rows are current after it.
+
+        ``measured``: what the stages of the run did, for people.
+
+        Experts of earlier runs stay current unless what they were read from has changed since.
+        """
+        current = {target.expert: target for target in self.targets()}
+        current |= {target.expert: target for target in targets}
+        record = {
+            "format": FORMAT,
+            "marquee": marquee_version(),
+            "started": started,
+            "finished": finished,
+            "options": dict(options),
+            "versions": dict(versions),
+            "measured": None if measured is None else dict(measured),
+            "experts": {name: asdict(target) for name, target in sorted(_consistent(current).items())},
+        }
+        for entry in record["experts"].values():  # type: ignore[attr-defined]
+            del entry["expert"]
+        with atomic(self.run_path) as temporary:
+            temporary.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+
+
+def open_store(root: Location, *, create: bool = False) -> Store:
+    """The store in this folder or below this prefix; with ``create``, a new or empty one becomes one.
+
+    Raises StoreError where there is none, where the folder belongs to something else, or where it
+    cannot be read.
+    """
+    try:
+        str(root).encode("utf-8")
+    except UnicodeEncodeError:
+        raise StoreError(
+            f"--out {os.fsencode(str(root))!r} is not UTF-8: give a folder whose path is"
+        ) from None
+    if _is_file(root):
+        raise StoreError(f"--out {str(root)!r} is a file: give a new or empty folder, or a feature store")
+    store = Store(root)
+    there = names(root)
+    if store.run_path.name in there or store.shards():
+        return store
+    if not create:
+        raise StoreError(
+            f"{str(root)!r} is not a feature store: it has no run.json and no videos/part-*.parquet"
+        )
+    strangers = [name for name in there if not name.startswith(".") and not _barely_begun(root / name)]
+    if strangers:
+        raise StoreError(
+            f"--out {str(root)!r} holds other things ({strangers[0]!r}, {len(strangers)} in all) and is not "
+            "a feature store: give a new or empty folder"
+        )
+    if not isinstance(root, Path):
+        return store
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(refusal(root, error)) from error
+    return store
+
+
+def _consistent(current: Mapping[str, Target]) -> dict[str, Target]:
+    """The targets whose upstream is current too, in the fingerprint that they were made from."""
+    kept = dict(current)
+    while True:
+        stale = [
+            name
+            for name, target in kept.items()
+            for parent, fingerprint in target.made_of.get("upstream", {}).items()
+            if parent not in kept or kept[parent].fingerprint != fingerprint
+        ]
+        if not stale:
+            return kept
+        kept = {name: target for name, target in kept.items() if name not in stale}
+
+
+def _is_file(root: Location) -> bool:
+    if not is_remote(root):
+        return root.exists() and not root.is_dir()
+    with storage_errors(root):
+        return bool(root.fs.isfile(root.path))
+
+
+def _barely_begun(path: Location) -> bool:
+    """Whether this is the ``videos`` folder of a run that was killed before its first shard was written."""
+    if is_remote(path) or path.name != "videos" or not path.is_dir():
+        return False
+    return all(name.startswith(TEMPORARY) for name in names(path))

@@ -1,0 +1,72 @@
+"""Reading a store: one table, of one fingerprint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from extract.errors import StoreError
+from pipeline.storage.location import Location, location
+from pipeline.storage.parquet import parquet_dataset
+from pipeline.store.layout import PartFile, Store, open_store
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
+
+
+def read(
+    out: str | os.PathLike[str] | Location | Store,
+    table: str,
+    *,
+    fingerprint: str | None = None,
+    columns: Sequence[str] | None = None,
+    video_ids: Collection[str] | None = None,
+) -> pa.Table:
+    """One table of a store in memory, sorted by (``video_id``, ``row``) within each shard.
+
+    ``table`` may also be ``videos``. Without ``fingerprint`` the rows are those that the last run
+    wanted. Raises StoreError where there are none.
+    """
+    from pyarrow.dataset import field  # brings pandas along: half of the start of a command
+
+    chosen = dataset(out, table, fingerprint=fingerprint)
+    only = None if video_ids is None else field("video_id").isin(sorted(video_ids))
+    found: pa.Table = chosen.to_table(columns=None if columns is None else list(columns), filter=only)
+    return found.replace_schema_metadata(None)
+
+
+def dataset(
+    out: str | os.PathLike[str] | Location | Store, table: str, *, fingerprint: str | None = None
+) -> Dataset:
+    """The same, to be streamed (``.to_batches()``), with filters pushed down to row groups."""
+    store = out if isinstance(out, Store) else open_store(location(out))
+    if table == "videos":
+        files = [store.shard_path(shard) for shard in store.shards()]
+    else:
+        files = [part.path for part in current_parts(store, table, fingerprint=fingerprint)]
+    if not files:
+        raise StoreError(
+            f"{str(store.root)!r} has no table {table!r}; it has {', '.join(['videos', *store.tables()])}"
+        )
+    return parquet_dataset(files)
+
+
+def current_parts(store: Store, table: str, *, fingerprint: str | None = None) -> list[PartFile]:
+    """The parts of one fingerprint: the one given, else the one in ``run.json``, else the newest."""
+    parts = store.parts(table)
+    if fingerprint is None:
+        named = [target.fingerprint for target in store.targets() if table in target.tables]
+        fingerprint = named[0] if named else _newest(parts)
+    chosen = [part for part in parts if part.fingerprint == fingerprint]
+    if parts and not chosen:
+        there = ", ".join(sorted({part.fingerprint for part in parts}))
+        raise StoreError(f"table {table!r} has no rows of fingerprint {fingerprint!r}; it has {there}")
+    return chosen
+
+
+def _newest(parts: Sequence[PartFile]) -> str | None:
+    newest = max(parts, key=lambda part: part.path.stat().st_mtime, default=None)
+    return newest.fingerprint if newest else None

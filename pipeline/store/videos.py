@@ -1,0 +1,176 @@
+"""The ``videos`` table: which file is which ``video_id``, in which shard, and what was measured of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from extract.errors import StoreError
+from pipeline.storage.atomic import atomic
+from pipeline.storage.location import Location, ahead, join
+from pipeline.storage.names import display
+from pipeline.storage.parquet import open_parquet
+from pipeline.storage.scan import Input
+from pipeline.store.layout import Store
+
+_PLANNED = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("path_bytes", pa.binary()),
+        pa.field("bytes", pa.int64()),
+    ]
+)
+
+
+_MEASURED = pa.schema(
+    [
+        ("container", pa.string()),
+        ("header_duration_seconds", pa.float64()),
+        ("duration_seconds", pa.float64()),
+        ("fps", pa.float64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("stored_width", pa.int32()),
+        ("stored_height", pa.int32()),
+        ("rotation_degrees", pa.int32()),
+        ("sample_aspect_ratio", pa.float64()),
+        ("video_codec", pa.string()),
+        ("audio_codec", pa.string()),
+        ("sample_rate", pa.int32()),
+        ("audio_tracks", pa.int32()),
+        ("has_video", pa.bool_()),
+        ("has_audio", pa.bool_()),
+        ("frames", pa.int64()),
+        ("decode_errors", pa.int32()),
+        ("partial", pa.bool_()),
+        ("note", pa.string()),
+    ]
+)
+
+
+VIDEOS_SCHEMA = pa.schema([*_PLANNED, *_MEASURED])
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One planned input as it is now: ``size_bytes`` is its present size, None where ``problem`` says why."""
+
+    video_id: str
+    raw: bytes
+    size_bytes: int | None
+    problem: str | None = None
+
+    @property
+    def path(self) -> str:
+        """For messages, relative to the videos folder; use :meth:`file` or :meth:`source` to open it."""
+        return display(self.raw)
+
+    def file(self, root: Path) -> Path:
+        return root / os.fsdecode(self.raw)
+
+    def source(self, root: Location) -> Location:
+        """Where it lies below the scanned folder or prefix."""
+        return join(root, self.raw)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The unit of scheduling: videos sorted by ``video_id``; its membership never changes."""
+
+    index: int
+    videos: tuple[Video, ...]
+
+
+def read_shards(store: Store) -> list[Shard]:
+    """The planned shards as last seen, without looking at the videos (for status and verify)."""
+    return shards_of(store, None)
+
+
+def shards_of(store: Store, present: Mapping[bytes, Input] | None) -> list[Shard]:
+    indices = store.shards()
+    members = ahead(lambda index: _read(store, index, present), indices, store.root)
+    return [Shard(index, videos) for index, videos in zip(indices, members, strict=True)]
+
+
+def update_videos(store: Store, shard: int, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write what was measured of some videos of a shard, by ``video_id`` and column.
+
+    A value of None leaves an older one as it is (a pass without audio does not unmeasure it),
+    except where ``bytes`` changed: then it is another file, and nothing older is kept. To be
+    written before the rows of these videos, or a killed run would lose it. Raises ValueError for
+    unknown videos and columns.
+    """
+    table = _table(store, shard)
+    rows = {row["video_id"]: row for row in table.to_pylist()}
+    allowed = {"bytes", *_MEASURED.names}
+    for video_id, values in facts.items():
+        if video_id not in rows:
+            raise ValueError(f"{video_id!r} is not in shard {shard}")
+        if not values.keys() <= allowed:
+            raise ValueError(
+                f"unknown columns {sorted(values.keys() - allowed)}; there are {sorted(allowed)}"
+            )
+        row = rows[video_id]
+        if values.get("bytes") not in (None, row["bytes"]):
+            row.update(dict.fromkeys(_MEASURED.names))
+        row.update((name, value) for name, value in values.items() if value is not None)
+    updated = pa.Table.from_pylist(list(rows.values()), schema=VIDEOS_SCHEMA)
+    if not updated.equals(table):
+        with atomic(store.shard_path(shard)) as temporary:
+            pq.write_table(updated, temporary, compression="zstd")
+
+
+def write_shard(store: Store, shard: Shard) -> Shard:
+    columns: dict[str, list[Any]] = {
+        "video_id": [video.video_id for video in shard.videos],
+        "path": [video.path for video in shard.videos],
+        "path_bytes": [_if_not_utf8(video.raw) for video in shard.videos],
+        "bytes": [video.size_bytes for video in shard.videos],
+    }
+    columns |= {name: [None] * len(shard.videos) for name in _MEASURED.names}
+    with atomic(store.shard_path(shard.index)) as temporary:
+        pq.write_table(pa.table(columns, schema=VIDEOS_SCHEMA), temporary, compression="zstd")
+    return shard
+
+
+def _if_not_utf8(raw: bytes) -> bytes | None:
+    return None if display(raw).encode() == raw else raw
+
+
+def _table(store: Store, shard: int, columns: list[str] | None = None) -> pa.Table:
+    path = store.shard_path(shard)
+    try:
+        with open_parquet(path, whole=True) as file:
+            return file.read(columns, use_threads=False).select(columns or VIDEOS_SCHEMA.names)
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise StoreError(
+            f"{str(path)!r} is damaged ({error}): it says which video_id belongs to which file, so "
+            "restore it from a copy, or start a new store"
+        ) from error
+
+
+def _read(store: Store, shard: int, present: Mapping[bytes, Input] | None) -> tuple[Video, ...]:
+    rows = _table(store, shard, _PLANNED.names).to_pylist()
+    videos = []
+    for row in rows:
+        raw = row["path_bytes"] if row["path_bytes"] is not None else row["path"].encode()
+        if present is None:
+            videos.append(Video(row["video_id"], raw, row["bytes"]))
+        elif raw in present:
+            videos.append(Video(row["video_id"], raw, present[raw].size_bytes, present[raw].problem))
+        else:
+            videos.append(Video(row["video_id"], raw, None, "file vanished"))
+    return tuple(videos)
+
+
+def measured(store: Store, shard: int) -> dict[str, int | None]:
+    """The videos that a whole pass has measured, and the size that they had in bytes then."""
+    table = _table(store, shard, ["video_id", "bytes", "duration_seconds"])
+    return {row["video_id"]: row["bytes"] for row in table.to_pylist() if row["duration_seconds"] is not None}

@@ -1,0 +1,253 @@
+"""Shards on Dask: a cluster of this machine's cores or GPUs, or one that is running already.
+
+The scheduler sees one task for each job in flight, two for each worker, never the whole plan. The
+result of a task is a small report; rows go from the worker to the store.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from extract.errors import MarqueeError, MissingDependency, UsageError
+from pipeline.store.attempts import forget
+from pipeline.store.layout import Store
+from pipeline.work.config import Cluster, usable_cores
+from pipeline.work.driver import ClusterError, WorkerDied
+from pipeline.work.host import JOBS_AT_A_TIME, HostSetup
+from pipeline.work.jobs import Job, JobReport
+from pipeline.work.progress import RunProgress
+from pipeline.work.worker_status import WorkerStatus
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster
+
+    from pipeline.work.worker import HostPlugin
+
+REPORT_SECONDS = 30.0  # that a worker gets to hand over what it reports
+TRIES = 5
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+CLOCK_SECONDS = 5.0  # that the clock may go back
+
+
+@contextmanager
+def dask_workers(setup: HostSetup, progress: RunProgress) -> Iterator[DaskWorkers]:
+    """The workers that ``setup.config.cluster`` asks for; those that were started here end with the block.
+
+    Raises MissingDependency without Dask, ClusterError where no scheduler answers.
+    """
+    for module, extra in (("distributed", "cluster"), ("dask_cuda", "gpus")):
+        if importlib.util.find_spec(module) is None and (extra == "cluster" or setup.config.cluster.gpus):
+            raise MissingDependency(f"{module} is not installed here: pip install 'marquee[{extra}]'")
+    with _quiet(), _client(setup.config.cluster) as client:
+        progress.place = f"{_address(client)} (dashboard: {client.dashboard_link})"
+        workers = DaskWorkers(client, setup)
+        try:
+            yield workers
+        except KeyboardInterrupt:  # the second signal: whoever asks twice does not wait
+            raise
+        except BaseException:
+            workers.close()
+            raise
+        workers.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What Dask logs of workers that come and go, the driver says in its own words."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+class DaskWorkers:
+    """The workers of a Dask client, as the driver sees them."""
+
+    def __init__(self, client: Client, setup: HostSetup) -> None:
+        from pipeline.work.worker import HostPlugin, plugin_name
+
+        cluster = setup.config.cluster
+        self._client = client
+        self._store = Store(setup.config.out)
+        self._plugin = plugin_name(setup)
+        self._clock = self._clock_offset()
+        self._running: dict[str, Any] = {}  # keeps Dask's futures alive
+        self._workers: dict[str, Any] = {}
+        self._register(
+            HostPlugin(
+                setup,
+                lifetime_seconds=cluster.worker_lifetime_seconds,
+                memory_bytes=cluster.worker_memory_bytes,
+                ours=cluster.scheduler is None,
+            )
+        )
+        self.status()
+
+    @property
+    def slots(self) -> int:
+        """Two jobs for each worker that there is now."""
+        return JOBS_AT_A_TIME * max(1, len(self._workers))
+
+    def submit(self, job: Job) -> Future[JobReport]:
+        from pipeline.work.worker import run_job
+
+        ours: Future[JobReport] = Future()
+        theirs = self._client.submit(
+            run_job, self._plugin, job, key=f"{self._plugin}-{job.attempt}", pure=False, retries=0
+        )
+        self._running[job.attempt] = theirs
+        theirs.add_done_callback(lambda future: self._settle(job, future, ours))
+        return ours
+
+    def status(self) -> list[WorkerStatus]:
+        """From the workers' last heartbeats."""
+        if self._clock_offset() < self._clock - CLOCK_SECONDS:
+            raise ClusterError(
+                "this machine's clock went back, which halts Dask's messages; what was written is kept: run "
+                "the same command to go on"
+            )
+        try:
+            self._workers = dict(self._client.scheduler_info()["workers"])
+        except (OSError, RuntimeError, TimeoutError, KeyError) as error:
+            raise ClusterError(_gone(self._client)) from error
+        found = (worker["metrics"].get(self._plugin) for worker in self._workers.values())
+        return [WorkerStatus.from_json(status) for status in found if status]
+
+    @staticmethod
+    def _clock_offset() -> float:
+        """Changes only when the wall clock is set."""
+        return time.time() - time.monotonic()
+
+    def stop(self) -> None:
+        threading.Thread(target=self._stop, name="stop", daemon=True).start()
+
+    def _stop(self) -> None:
+        from pipeline.work.worker import stop_host
+
+        with suppress(Exception):  # then there is nobody to stop
+            self._client.run(stop_host, self._plugin, on_error="ignore")
+
+    def close(self) -> None:
+        """Have the workers forget the run."""
+        with suppress(Exception):  # gone, with all that it knew
+            self._client.unregister_worker_plugin(self._plugin)
+
+    def _register(self, plugin: HostPlugin) -> None:
+        """Have every worker, also those that come later, know the run."""
+        for left in reversed(range(TRIES)):
+            try:
+                self._client.register_plugin(plugin, name=self._plugin)
+                return
+            except OSError as error:  # a worker went away just then
+                if not left:
+                    raise ClusterError(_gone(self._client)) from error
+                time.sleep(1.0)
+
+    def _settle(self, job: Job, theirs: Any, ours: Future[JobReport]) -> None:
+        """Hand on how a task ended; called in a thread of the client."""
+        from distributed import KilledWorker
+
+        try:
+            if theirs.status == "finished":
+                ours.set_result(theirs.result(timeout=REPORT_SECONDS))
+            elif theirs.status == "error":
+                error = theirs.exception(timeout=REPORT_SECONDS)
+                ours.set_exception(WorkerDied(str(error)) if isinstance(error, KilledWorker) else error)
+            else:
+                ours.set_exception(self._why_lost())
+        except Exception:
+            ours.set_exception(self._why_lost())
+        finally:
+            del self._running[job.attempt]
+            forget(self._store, job.attempt)
+
+    def _why_lost(self) -> MarqueeError:
+        """Why a report cannot be had: its worker went away with it, or the scheduler with everything."""
+        try:
+            self._client.scheduler_info()
+        except Exception:
+            return ClusterError(_gone(self._client))
+        return WorkerDied("its report was lost")
+
+
+@contextmanager
+def _client(cluster: Cluster) -> Iterator[Client]:
+    from distributed import Client
+
+    if cluster.scheduler is not None:
+        try:
+            client = Client(cluster.scheduler, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise ClusterError(
+                f"no Dask scheduler answers at {cluster.scheduler!r} ({error}): start one, "
+                "`dask scheduler`, or give the address of one that runs, tcp://HOST:PORT"
+            ) from error
+        with client:
+            yield client
+        return
+    with _local_cluster(cluster) as started, Client(started, set_as_default=False) as client:
+        yield client
+
+
+def _local_cluster(cluster: Cluster) -> LocalCluster:
+    """Processes on this machine. One that dies while it starts makes Dask give up: then all start again."""
+    settings: dict[str, Any] = {
+        "threads_per_worker": JOBS_AT_A_TIME,
+        "memory_limit": 0,
+        "silence_logs": logging.CRITICAL,  # in the workers too
+    }
+    if cluster.gpus:
+        from dask_cuda import LocalCUDACluster as Kind
+
+        settings["CUDA_VISIBLE_DEVICES"] = None if cluster.gpus == "all" else _gpus(cluster.gpus)
+    else:
+        from distributed import LocalCluster as Kind
+
+        settings["n_workers"] = cluster.workers
+        # Read by a library when a model first needs it; Dask's own default is one thread.
+        settings["env"] = dict.fromkeys(THREADS, str(cores_of_a_worker(cluster)))
+    for left in reversed(range(TRIES)):
+        try:
+            with warnings.catch_warnings():  # another dashboard has the port: ours takes the next
+                warnings.filterwarnings("ignore", message="Port .* is already in use")
+                started: LocalCluster = Kind(**settings)
+            return started
+        except (RuntimeError, OSError) as error:
+            if not left:
+                why = error.__cause__ or error
+                raise ClusterError(f"the worker processes do not start: {why}") from error
+    raise AssertionError
+
+
+def cores_of_a_worker(cluster: Cluster) -> int | None:
+    """The share of a worker that is started here; None where a worker has its machine, or its part of it."""
+    return max(1, usable_cores() // cluster.workers) if cluster.workers else None
+
+
+def _gpus(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--gpus is {text!r}; allowed: all, or numbers such as 0,1") from None
+
+
+def _address(client: Client) -> str:
+    return str(client.scheduler.address) if client.scheduler is not None else "an unknown address"
+
+
+def _gone(client: Client) -> str:
+    return (
+        f"the scheduler at {_address(client)} went away; what was written is kept: start it again, then run "
+        "the same command to go on"
+    )

@@ -1,0 +1,122 @@
+"""The driver: shards to workers, a few at a time, until all are done."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Protocol
+
+from extract.errors import MarqueeError
+from pipeline.store.videos import Shard
+from pipeline.work.host import JOBS_AT_A_TIME, Host
+from pipeline.work.jobs import Job, JobReport, ShardJobs
+from pipeline.work.progress import RunProgress
+from pipeline.work.worker_status import WorkerStatus
+
+LOOK_SECONDS = 0.5  # between looks at the workers
+STOP_SECONDS = 60.0  # that workers get to write what is finished
+
+
+class WorkerDied(MarqueeError):
+    """The worker of a job did not come back; the driver handles it."""
+
+
+class ClusterError(MarqueeError):
+    """The workers cannot be reached. The message says where they were looked for."""
+
+
+class Workers(Protocol):
+    """Where jobs are run. ``slots``: how many to hand out at once, now."""
+
+    @property
+    def slots(self) -> int: ...
+
+    def submit(self, job: Job) -> Future[JobReport]:
+        """The future raises WorkerDied, or what keeps the job from being done anywhere."""
+        ...
+
+    def status(self) -> list[WorkerStatus]: ...
+
+    def stop(self) -> None:
+        """Have everything that is finished written; the jobs report what is left. Returns at once."""
+        ...
+
+
+class InProcess:
+    """This process as the only worker."""
+
+    slots = JOBS_AT_A_TIME
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def submit(self, job: Job) -> Future[JobReport]:
+        return self._host.submit(job)
+
+    def status(self) -> list[WorkerStatus]:
+        return [self._host.status()]
+
+    def stop(self) -> None:
+        self._host.stop()
+
+
+def drive(shards: Iterable[Shard], workers: Workers, progress: RunProgress) -> None:
+    """Run all shards; jobs in flight are bounded by the workers' slots, whatever the number of shards.
+
+    A job whose worker died goes on in halves (:class:`pipeline.work.jobs.ShardJobs`). Once
+    ``progress.stopping`` is set, nothing more is handed out and what is finished is written.
+
+    Raises the first error that is not a worker's death, after everything finished was written.
+    """
+    waiting = iter(shards)
+    again: deque[ShardJobs] = deque()
+    running: dict[Future[JobReport], ShardJobs] = {}
+    stopped_at: float | None = None
+    error: BaseException | None = None
+    while True:
+        over = progress.stopping or error is not None
+        if over and stopped_at is None:
+            workers.stop()
+            stopped_at = time.monotonic()
+        while not over and len(running) < workers.slots:
+            shard_jobs = again.popleft() if again else _next_shard(waiting)
+            if shard_jobs is None:
+                break
+            job = shard_jobs.next()
+            if job is not None:
+                running[workers.submit(job)] = shard_jobs
+        if not running or (stopped_at is not None and time.monotonic() - stopped_at > STOP_SECONDS):
+            break
+        finished, _ = wait(running, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+        for future in finished:
+            shard_jobs = running.pop(future)
+            error = _book(future, shard_jobs, progress) or error
+            again.append(shard_jobs)
+        progress.show(workers.status() if running else ())
+    if error is not None:
+        raise error
+
+
+def _next_shard(shards: Iterator[Shard]) -> ShardJobs | None:
+    shard = next(shards, None)
+    return None if shard is None else ShardJobs(shard)
+
+
+def _book(future: Future[JobReport], jobs: ShardJobs, progress: RunProgress) -> BaseException | None:
+    """What became of a job; returns an error that ends the run."""
+    try:
+        report = future.result()
+    except WorkerDied:
+        report = JobReport(died=True)
+    except BaseException as error:
+        return error
+    if report.died:
+        progress.deaths += 1
+        jobs.died()
+        return None
+    progress.report(report)
+    if report.left:
+        jobs.again(report.left)
+    return None

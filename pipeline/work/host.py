@@ -1,0 +1,168 @@
+"""One process that works on jobs: the engine, loaded once, fed with the videos of many shards."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from extract.engine.engine import Engine
+from extract.engine.task import VideoTask
+from extract.errors import StoreError, WeightsError
+from extract.selection import Selection
+from pipeline.storage.atomic import TMPDIR_CURES, refusal
+from pipeline.storage.location import Location
+from pipeline.store.layout import Store
+from pipeline.store.lock import check_token
+from pipeline.work.config import RunConfig, engine_settings, make_targets, select_for
+from pipeline.work.jobs import Job, JobReport
+from pipeline.work.shards import ShardWork, WorkSettings
+from pipeline.work.worker_status import WorkerStatus
+
+JOBS_AT_A_TIME = 2  # while one job's last videos are computed, the next one's are decoded
+
+
+@dataclass(frozen=True)
+class HostSetup:
+    """What a host needs to know of a run.
+
+    Attributes:
+        config: what is asked for; its ``out`` must mean the same on every host.
+        root: the folder that the videos' paths are relative to.
+        fingerprints: of every expert, as the driver has them.
+        token: of the lock under which the run writes (:func:`pipeline.store.lock.writing`).
+        cores: this host's share; None: all that its process may use.
+    """
+
+    config: RunConfig
+    root: Location
+    fingerprints: Mapping[str, str]
+    token: str
+    cores: int | None = None
+
+    def select(self) -> Selection:
+        """The selection of this process. Raises WeightsError if it is not the run's."""
+        selection = select_for(self.config)
+        for name, wanted in self.fingerprints.items():
+            if selection.fingerprints[name] != wanted:
+                raise WeightsError(
+                    f"expert {name!r} is another one on this worker (fingerprint "
+                    f"{selection.fingerprints[name]}, the run wants {wanted}): all workers need the same "
+                    "marquee, the same packages and the same weights"
+                )
+        return selection
+
+
+class Host:
+    """Works on jobs, in a thread of its own; the engine starts with the first video that is to be done.
+
+    Jobs share the engine: what one leaves of a batch, the next one fills. ``selection`` spares a
+    process that has one from making it again.
+    """
+
+    def __init__(self, setup: HostSetup, selection: Selection | None = None) -> None:
+        self.engine: Engine | None = None
+        self._setup = setup
+        self._selection = selection or setup.select()
+        store = Store(setup.config.out)
+        self._work = ShardWork(
+            store,
+            setup.root,
+            self._selection,
+            make_targets(self._selection),
+            WorkSettings(
+                retry_failed=setup.config.retry_failed,
+                checkpoint_seconds=setup.config.checkpoint_seconds,
+                allowed=lambda: check_token(store, setup.token),
+            ),
+        )
+        self._stopping = self._ended = False
+        self._ending = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="host", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> Future[JobReport]:
+        """Work on a job. The future raises what keeps its rows from being written."""
+        with self._ending:  # a job that comes after the end would never be reported
+            if self._ended:
+                future: Future[JobReport] = Future()
+                future.set_result(JobReport(left=frozenset(video.video_id for video in job.shard.videos)))
+                return future
+            future = self._work.add(job)
+        self._wake()
+        return future
+
+    def status(self) -> WorkerStatus:
+        """How far the host is; may be asked at any time."""
+        done, failed, experts = self._work.open_counts()
+        reading = None if self.engine is None else self.engine.reading()
+        return WorkerStatus(f"{os.getpid()}@{platform.node()}", done, failed, dict(experts), reading)
+
+    def drain(self) -> None:
+        """Finish the videos in work and write them; the jobs report what is left. Returns at once."""
+        self._end(drop=True)
+
+    def stop(self) -> None:
+        """Write what is finished, give up the videos in work. Returns at once."""
+        self._stopping = True
+        self._end(drop=True)
+
+    def close(self) -> None:
+        """Stop, and wait until everything is written and all processes are gone."""
+        self.stop()
+        self._thread.join()
+
+    def _end(self, *, drop: bool) -> None:
+        with self._ending:
+            self._ended = True
+            self._work.close(drop=drop)
+        self._wake()
+
+    def _wake(self) -> None:
+        engine = self.engine
+        if engine is not None:
+            engine.wake()
+
+    def _run(self) -> None:
+        try:
+            tasks = self._work.tasks()
+            first = self._first(tasks)
+            if first is not None and not self._stopping:
+                self._extract(chain([first], tasks))
+            self._work.flush()
+        except BaseException as error:
+            with self._ending:
+                self._ended = True
+            self._work.fail(_explained(error))
+
+    def _first(self, tasks: Iterator[VideoTask | None]) -> VideoTask | None:
+        """The first video that needs the engine: a run that finds all done loads no models."""
+        for task in tasks:
+            if task is not None:
+                return task
+            self._work.wait(0.2)
+        return None
+
+    def _extract(self, tasks: Iterator[VideoTask | None]) -> None:
+        settings = engine_settings(self._setup.config, self._selection.device, cores=self._setup.cores)
+        with Engine(self._selection, settings) as engine:
+            self.engine = engine
+            self._work.meter = engine.meter
+            for result in engine.run(tasks, stop=lambda: self._stopping):
+                self._work.take(result)
+            self._work.flush()  # rows are read from the engine's spill
+
+
+def _explained(error: BaseException) -> BaseException:
+    """One line for a full disk: rows wait in a temporary folder until they are written."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        folder = Path(tempfile.gettempdir())
+        return StoreError(refusal(folder, OSError(error.errno, ""), cures=TMPDIR_CURES))
+    return error

@@ -1,0 +1,93 @@
+"""Jobs: videos of one shard that one worker is given, and what is done when that worker dies."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from pipeline.store.videos import Shard, Video
+from pipeline.work.worker_status import WorkerStatus
+
+# A worker also dies of things that are no video's fault (preemption, an operator), so a video is
+# blamed only when it was there each time that so many died, the last time alone.
+DEATHS_TO_BLAME = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """Some or all videos of a shard. ``attempt`` is new for each submission.
+
+    With ``blame`` nothing is run: the videos are recorded as failed with that message.
+    """
+
+    shard: Shard
+    attempt: str
+    blame: str | None = None
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What became of a job's videos.
+
+    ``already`` needed nothing, ``done`` were worked on (``failed`` of them with failures); ``left`` names
+    those that were not finished because the worker was told to stop. ``died``: this very attempt
+    had been started before, by a worker that did not come back; nothing was run. ``worker``: how that one
+    stands now.
+    """
+
+    already: int = 0
+    done: int = 0
+    failed: int = 0
+    left: frozenset[str] = frozenset()
+    died: bool = False
+    expert_videos: Mapping[str, int] = field(default_factory=Counter)
+    worker: WorkerStatus | None = None
+
+
+class ShardJobs:
+    """The jobs of one shard, one at a time: the whole of it first.
+
+    A job whose worker died is halved, and so on, until the video that kills workers is alone: of n
+    videos it is found in at most log2(n) further deaths (rounded up), and all others are kept. What
+    was written before the death is not done again.
+    """
+
+    def __init__(self, shard: Shard) -> None:
+        self.index = shard.index
+        self._waiting: list[tuple[tuple[Video, ...], int]] = [(shard.videos, 0)]
+        self._blamed: list[tuple[Video, int]] = []
+        self._running: tuple[tuple[Video, ...], int] = ((), 0)
+
+    def next(self) -> Job | None:
+        """The next job; None when all are done."""
+        attempt = f"{self.index:05d}-{secrets.token_hex(6)}"
+        if self._blamed:
+            video, deaths = self._blamed.pop()
+            why = (
+                f"the worker process died {deaths} times while this video was worked on, the last time on it "
+                "alone: look at the workers' logs; --retry-failed tries it again"
+            )
+            self._running = ((video,), deaths)
+            return Job(Shard(self.index, (video,)), attempt, blame=why)
+        if not self._waiting:
+            return None
+        self._running = self._waiting.pop()
+        return Job(Shard(self.index, self._running[0]), attempt)
+
+    def again(self, left: Collection[str]) -> None:
+        """These videos of the running job were not finished, through no fault of theirs."""
+        videos, deaths = self._running
+        self._waiting.append((tuple(video for video in videos if video.video_id in left), deaths))
+
+    def died(self) -> None:
+        """The worker of the running job died."""
+        videos, deaths = self._running[0], self._running[1] + 1
+        middle = (len(videos) + 1) // 2
+        if middle < len(videos):
+            self._waiting += [(videos[middle:], deaths), (videos[:middle], deaths)]
+        elif deaths < DEATHS_TO_BLAME:
+            self._waiting.append((videos, deaths))
+        else:
+            self._blamed.append((videos[0], deaths))

@@ -1,0 +1,121 @@
+"""How far a run is: the run writes it, whoever shows it reads it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from extract.engine.meter import STAGES, Reading, Stage
+from pipeline.work.jobs import JobReport
+from pipeline.work.worker_status import WorkerStatus
+
+
+@dataclass
+class RunProgress:
+    """Counts of videos, and the workers.
+
+    ``already`` needed nothing; ``deaths`` counts jobs that lost their worker; ``place`` says where
+    the workers are, if not in this process.
+    """
+
+    stage: str = "planning"
+    total: int = 0
+    already: int = 0
+    done: int = 0
+    failed: int = 0
+    deaths: int = 0
+    place: str = ""
+    warnings: tuple[str, ...] = ()
+    expert_videos: Counter[str] = field(default_factory=Counter)
+    workers: tuple[WorkerStatus, ...] = ()
+    started: float = field(default_factory=time.monotonic)
+    stopping: bool = False
+    _reported: JobReport = field(default_factory=JobReport)
+    _readings: dict[str, Reading] = field(default_factory=dict)  # the last of every worker that there was
+
+    def report(self, report: JobReport) -> None:
+        """Book a job that is over."""
+        before = self._reported
+        experts = Counter(before.expert_videos)
+        experts.update(report.expert_videos)
+        self._reported = JobReport(
+            already=before.already + report.already,
+            done=before.done + report.done,
+            failed=before.failed + report.failed,
+            expert_videos=experts,
+        )
+        if report.worker is not None:
+            self._remember(report.worker)
+
+    def show(self, workers: Iterable[WorkerStatus]) -> None:
+        """Take up what the workers say, also of jobs that are not over; none when all are."""
+        self.workers = tuple(workers)
+        for worker in self.workers:
+            self._remember(worker)
+        self.already = self._reported.already
+        self.done = self._reported.done + sum(worker.open_done for worker in self.workers)
+        self.failed = self._reported.failed + sum(worker.open_failed for worker in self.workers)
+        experts = Counter(self._reported.expert_videos)
+        for worker in self.workers:
+            experts.update(worker.open_expert_videos)
+        self.expert_videos = experts
+
+    @property
+    def worker_names(self) -> list[str]:
+        """Every worker process that there was, as ``pid@host``."""
+        return list(self._readings)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the run did, stage by stage; the shares of ``busy`` are of its last seconds."""
+        whole = self.whole
+        return {
+            "seconds": round(time.monotonic() - self.started, 1),
+            "videos": self.done,
+            "workers": len(self._readings),
+            "jobs_that_lost_their_worker": self.deaths,
+            **({} if whole is None else whole.to_json()),
+        }
+
+    def _remember(self, worker: WorkerStatus) -> None:
+        """Keep the latest reading of a worker; heartbeats come late."""
+        known = self._readings.get(worker.name)
+        if worker.reading is not None and (
+            known is None or sum(worker.reading.busy_seconds.values()) >= sum(known.busy_seconds.values())
+        ):
+            self._readings[worker.name] = worker.reading
+
+    @property
+    def now(self) -> Reading | None:
+        """The workers that there are, as one; None before the first has started its engine."""
+        return _as_one([worker.reading for worker in self.workers if worker.reading is not None])
+
+    @property
+    def whole(self) -> Reading | None:
+        """The whole run, with workers that are gone."""
+        return _as_one(list(self._readings.values()))
+
+
+def _as_one(readings: list[Reading]) -> Reading | None:
+    """Counts are added up, busy shares are means."""
+    if not readings:
+        return None
+
+    def total(name: str) -> Any:
+        values = [getattr(reading, name) for reading in readings]
+        if not isinstance(values[0], Mapping):
+            return sum(values)
+        sums: Counter[str] = Counter()
+        for value in values:
+            sums.update(value)
+        return dict(sums)
+
+    busy: dict[Stage, float] = {
+        stage: sum(reading.busy.get(stage, 0.0) for reading in readings) / len(readings) for stage in STAGES
+    }
+    return Reading(busy=busy, **{name: total(name) for name in _COUNTED})
+
+
+_COUNTED = tuple(name for name in Reading.__dataclass_fields__ if name != "busy")

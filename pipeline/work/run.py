@@ -1,0 +1,210 @@
+"""A whole folder of videos into a store, from where the last run stopped."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+
+from extract.selection import Selection
+from pipeline.storage.location import Location, is_remote
+from pipeline.storage.scan import scan
+from pipeline.storage.versions import installed
+from pipeline.store.attempts import forget_all
+from pipeline.store.coverage import Counts, write_derived
+from pipeline.store.layout import Store, Target, open_store
+from pipeline.store.lock import writing
+from pipeline.store.todo import todo_by_shard
+from pipeline.store.videos import Shard
+from pipeline.work.cluster import cores_of_a_worker, dask_workers
+from pipeline.work.config import RunConfig, make_targets, select_for
+from pipeline.work.driver import InProcess, Workers, drive
+from pipeline.work.host import Host, HostSetup
+from pipeline.work.plan import Plan, plan
+from pipeline.work.progress import RunProgress
+
+ROUNDS = 3  # one, unless shards turn out incomplete
+VERSIONED = (
+    "torch", "numpy", "av", "soxr", "pyarrow", "transformers", "rapidocr", "onnxruntime", "distributed"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What is in the store after a run, for the experts of the run.
+
+    ``states`` counts (video, expert) pairs by state for each expert; ``interrupted`` says that a
+    signal ended the run before all was done.
+    """
+
+    store: Store
+    videos: int
+    computed: int
+    ignored: int
+    states: Mapping[str, Counter[str]]
+    rows: Mapping[str, int]
+    interrupted: bool = False
+
+    @property
+    def failed(self) -> int:
+        return sum(states["failed"] for states in self.states.values())
+
+    @property
+    def exit_status(self) -> int:
+        """0 if nothing failed, 3 if failures are recorded, 130 if a signal ended the run."""
+        return 130 if self.interrupted else 3 if self.failed else 0
+
+
+def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunReport:
+    """Extract everything that is asked for and not validly in the store yet.
+
+    Wrong arguments, missing weights and packages are found before anything is decoded or written.
+    A video that fails is recorded and the run goes on. SIGINT and SIGTERM (in the main thread)
+    write what is finished and end the run; a second one ends it at once.
+
+    Raises:
+        UsageError, MissingDependency, WeightsError: what was asked for cannot be done.
+        StoreError: the store is in use, damaged, or the disk refuses.
+        ClusterError: the workers cannot be reached.
+    """
+    progress = progress or RunProgress()
+    selection = select_for(config)
+    found = scan(config.videos, out=config.out)
+    store = open_store(config.out, create=True)
+    with writing(store, command=shlex.join(sys.argv)) as token, _stop_on_signals(progress):
+        planned = plan(found, store, shard_size=config.shard_size)
+        progress.warnings = planned.warnings
+        progress.total = sum(len(shard.videos) for shard in planned.shards)
+        targets = make_targets(selection)
+        record = _Record(store, targets, config)
+        record.write()
+        setup = HostSetup(
+            config=replace(config, out=_everywhere(config.out)),
+            root=_everywhere(found.root),
+            fingerprints=selection.fingerprints,
+            token=token,
+            cores=cores_of_a_worker(config.cluster),
+        )
+        shards = planned.shards
+        for _ in range(ROUNDS):
+            _extract(shards, setup, selection, progress)
+            progress.stage = "finishing"
+            counts = write_derived(store, planned.shards, store.targets(), found.ignored)
+            shards = () if progress.stopping else _incomplete(store, planned, targets, counts)
+            if not shards:
+                break
+        record.write(finished=not progress.stopping and not shards, progress=progress)
+    experts = [target.expert for target in targets]
+    return RunReport(
+        store=store,
+        videos=progress.total,
+        computed=progress.done,
+        ignored=len(found.ignored),
+        states={name: counts.states[name] for name in experts},
+        rows={name: counts.rows[name] for name in experts},
+        interrupted=progress.stopping,
+    )
+
+
+def _incomplete(store: Store, planned: Plan, targets: Sequence[Target], counts: Counts) -> tuple[Shard, ...]:
+    """Shards that a worker which was given up for dead, but lives, has written over."""
+    videos = sum(len(shard.videos) for shard in planned.shards)
+    if all(counts.states[target.expert].total() == videos for target in targets):
+        return ()
+    return tuple(shard for shard, work in todo_by_shard(store, planned.shards, targets) if work)
+
+
+def _extract(shards: Sequence[Shard], setup: HostSetup, selection: Selection, progress: RunProgress) -> None:
+    """Have all shards worked on, here or by workers that were asked for."""
+    forget_all(Store(setup.config.out))
+    with _workers(setup, selection, progress) as workers:
+        progress.stage = "extracting"
+        drive(shards, workers, progress)
+
+
+@contextmanager
+def _workers(setup: HostSetup, selection: Selection, progress: RunProgress) -> Iterator[Workers]:
+    if not setup.config.cluster.in_process:
+        progress.stage = "starting workers"
+        with dask_workers(setup, progress) as workers:
+            yield workers
+        return
+    host = Host(setup, selection)
+    try:
+        yield InProcess(host)
+    except KeyboardInterrupt:  # the second signal: whoever asks twice does not wait
+        host.stop()
+        raise
+    except BaseException:
+        host.close()
+        raise
+    host.close()
+    progress.show([host.status()])
+
+
+def _everywhere(place: Location) -> Location:
+    """The same place for a worker with another working directory."""
+    return place if is_remote(place) else place.absolute()
+
+
+class _Record:
+    """``run.json``: what was asked, with which versions, when."""
+
+    def __init__(self, store: Store, targets: list[Target], config: RunConfig) -> None:
+        self._store, self._targets = store, targets
+        self._options = {
+            "videos": str(config.videos).encode("utf-8", "backslashreplace").decode(),
+            "experts": list(config.experts),
+            "options": {name: dict(options) for name, options in config.options.items()},
+            "precision": config.precision,
+            "dtype": config.dtype,
+            "shard_size": config.shard_size,
+            "random_weights": config.random_seed,
+            "cluster": asdict(config.cluster),
+        }
+        self._started = _now()
+
+    def write(self, *, finished: bool = False, progress: RunProgress | None = None) -> None:
+        self._store.record_run(
+            self._targets,
+            options=self._options,
+            versions={"python": sys.version.split()[0], **installed(VERSIONED)},
+            started=self._started,
+            finished=_now() if finished else None,
+            measured=None if progress is None else progress.to_json(),
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _stop_on_signals(progress: RunProgress) -> Iterator[None]:
+    """The first SIGINT or SIGTERM asks the run to stop; the next one has its usual effect."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in watched}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(_number: int, _frame: object) -> None:
+        progress.stopping = True
+        restore()
+
+    for number in watched:
+        signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        restore()

@@ -1,0 +1,254 @@
+"""The lanes alone, with models that say what they were given."""
+
+from __future__ import annotations
+
+import queue
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from extract.engine import lanes as module
+from extract.engine.lanes import TABLES, WINDOWS, Computed, Entry, Lanes, Shown, Written
+from extract.engine.models import Models
+from extract.errors import OutOfDeviceMemory
+from extract.expert import Resources
+from extract.ops.network.batching import fixed_batches
+from extract.types import Item, Row
+
+WAIT_SECONDS = 60  # never reached unless something hangs
+
+
+class Bench:
+    """Lanes of one device expert ``one`` and one host expert ``two``, and what came back."""
+
+    def __init__(
+        self,
+        model: Callable[[Sequence[Item]], list[list[Row]]],
+        *,
+        batch_size: int = 8,
+        resources: Resources | None = None,
+        predict: Any = None,
+        unwanted: Callable[[str, Any], bool] = lambda queue, entry: False,
+    ) -> None:
+        self.back: queue.SimpleQueue[Computed] = queue.SimpleQueue()
+        experts: Any = {
+            "one": SimpleNamespace(lane="device"),
+            "two": SimpleNamespace(lane="host", read_tables=lambda tables: iter(tables["rows"])),
+            "three": SimpleNamespace(lane="none"),
+        }
+        kept = {} if resources is None else {"one": resources, "scenes": resources}
+        self.lanes = Lanes(
+            experts,
+            Models({"one": model, "two": model}, predict, kept),
+            batch_size=batch_size,
+            host_threads=1,
+            done=self.back.put,
+            unwanted=unwanted,
+            linger_seconds=1e9,
+        )
+
+    def put(self, count: int) -> None:
+        for number in range(count):
+            self.lanes.put("one", Entry(None, number, item(number)))
+
+    def next(self) -> Computed:
+        """The next batch that comes back from a flush."""
+        self.lanes.dispatch(flush=True)
+        computed = self.back.get(timeout=WAIT_SECONDS)
+        self.lanes.returned(computed)
+        return computed
+
+
+def item(number: int) -> Item:
+    return Item(float(number), float(number + 1), {"value": np.array([number], np.float32)})
+
+
+def numbers(items: Sequence[Item]) -> list[list[Row]]:
+    return [[{"n": int(i.start_seconds)}] for i in items]
+
+
+def found(computed: Computed) -> list[int]:
+    return [rows[0]["n"] for rows in computed.results]
+
+
+@pytest.fixture
+def bench() -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(*arguments: Any, **keywords: Any) -> Bench:
+        made.append(Bench(*arguments, **keywords))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.lanes.close()
+
+
+def full() -> torch.OutOfMemoryError:
+    return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore of it")
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(bench: Callable[..., Bench]) -> None:
+    sizes = []
+
+    def model(items: Sequence[Item]) -> list[list[Row]]:
+        sizes.append(len(items))
+        if len(items) > 3:
+            raise full()
+        return numbers(items)
+
+    run = bench(model, batch_size=16)
+    run.put(10)
+    computed = run.next()
+    assert computed.error is None
+    assert found(computed) == list(range(10))
+    assert sizes == [10, 5, 3, 3, 3, 1]
+    assert run.lanes.halved == {"one": 2}
+    run.put(9)  # and it stays so
+    assert len(run.next().entries) == 4
+
+
+def test_what_a_model_pads_to_a_batch_is_halved_too(bench: Callable[..., Bench]) -> None:
+    """A network that always sees whole batches, however few items there are."""
+    resources = Resources(batch_size=16)
+    shapes = []
+
+    def network(inputs: NDArray[Any]) -> NDArray[Any]:
+        shapes.append(len(inputs))
+        if len(inputs) > 4:
+            raise full()
+        return inputs
+
+    def model(items: Sequence[Item]) -> list[list[Row]]:
+        inputs = np.stack([i.arrays["value"] for i in items])
+        return [[{"n": int(x[0])}] for x in fixed_batches(network, inputs, resources.batch_size)]
+
+    run = bench(model, batch_size=16, resources=resources)
+    run.put(3)
+    computed = run.next()
+    assert found(computed) == [0, 1, 2]
+    assert shapes == [16, 8, 4, 4, 4]
+    assert resources.batch_size == 4
+    # another engine with the same models starts where this one stopped
+    other = bench(model, batch_size=16, resources=resources)
+    other.put(6)
+    assert len(other.next().entries) == 4
+    assert other.lanes.halved == {}
+
+
+def test_an_item_that_never_fits_fails_alone(bench: Callable[..., Bench]) -> None:
+    freed: list[int] = []
+
+    def model(items: Sequence[Item]) -> list[list[Row]]:
+        if any(i.start_seconds == 2 for i in items):
+            freed.append(len(items))
+            raise full()
+        return numbers(items)
+
+    run = bench(model, batch_size=4)
+    run.put(4)
+    computed = run.next()
+    assert isinstance(computed.error, OutOfDeviceMemory)
+    assert freed == [4, 2, 1, 1]  # alone it is tried once more
+    run.lanes.retry_singly("one", computed.entries)
+    alone = [run.next() for _ in range(4)]
+    assert [c.error is None for c in alone] == [True, True, False, True]
+    message = str(alone[2].error)
+    assert "one item of one" in message and "--device cpu" in message and "\n" not in message
+    assert run.lanes.halved == {"one": 2}
+
+
+def test_it_fits_once_the_cache_is_empty(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When memory is given back, nothing of the failed attempt is held any more."""
+    held: list[weakref.ref[Any]] = []
+    gone: list[bool] = []
+    monkeypatch.setattr(module, "free_device_memory", lambda: gone.append(held[-1]() is None))
+
+    def model(items: Sequence[Item]) -> list[list[Row]]:
+        activations = np.zeros(10)
+        held.append(weakref.ref(activations))
+        if not gone:
+            raise full()
+        return numbers(items)
+
+    run = bench(model, batch_size=1)
+    run.put(1)
+    computed = run.next()
+    assert computed.error is None and found(computed) == [0]
+    assert gone == [True]
+    assert run.lanes.halved == {}  # it cannot be smaller than one
+
+
+def test_windows_that_do_not_fit_are_halved(bench: Callable[..., Bench]) -> None:
+    resources = Resources(batch_size=8)
+
+    def predict(windows: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if resources.batch_size > 2:
+            raise full()
+        return windows.astype(np.float32)
+
+    run = bench(numbers, resources=resources, predict=predict)
+    for number in range(5):
+        run.lanes.put(WINDOWS, Shown(None, None, np.array([number], np.uint8)))
+    computed = run.next()
+    assert computed.error is None
+    assert [float(answer[0]) for answer in computed.results] == [0, 1, 2, 3, 4]
+    assert run.lanes.halved == {WINDOWS: 2}
+
+
+def test_other_errors_are_not_tried_again(bench: Callable[..., Bench]) -> None:
+    calls = []
+
+    def model(items: Sequence[Item]) -> list[list[Row]]:
+        calls.append(len(items))
+        raise RuntimeError("planted")
+
+    run = bench(model)
+    run.put(3)
+    assert str(run.next().error) == "planted"
+    assert calls == [3]
+
+
+def test_what_nobody_wants_is_not_computed(bench: Callable[..., Bench]) -> None:
+    """Its places in the batch go to others."""
+    run = bench(numbers, batch_size=2, unwanted=lambda queue, entry: entry.number % 2 == 0)
+    run.put(7)
+    assert found(run.next()) == [1, 3]
+    assert found(run.next()) == [5]
+    assert run.lanes.waiting["one"] == 0
+    run.lanes.retry_singly("one", [Entry(None, number, item(number)) for number in (2, 3)])
+    assert found(run.next()) == [3]
+    run.lanes.dispatch(flush=True)
+    assert run.lanes.idle
+
+
+def test_tables_are_read_in_the_host_lane_before_its_items(bench: Callable[..., Bench]) -> None:
+    run = bench(numbers)
+    run.lanes.put("two", Entry(None, 0, item(0)))
+    run.lanes.put(TABLES, Written(None, "two", {"rows": [item(5), item(6)]}))  # type: ignore[dict-item]
+    first, second = run.next(), run.next()
+    assert (first.queue, first.lane) == (TABLES, "host")
+    assert [i.start_seconds for i in first.results[0]] == [5, 6]
+    assert found(second) == [0]
+
+
+def test_a_computation_is_seen_while_it_goes_on(bench: Callable[..., Bench]) -> None:
+    seen: list[Any] = []
+
+    def model(items: Sequence[Item]) -> list[list[Row]]:
+        seen.extend(run.lanes.computing)
+        return numbers(items)
+
+    run: Bench = bench(model)
+    run.put(2)
+    run.next()
+    assert [lane for lane, _ in seen] == ["device"]
+    assert run.lanes.computing == []

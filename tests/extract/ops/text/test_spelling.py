@@ -1,0 +1,160 @@
+"""Corrections that must happen, and text that must be left alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import pytest
+
+from extract.ops.text import spelling
+from extract.ops.text.spelling import BartSpeller, SymSpellSpeller, dictionary_files, unchanged
+
+SURE, UNSURE = 1.0, 0.9
+
+
+@pytest.fixture(scope="module")
+def speller() -> SymSpellSpeller:
+    return SymSpellSpeller()
+
+
+@pytest.mark.parametrize(
+    ("line", "score", "corrected"),
+    [
+        ("THISSUMMER", SURE, "THIS SUMMER"),
+        ("COMINGSOON!", SURE, "COMING SOON!"),
+        ("OFALEGEND", SURE, "OF A LEGEND"),
+        ("THEBATTLE BEGINS", SURE, "THE BATTLE BEGINS"),
+        ("the family youchoose", SURE, "the family you choose"),
+        ("TOM0RROW", SURE, "TOMORROW"),
+        ("COMNG  SOON", UNSURE, "COMING  SOON"),
+        ("(this chirstmas)", UNSURE, "(this christmas)"),
+    ],
+)
+def test_mends(speller: SymSpellSpeller, line: str, score: float, corrected: str) -> None:
+    assert speller([line], [score]) == [corrected]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["NORTHWIND PICTURES", "presents"],
+        ["CAPTAIN BARNABY HALE"],
+        ["Directed by MARTA OKONKWO", "Produced by ELIAS BRANDT", "www.example.org/orchard"],
+        ["COMING SOON TO THEATERS"],  # the dictionary has heaters and theatres, not theaters
+        ["DREAMWORKS", "LIONSGATE and BLUMHOUSE"],
+        ["starring Saoirse Ronan and Timothee Chalamet"],
+        ["IN CINEMAS 25.12.2026", "20th CENTURY", "MP3 10TH 1984 4K"],
+        ["EL FARO DE SAL", "ESTRENO EL 14 DE MARZO"],
+        ["PRODUCCIONES MAREA ALTA"],
+        ["UNA ISLA"],
+        ["UN SECRETO"],
+        ["¿QUIÉN APAGÓ", "LA LUZ?"],
+        ["Basada en hechos imaginarios"],
+        ["DEMNÄCHST IM KINO", "COMNG"],
+        ["来年公開", "Скоро в кино"],
+        ["", "  ", "!?", "a"],
+        ["x" * 500],
+    ],
+)
+def test_leaves_alone(speller: SymSpellSpeller, lines: list[str]) -> None:
+    assert speller(lines, [UNSURE] * len(lines)) == lines
+
+
+def test_a_line_read_with_confidence_keeps_its_letters(speller: SymSpellSpeller) -> None:
+    assert speller(["COMNG SOON"], [SURE]) == ["COMNG SOON"]
+
+
+def test_names_keep_their_letters(speller: SymSpellSpeller) -> None:
+    assert speller(["a film by Amelie"], [UNSURE]) == ["a film by Amelie"]
+    assert speller(["the beleve in you"], [UNSURE]) == ["the believe in you"]
+
+
+def test_the_frame_decides_on_the_language(speller: SymSpellSpeller) -> None:
+    assert speller(["COMNG", "THE BATTLE FOR YOU"], [UNSURE, UNSURE])[0] == "COMING"
+    assert speller(["COMNG", "EL FARO DE SAL"], [UNSURE, UNSURE])[0] == "COMNG"
+
+
+def test_unchanged_changes_nothing() -> None:
+    assert unchanged(["COMNG"], [0.1]) == ["COMNG"]
+
+
+@pytest.mark.parametrize("word", ["ofalegend", "itisallgone", "thissummer", "northwind", "laluz", "zzzzzz"])
+def test_split_is_the_likeliest_chain(speller: SymSpellSpeller, word: str) -> None:
+    """Against the best of all 2^(n-1) ways to cut the word, from the files themselves."""
+    files = dictionary_files()
+    unigrams, bigrams = {}, {}
+    for row in files[spelling.UNIGRAMS].read_text(encoding="utf-8-sig").splitlines():
+        term, count = row.split()
+        unigrams[term] = int(count)
+    for row in files[spelling.BIGRAMS].read_text(encoding="utf-8-sig").splitlines():
+        *terms, count = row.split()
+        bigrams[tuple(terms)] = int(count)
+    best: tuple[float, list[str]] | None = None
+    for cuts in range(1, len(word)):
+        for places in combinations(range(1, len(word)), cuts):
+            edges = [0, *places, len(word)]
+            parts = [word[a:b] for a, b in pairwise(edges)]
+            if any(p not in unigrams or (len(p) == 1 and p not in "ai") for p in parts):
+                continue
+            pairs = list(pairwise(parts))
+            if any(pair not in bigrams for pair in pairs):
+                continue
+            score = math.log(unigrams[parts[0]]) + sum(math.log(bigrams[p] / unigrams[p[0]]) for p in pairs)
+            if best is None or score > best[0]:
+                best = (score, parts)
+    assert speller.split(word) == (best and best[1])
+
+
+@pytest.fixture(scope="module")
+def bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BART of 60 letters and random weights, in the files of a Hugging Face folder."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, processors
+
+    folder = tmp_path_factory.mktemp("bart")
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZĠ'"
+    vocabulary = {t: i for i, t in enumerate(["<s>", "<pad>", "</s>", "<unk>", *letters, "<mask>"])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    from tokenizers import decoders, pre_tokenizers
+
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = transformers.BartConfig(
+        vocab_size=len(vocabulary), d_model=16, encoder_layers=1, decoder_layers=1,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32,
+        max_position_embeddings=300,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    transformers.BartForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def test_bart_generates_greedily_from_a_local_folder(bart: Path) -> None:
+    """Against a greedy decoding loop over the same network."""
+    import torch
+    from transformers import AutoTokenizer, BartForConditionalGeneration
+
+    speller = BartSpeller(bart)
+    lines = ["comng soon", "abc", "X"]
+    corrected = speller(lines, [SURE] * 3)
+    assert corrected == [speller([line], [SURE])[0] for line in lines]
+
+    tokenizer = AutoTokenizer.from_pretrained(str(bart))
+    model = BartForConditionalGeneration.from_pretrained(str(bart))
+    model.train(False)
+    config = json.loads((bart / "config.json").read_text())
+    inputs = tokenizer(lines[0], return_tensors="pt")["input_ids"]
+    tokens = [config["decoder_start_token_id"]]
+    with torch.no_grad():
+        while len(tokens) < 256 and (len(tokens) == 1 or tokens[-1] != config["eos_token_id"]):
+            logits = model(input_ids=inputs, decoder_input_ids=torch.tensor([tokens])).logits[0, -1]
+            tokens.append(int(logits.argmax()))
+    if len(tokens) == 256:
+        tokens[-1] = config["eos_token_id"]  # forced at the length limit
+    assert corrected[0] == str(tokenizer.decode(tokens, skip_special_tokens=True)).strip()

@@ -1,0 +1,220 @@
+"""The command line: one clear line for whatever is wrong, and nothing written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from extract.registry import expert_names
+from pipeline.cli import commands as cli
+from pipeline.settings import preset_names
+
+CHEAP = ("--experts", "scenes", "--detector", "content", "--device", "cpu")
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line that a refused command leaves."""
+        assert self.status == 2 and not self.out, self
+        assert self.err.startswith("error: ") and self.err.count("\n") == 1, self.err
+        return self.err
+
+
+Call = Callable[..., Ended]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    def run(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["extract", *map(str, arguments)])
+        status: object = 0
+        try:
+            cli.main()
+        except SystemExit as left:
+            status = left.code or 0
+        assert isinstance(status, int)
+        return Ended(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, small_trailers: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: ``clips`` with a video, a foreign folder, a file, an empty folder."""
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").symlink_to(small_trailers[0])
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "letter.txt").write_text("dear")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def everything(folder: Path) -> dict[str, float]:
+    return {str(path): path.lstat().st_mtime_ns for path in folder.rglob("*")}
+
+
+WRONG = {
+    "--experts nope": ("no expert 'nope'", ", ".join(expert_names())),
+    "--experts spectrogam": ("did you mean 'spectrogram'?",),
+    "--experts ,": ("names none", "spectrogram"),
+    "--preset nope": ("no preset 'nope'", ", ".join(preset_names())),
+    "--detector nope": ("'nope'", "transnetv2, content, adaptive, ffmpeg"),
+    "--device tpu": ("--device tpu cannot be used", "auto, cpu, cuda:N"),
+    "--precision int8": ("--precision is 'int8'", "float32, float16, bfloat16"),
+    "--dtype float64": ("--dtype is 'float64'", "float16, float32"),
+    "--batch-size 0": ("--batch-size is 0", "positive whole number"),
+    "--batch-size many": ("'--batch-size'", "valid integer"),
+    "--shard-size 0": ("--shard-size is 0", "positive whole number"),
+    "--decoders -1": ("--decoders is -1", "positive whole number"),
+    "--random-weights x": ("'--random-weights'", "valid integer"),
+    "--set scenes": ("--set 'scenes'", "EXPERT.OPTION=VALUE"),
+    "--set scenes.nope=1": ("no option 'nope'", "detector, threshold"),
+    "--set scenes.threshold=abc": ("scenes.threshold is 'abc'", "float"),
+    "--set scenes.threshold=-1": ("-1.0", "0 to 255"),
+    "--set ocr.min_score=0.5": ("'ocr'", "the experts are scenes"),
+    "--videos nope": ("--videos nope", "no such file or folder", "give"),
+    "--videos foreign/letter.txt": ("suffix .txt", "give a folder or a media file"),
+    "--out file": ("'file' is a file", "give a new or empty folder"),
+    "--out foreign": ("'letter.txt'", "not a feature store", "give a new or empty folder"),
+    "--out clips": ("--out is the videos folder itself", "give another folder"),
+    "--weights nope": ("--weights nope", "no such folder"),
+    "--config nope.toml": ("--config nope.toml", "No such file", "give a TOML file"),
+    "--config foreign": ("Is a directory", "give a TOML file"),
+    "--nope 1": ("--nope", "--help"),
+    "--videos": ("'--videos' requires an argument", "--help"),
+    "extra": ("'extra'", "--help"),
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG)
+@pytest.mark.parametrize("dry", [False, True])
+def test_what_is_wrong_is_said_in_one_line(folder: Path, call: Call, arguments: str, dry: bool) -> None:
+    before = everything(folder)
+    fine = ("--videos", "clips", "--out", "out", *CHEAP, *(["--dry-run"] if dry else []))
+    error = call(*fine, *arguments.split()).error
+    for words in WRONG[arguments]:
+        assert words in error
+    assert everything(folder) == before
+
+
+@pytest.mark.parametrize("missing", ["--videos", "--out"])
+def test_what_is_missing_is_said(folder: Path, call: Call, missing: str) -> None:
+    given = {"--videos": "clips", "--out": "out"}
+    del given[missing]
+    error = call(*(part for pair in given.items() for part in pair)).error
+    assert f"{missing} is missing: give {missing}" in error
+
+
+BAD_FILES = {
+    "batch-size = ": ("is not TOML", "line 1"),
+    "batchsize = 3": ("has 'batchsize'", "batch-size, decoders"),
+    'batch-size = "3"': ("batch-size = '3'", "a whole number is needed"),
+    "batch-size = true": ("batch-size = True", "a whole number is needed"),
+    "videos = 3": ("videos = 3", "a text is needed"),
+    "experts = [1]": ("experts = [1]", "a text or a list of texts is needed"),
+    'retry-failed = "no"': ("retry-failed = 'no'", "true or false is needed"),
+    'random-weights = "x"': ("random-weights = 'x'", "a whole number is needed"),
+    "options = 3": ("options = 3", "[options.scenes]"),
+    "[options]\nscenes = 3": ("{'scenes': 3}", "[options.scenes]"),
+    "[options.scenes]\nnope = 3": ("no option 'nope'", "detector, threshold"),
+    "shard-size = 1.5": ("shard-size = 1.5", "a whole number is needed"),
+    "shard-size = 0": ("--shard-size is 0", "positive whole number"),
+    'precision = "int8"': ("--precision is 'int8'", "float32, float16, bfloat16"),
+}
+
+
+@pytest.mark.parametrize("text", BAD_FILES)
+def test_a_bad_file_is_refused_in_one_line(folder: Path, call: Call, text: str) -> None:
+    (folder / "run.toml").write_text(text + "\n")
+    before = everything(folder)
+    error = call("--videos", "clips", "--out", "out", *CHEAP, "--config", "run.toml").error
+    for words in BAD_FILES[text]:
+        assert words in error
+    assert everything(folder) == before
+
+
+def test_missing_weights_are_a_table_whose_addresses_can_be_copied(folder: Path, call: Call) -> None:
+    from extract.registry import make_expert
+
+    (file,) = make_expert("panns").weights()
+    ended = call("--videos", "clips", "--out", "out", "--experts", "panns", "--weights", "empty")
+    assert ended.status == 2 and not ended.out and not (folder / "out").exists()
+    assert file.url in ended.err and str(Path("empty") / file.name) in ended.err
+    assert "--preset offline" in ended.err.splitlines()[-1]
+
+
+def test_flags_win_over_the_file(folder: Path, call: Call) -> None:
+    (folder / "run.toml").write_text(
+        'videos = "clips"\nout = "out"\nexperts = ["scenes"]\nshard-size = 9\ndevice = "cpu"\n'
+        '[options.scenes]\ndetector = "content"\nthreshold = 40\n'
+    )
+    dry = call("--config", "run.toml", "--dry-run")
+    assert (dry.status, dry.err) == (0, "") and not (folder / "out").exists()
+    same = call("--config", "run.toml", "--dry-run", "--set", "scenes.threshold=40.0").out
+    other = call("--config", "run.toml", "--dry-run", "--set", "scenes.threshold=41").out
+    assert same == dry.out != other
+
+
+def test_a_run_a_dry_run_after_it_and_what_looks_after_the_store(folder: Path, call: Call) -> None:
+    run = ("--videos", "clips", "--out", "out", *CHEAP)
+    dry = call(*run, "--dry-run")
+    assert dry.status == 0 and "1 videos (1 new)" in dry.out and not (folder / "out").exists()
+    ended = call(*run)
+    assert (ended.status, ended.err) == (0, "")
+    assert "1 videos in out, 1 worked on now" in ended.out and "decodes per video: 1.00" in ended.out
+    later = call("--videos", "clips", "--out", "out", "--experts", "spectrogram", "--device", "cpu")
+    assert later.status == 0 and "decodes per video" not in later.out  # no picture was asked for
+    before = everything(folder)
+    assert "1 videos (0 new)" in call(*run, "--dry-run").out
+    assert "1 videos in 1 shards; complete" in call("status", "out").out
+    clean = call("verify", "out")
+    assert clean.status == 0 and clean.out.endswith(": clean\n")
+    assert everything(folder) == before
+    (part,) = (folder / "out" / "scenes").iterdir()
+    part.write_bytes(part.read_bytes()[:-20])
+    damaged = call("verify", "out")
+    assert damaged.status == 1 and "problem: " in damaged.out and part.name in damaged.out
+
+
+@pytest.mark.parametrize("command", ["status", "verify"])
+@pytest.mark.parametrize("place", ["empty", "foreign", "nope", "file"])
+def test_what_is_no_store_is_said(folder: Path, call: Call, command: str, place: str) -> None:
+    before = everything(folder)
+    error = call(command, place).error
+    assert repr(place) in error and "feature store" in error
+    assert everything(folder) == before
+
+
+def test_weights_lists_what_is_needed(folder: Path, call: Call) -> None:
+    none = call("weights", "--experts", "scenes,lowlevel")
+    assert none.status == 0 and "no files needed" in none.out
+    some = call("weights", "--experts", "panns", "--weights", "empty")
+    assert some.status == 1 and "panns" in some.out and "missing; from https://" in some.out
+    assert "--weights nope" in call("weights", "--experts", "panns", "--weights", "nope").error
+
+
+def test_doctor_names_every_expert(call: Call) -> None:
+    from extract.registry import expert_names
+
+    ended = call("doctor")
+    assert ended.status in (0, 1) and not ended.err  # 1: several OpenCVs are installed here
+    first_words = [line.split()[0] for line in ended.out.splitlines()]
+    assert [word for word in first_words if word in expert_names()] == expert_names()
+
+
+def test_help_is_shown_without_arguments(call: Call) -> None:
+    ended = call()
+    assert ended.status == 0 and "--preset" in ended.out
+    assert "verify" in ended.out

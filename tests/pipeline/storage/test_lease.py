@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from extract.errors import StoreError
+from pipeline.storage.atomic import LEASES, atomic
+from pipeline.storage.location import names
+from pipeline.store.layout import LOCK_FILE, Store, open_store
+from pipeline.store.lock import check_token, writing
+
+QUICK: dict[str, Any] = {
+    "renew_seconds": 0.1,
+    "watch_seconds": 60.0,
+}  # a held lease is never unchanged for that long
+SOON: dict[str, Any] = {"renew_seconds": 1.0, "watch_seconds": 0.3}  # an abandoned one soon is
+STALE = {"pid": 7, "host": "gone", "since": "2020-01-01", "token": "theirs", "counter": 4}
+
+
+@pytest.fixture
+def store(bucket: Any) -> Store:
+    return open_store(bucket / "out", create=True)
+
+
+def lock(store: Store, text: bytes | None = None) -> Any:
+    path: Any = store.root / LOCK_FILE
+    if text is not None:
+        path.fs.pipe_file(path.path, text)
+    return json.loads(path.fs.cat_file(path.path))
+
+
+def until(condition: Any) -> Iterator[None]:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    yield
+
+
+def write(store: Store, name: str = "x") -> None:
+    with atomic(store.root / name) as temporary:
+        temporary.write_text("x")
+
+
+def test_a_lease_is_held_renewed_and_given_back(store: Store) -> None:
+    with writing(store, command="python -m extract", **QUICK) as token:
+        found = lock(store)
+        assert (found["token"], found["pid"], found["command"]) == (token, os.getpid(), "python -m extract")
+        for _ in until(lambda: lock(store)["counter"] >= 2):
+            check_token(store, token)
+        with pytest.raises(StoreError, match="no longer held by this run"):
+            check_token(store, "other")
+        write(store)
+    assert names(store.root) == ["x"] and LEASES == {}
+    with pytest.raises(StoreError, match="no longer held"):
+        check_token(store, token)
+    with writing(store, **QUICK) as again:
+        assert again != token
+
+
+def test_a_lease_that_is_renewed_is_respected(store: Store) -> None:
+    message = f"being written by pid {os.getpid()} on .* since 20.*; wait for it or stop it"
+    with writing(store, **QUICK), pytest.raises(StoreError, match=message), writing(store, **QUICK):
+        pass
+
+
+def test_an_abandoned_lease_is_taken_over(store: Store) -> None:
+    for left in (json.dumps(STALE).encode(), b"", b"[1]"):
+        path: Any = store.root / LOCK_FILE
+        path.fs.pipe_file(path.path, left)
+        started = time.monotonic()
+        with writing(store, **SOON) as token:
+            assert time.monotonic() - started >= SOON["watch_seconds"]
+            assert lock(store)["token"] == token
+            write(store)
+
+
+def test_of_many_that_wait_for_an_abandoned_lease_one_gets_it(store: Store) -> None:
+    lock(store, json.dumps(STALE).encode())
+    held: list[str] = []
+    refused: list[str] = []
+    over = threading.Event()
+
+    def run() -> None:
+        try:
+            with writing(store, **SOON) as token:
+                held.append(token)
+                over.wait(30)
+        except StoreError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in until(lambda: len(held) + len(refused) == 4):
+        over.set()
+    for thread in threads:
+        thread.join()
+    assert len(held) == 1 and all("is being written by" in why for why in refused)
+
+
+def test_a_lease_that_was_taken_over_ends_the_writing(store: Store) -> None:
+    message = r"by pid 7 on gone .* took over from this run"
+    with pytest.raises(StoreError, match=message), writing(store, **QUICK):
+        write(store, "before")
+        lock(store, json.dumps(STALE).encode())
+        for _ in until(lambda: _lost(store)):
+            with pytest.raises(StoreError, match=message):
+                write(store, "after")
+    assert sorted(names(store.root)) == [LOCK_FILE, "before"]
+    assert lock(store) == STALE  # and it is not given back
+
+
+def _lost(store: Store) -> bool:
+    try:
+        LEASES[str(store.root)]()
+    except StoreError:
+        return True
+    return False
+
+
+def test_a_lease_that_is_taken_while_a_file_is_made_keeps_it_out(store: Store) -> None:
+    with pytest.raises(StoreError, match="took over"), writing(store, **QUICK), atomic(store.root / "x"):
+        lock(store, json.dumps(STALE).encode())
+        for _ in until(lambda: _lost(store)):
+            pass
+    assert names(store.root) == [LOCK_FILE]
+
+
+def test_a_lease_that_was_deleted_is_put_again(store: Store) -> None:
+    with writing(store, **QUICK) as token:
+        path: Any = store.root / LOCK_FILE
+        path.fs.rm_file(path.path)
+        for _ in until(lambda: names(store.root) == [LOCK_FILE]):
+            assert lock(store)["token"] == token
+        write(store)
+
+
+def test_storage_without_conditions_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fs: Any = store.root.fs  # type: ignore[union-attr]
+    put = fs.pipe_file
+    monkeypatch.setattr(fs, "pipe_file", lambda path, data, mode="": put(path, data))
+    with pytest.raises(StoreError, match=r"no conditional writes \(If-None-Match\)"), writing(store):
+        pass

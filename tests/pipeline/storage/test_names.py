@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.storage.names import clean, display, new_ids
+
+# Few letters, so that ids collide; bytes that are not UTF-8, and text that looks like their escape.
+PIECES = st.sampled_from([b"a", b"b", b".mp4", b".mkv", b".mov", b"\xff", b"\\xff", b"/"])
+NAMES = st.lists(PIECES, min_size=1, max_size=4).map(b"".join)
+SETS = st.sets(NAMES, max_size=12)
+
+
+def test_an_id_is_the_path_without_suffix() -> None:
+    assert new_ids([b"a/b.c.mp4", b"x.mkv", b".mp4"], {}) == {
+        b"a/b.c.mp4": "a/b.c",
+        b"x.mkv": "x",
+        b".mp4": ".mp4",
+    }
+
+
+def test_inputs_that_share_an_id_keep_their_suffix() -> None:
+    assert new_ids([b"a.mp4", b"a.mkv", b"b.mp4"], {}) == {
+        b"a.mp4": "a.mp4",
+        b"a.mkv": "a.mkv",
+        b"b.mp4": "b",
+    }
+
+
+def test_an_id_that_was_given_stays() -> None:
+    assert new_ids([b"a.mkv", b"a.mp4"], {b"a.mp4": "a"}) == {b"a.mkv": "a.mkv"}
+
+
+def test_a_kept_suffix_may_not_be_the_id_of_another() -> None:
+    ids = new_ids([b"a.mp4", b"a.mkv", b"a.mp4.mov"], {})
+    assert ids == {b"a.mp4": "a.mp4", b"a.mkv": "a.mkv", b"a.mp4.mov": "a.mp4.mov"}
+
+
+def test_undecodable_names_differ_from_what_they_look_like() -> None:
+    ids = new_ids([b"\xff.mp4", rb"\xff.mp4"], {})
+    assert len(set(ids.values())) == 2
+    assert all(name.startswith(r"\xff.mp4~") for name in ids.values())
+
+
+@given(SETS, SETS)
+def test_ids_are_unique_and_stable_when_files_are_added(first: set[bytes], later: set[bytes]) -> None:
+    planned = new_ids(sorted(first), {})
+    added = new_ids(sorted(first | later), planned)
+    assert added.keys() == later - first
+    ids = [*planned.values(), *added.values()]
+    assert len(set(ids)) == len(ids)
+    for name in ids:
+        name.encode()
+
+
+@given(SETS, st.integers(0, 12))
+def test_a_killed_plan_is_completed_as_if_it_had_not_been(inputs: set[bytes], count: int) -> None:
+    whole = new_ids(sorted(inputs), {})
+    written = dict(sorted(whole.items())[:count])
+    assert written | new_ids(sorted(inputs), written) == whole
+
+
+def test_any_string_becomes_utf8() -> None:
+    name = b"caf\xe9.mp4"
+    assert clean(name.decode("utf-8", "surrogateescape")) == display(name) == r"caf\xe9.mp4"
+    assert clean("\ud800 é") == r"\ud800 é"

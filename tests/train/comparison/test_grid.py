@@ -1,0 +1,130 @@
+"""A paper's tables on a small store, with real trainings."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from extract.errors import UsageError
+from tests.fixtures.genre_store import GENRES, genre_store, genres_of
+from train.comparison.grid import compare_fits
+from train.comparison.papers.fish2021 import PAPER
+from train.errors import DataError
+from train.importers.writing import Source, write_store
+from train.runs.run_folder import RunFolder
+from train.settings import Hardware
+
+SMALL = {
+    "width": 8, "clip_width": 6, "clips": 3, "sequences": 4, "sequence_width": 8, "bottleneck_width": 12,
+    "hidden": 8,
+}  # fmt: skip
+
+
+def write_long(folder: Path) -> None:
+    """Films of 20 steps, so that they have three sequences of 9 clips, and their genres."""
+
+    def steps(video_id: str) -> NDArray[np.float32]:
+        number = int(video_id)
+        shown = np.array([genre in genres_of(number) for genre in GENRES])
+        return (shown + np.random.default_rng(number).normal(size=(20, 3))).astype(np.float32)
+
+    ids = [f"{number:03d}" for number in range(30)]
+    write_store(folder / "features", ids, [Source("clip", 3, steps, {"version": 1})], options={})
+    lines = [f"{name},{'|'.join(genres_of(int(name)))}" for name in ids]
+    (folder / "labels.csv").write_text("\n".join(["video_id,genres", *lines]) + "\n", "utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("grid")
+    genre_store(made, videos=40)
+    return made
+
+
+def compared(folder: Path, out: Path, **chosen: Any) -> Path:
+    known: dict[str, Any] = {"hardware": Hardware(device="cpu"), "seeds": (0,)}
+    return compare_fits(out, features=folder / "features", labels=folder / "labels.csv", **(known | chosen))
+
+
+def test_a_paper_is_trained_and_fine_tuned(tmp_path: Path) -> None:
+    write_long(tmp_path)
+    report = compared(
+        tmp_path,
+        tmp_path / "fish",
+        paper="fish2021",
+        experts=("clip",),
+        tables=("map", "silhouette", "retrieval"),
+        options={
+            "model": SMALL,
+            "training": {"epochs": 1, "batch_size": 16},
+            "finetune": {"epochs": 2, "batch_size": 8},
+            "clip": {"cap": 19},
+        },
+    )
+    text = report.read_text("utf-8")
+    assert "failed" not in text and "could not" not in text
+    runs = {run.name.partition("-clip-")[0]: RunFolder(run) for run in (tmp_path / "fish/runs").iterdir()}
+    coarse, fine = runs["mmx-fusion=gated-clips=9"], runs["mmx-fusion=gated-clips=9-fine"].config()
+    options = coarse.config()["options"]
+    assert options["model"]["clips"] == 9, "the row says how many, not --set"
+    assert options["model"]["width"] == 8 and options["steps"]["clip"]["cap"] == 19
+    assert options["training"]["learning_rate"] == 3e-5, "of the paper's preset"
+    assert fine["finetune"]["epochs"] == 2 and fine["finetuned_from"] == str(coarse.root)
+    with (tmp_path / "fish/figure6.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2", ""]
+    for name in ("figure1", "figure6", "figure9"):
+        assert (tmp_path / f"fish/{name}.svg").stat().st_size > 1000
+
+
+def test_an_option_goes_to_the_models_that_have_it(folder: Path, tmp_path: Path) -> None:
+    report = compared(
+        folder,
+        tmp_path / "sulun",
+        experts=("clip",),
+        models=("mlp", "single-transformer"),
+        tables=("models",),
+        options={"model": {"layers": 1, "width": 8, "feedforward": 8}, "training": {"epochs": 1}},
+    )
+    assert "failed" not in report.read_text("utf-8"), "mlp has no feedforward"
+    runs = [RunFolder(run).config() for run in (tmp_path / "sulun/runs").iterdir()]
+    assert {run["model"]: run["options"]["model"].get("feedforward") for run in runs} == {
+        "mlp": None, "single-transformer": 8,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (
+            {"paper": "fish2021"},
+            DataError,
+            "has none of senet, places, i3d, r2plus1d, vggish, which fish2021",
+        ),
+        ({"paper": "fish2021", "models": ("mlp",)}, UsageError, "--models is no option for fish2021"),
+        ({"paper": "fish2021", "preset": "fish2021/mmx"}, UsageError, "--preset is no option for fish2021"),
+        ({"options": {"model": {"depth": 2}}}, UsageError, "none of .* has such an option"),
+        ({"options": {"finetune": {"epochs": 2}}}, UsageError, "none of the tables fine-tunes"),
+        ({"options": {"finetune": {"rate": 2}}}, UsageError, "finetune has no option 'rate'"),
+    ],
+)
+def test_what_cannot_be_is_said_at_once(
+    folder: Path, tmp_path: Path, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        compared(folder, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_the_store_lacks_of_a_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    genre_store(tmp_path, videos=30, experts=("clip",))
+    monkeypatch.setattr("train.comparison.papers.fish2021.PAPER", replace(PAPER, experts=("panns", "clip")))
+    monkeypatch.setattr("train.comparison.grid.compare", lambda grid, fit, **others: grid)
+    found: Any = compared(tmp_path, tmp_path / "fish", paper="fish2021")
+    assert (found.experts, found.missing) == (("clip",), ("panns",))
+    assert found.left_out() == ["no panns among the experts: without panns"]

@@ -1,0 +1,169 @@
+"""Tables of labels in every spelling, and which video each label belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from extract.errors import UsageError
+from train.errors import DataError
+from train.labels.matching import match
+from train.labels.table import LabelColumns, LabelTable, duration_filter, read_labels
+
+
+def table(path: Path, text: str, columns: LabelColumns | None = None, **options: Any) -> LabelTable:
+    path.write_text(text, "utf-8")
+    return read_labels(path, columns, **options)
+
+
+def genres_of(labels: LabelTable) -> dict[str, list[str]]:
+    return {
+        name: [labels.genres[i] for i in np.flatnonzero(row)]
+        for name, row in zip(labels.ids, labels.matrix, strict=True)
+    }
+
+
+WANTED = {"a": ["Drama", "Sci-Fi"], "b": ["War"]}
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ('"[""Drama"", ""Sci-Fi""]"', '"[""War""]"'),  # JSON
+        ("\"['Drama', 'Sci-Fi']\"", "\"['War']\""),  # a Python list as text
+        ("Drama|Sci-Fi", "War"),
+        ("Sci-Fi; Drama", "War"),
+        ('"Drama, Sci-Fi"', "War"),
+        (" Drama | Sci-Fi |", " War "),
+    ],
+)
+def test_genres_in_every_spelling(tmp_path: Path, cells: tuple[str, str]) -> None:
+    labels = table(tmp_path / "x.csv", f"\ufeffvideo_id,genres\r\na,{cells[0]}\r\nb,{cells[1]}\r\n")
+    assert genres_of(labels) == WANTED
+    assert labels.genres == ("Drama", "Sci-Fi", "War")
+
+
+def test_lists_in_parquet_and_other_column_names(tmp_path: Path) -> None:
+    content = pa.table({"film": [7, 8], "kinds": [["Sci-Fi", "Drama"], ["War"]], "seconds": [90.5, None]})
+    pq.write_table(content, tmp_path / "x.parquet")
+    labels = read_labels(tmp_path / "x.parquet", LabelColumns("film", "kinds", duration="seconds"))
+    assert genres_of(labels) == {"7": ["Drama", "Sci-Fi"], "8": ["War"]}
+    assert labels.duration_seconds is not None
+    np.testing.assert_array_equal(labels.duration_seconds, [90.5, np.nan])
+    assert labels.columns["film"] == ("7", "8")
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_other_delimiters(tmp_path: Path, delimiter: str) -> None:
+    text = f"youtube_id{delimiter}genre\na{delimiter}Drama|Sci-Fi\nb{delimiter}War\n"
+    assert genres_of(table(tmp_path / "x.csv", text)) == WANTED
+
+
+def test_rows_that_do_not_count_are_counted(tmp_path: Path) -> None:
+    labels = table(tmp_path / "x.csv", "id,genres\na,War\nb,\nc,[]\na,War\n,Drama\n")
+    assert genres_of(labels) == {"a": ["War"], "c": []}
+    assert [note.split(":")[0] for note in labels.notes] == [
+        "2 rows have no id or no genres",
+        "1 rows repeat another",
+        "1 videos have an empty list of genres",
+    ]
+
+
+def test_rare_genres_and_a_given_vocabulary(tmp_path: Path) -> None:
+    text = "id,genres\na,War|Drama\nb,War\nc,Drama|Noir\n"
+    rare = table(tmp_path / "x.csv", text, least_videos=2)
+    assert rare.genres == ("Drama", "War") and "1 genres have fewer than 2 videos" in rare.notes[0]
+    given = table(tmp_path / "x.csv", text, vocabulary=("War", "Western"))
+    assert given.genres == ("War", "Western") and given.matrix.tolist() == [[1, 0], [1, 0], [0, 0]]
+    assert "2 genres are not in the vocabulary" in given.notes[0]
+    with pytest.raises(DataError, match="no genre has 9 videos"):
+        table(tmp_path / "x.csv", text, least_videos=9)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "error", "what"),
+    [
+        ("a,b\n1,2\n", None, UsageError, r"no id column by a usual name .* it has a, b: name one"),
+        ("id,b\n1,2\n", None, UsageError, r"no genres column"),
+        ("id,genres\n1,2\n", LabelColumns(group="film"), UsageError, r"no column 'film'; it has id, genres"),
+        ("id,genres\na,War\na,Drama\n", None, DataError, r"'a' twice with other genres"),
+        ("id,genres\na,War\nb,\"[1, 2]\"\n", None, DataError, r"row 3: genres is '\[1, 2\]'"),
+        ("id,genres\na,\"[War\"\n", None, DataError, r"row 2: genres is '\[War'"),
+        ("id,genres\na,War,Drama\n", None, DataError, r"row 2 has another number of cells"),
+        ("id,genres\n", None, DataError, r"holds no labels"),
+        ("", None, DataError, r"holds no labels"),
+        ("id,genres\na,\n", None, DataError, r"no row with an id and genres"),
+        ("id,genres,t\na,War,long\n", LabelColumns(duration="t"), DataError, r"'t' is no number of seconds"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(
+    tmp_path: Path, text: str, columns: LabelColumns | None, error: type[Exception], what: str
+) -> None:
+    with pytest.raises(error, match=what) as caught:
+        table(tmp_path / "x.csv", text, columns)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["nowhere.csv", "x.parquet", "latin.csv"])
+def test_files_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"no parquet")
+    (tmp_path / "latin.csv").write_bytes("id,genres\na,Comédie\n".encode("latin-1"))
+    with pytest.raises(DataError, match="cannot read labels"):
+        read_labels(tmp_path / name)
+
+
+def test_the_duration_filter_is_the_inner_fence(tmp_path: Path) -> None:
+    seconds = [10, 20, 30, 40, 75, 76, ""]  # quartiles 22.5, 66.25: fences -43.1 and 131.9
+    text = "id,genres,t\n" + "".join(f"v{i},War,{value}\n" for i, value in enumerate([*seconds, 900]))
+    labels = table(tmp_path / "x.csv", text, LabelColumns(duration="t"))
+    kept = duration_filter(labels)
+    assert kept.ids == ("v0", "v1", "v2", "v3", "v4", "v5", "v6")
+    assert kept.notes[-1].startswith("1 videos are shorter than") and len(kept.columns["t"]) == 7
+    with pytest.raises(UsageError, match="needs durations"):
+        duration_filter(table(tmp_path / "x.csv", text))
+
+
+def test_a_published_table_is_read_as_it_is(shared: Path) -> None:
+    labels = read_labels(
+        shared / "data/movienet_labels.csv", LabelColumns(duration="duration"), least_videos=2
+    )
+    assert len(labels.ids) == 26412 and len(labels.genres) == 21
+    assert labels.ids[0] == "f0yEkRCpCmw"  # of several columns with ids, the trailer's own
+    assert labels.matrix[:, labels.genres.index("Drama")].sum() == 12713
+
+
+def test_labels_find_their_videos_by_id_or_by_file_name(tmp_path: Path) -> None:
+    labels = table(tmp_path / "x.csv", "id,genres\nb/x,War\na,Drama\ny,War\nz,War\ngone,War\n")
+    found = match(labels, ["b/x", "films/a", "one/y", "two/y", "c/z", "z", "lonely"])
+    assert genres_of(found) == {"b/x": ["War"], "films/a": ["Drama"], "z": ["War"]}
+    assert found.notes == (
+        "2 labels are of no video with features: left out ('y', 'gone')",
+        "4 videos with features have no label: left out ('c/z', 'lonely', 'one/y', 'two/y')",
+    )
+
+
+def test_labels_of_other_videos_say_which_column_would_do(tmp_path: Path) -> None:
+    labels = table(tmp_path / "x.csv", "id,youtube,genres\ntt1,u,War\ntt2,v,Drama\n")
+    with pytest.raises(
+        DataError, match=r"none of the 2 labels .*'tt1'.*'f/v'.*column 'youtube' holds 1 of them"
+    ):
+        match(labels, ["f/v", "f/w"])
+    with pytest.raises(DataError, match=r"give labels whose id is the video_id"):
+        match(labels, ["f/w"])
+
+
+def test_selecting_keeps_all_columns_in_step(tmp_path: Path) -> None:
+    text = "id,genres,film,t\na,War,f,1\nb,Drama,,2\nc,War,g,3\n"
+    labels = table(tmp_path / "x.csv", text, LabelColumns(group="film", duration="t"))
+    assert labels.groups is not None and labels.groups[0] == "f" and labels.groups[1] not in ("f", "g", "")
+    chosen = labels.select(np.array([False, True, True]))
+    assert (
+        chosen.ids == ("b", "c") and chosen.columns["t"] == ("2", "3") and chosen.groups == labels.groups[1:]
+    )
+    assert chosen.rows(["c", "b"]).tolist() == labels.matrix[[2, 1]].tolist()
+    assert chosen.columns["genres"] == ("Drama", "War")

@@ -1,0 +1,120 @@
+"""Convolution through time against plain loops, its sizes, its heads, and averaged predictions."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+
+from extract.errors import UsageError
+from train.layers.ctt import ConvolutionThroughTime, CttOptions, Maxout, averaged, make_head
+from train.registry import make_model, model_options
+from train.settings import load_preset
+
+GENRES = 9  # of LMTD-9
+
+
+@pytest.mark.parametrize(("steps", "dim"), [(240, 2048), (130, 513), (3, 5)])
+def test_n_filters_of_span_f_make_n_x_1_x_l_minus_f_plus_1_values(steps: int, dim: int) -> None:
+    module = ConvolutionThroughTime(dim, CttOptions())
+    with torch.no_grad():
+        assert module.maps(torch.zeros(1, steps, dim)).shape == (1, 256, steps - 3 + 1)
+
+
+@pytest.mark.parametrize("span", [1, 3, 4])
+def test_it_is_the_largest_value_of_each_filter_over_time(span: int) -> None:
+    torch.manual_seed(0)
+    module = ConvolutionThroughTime(5, CttOptions(filters=7, span=span))
+    features = torch.randn(3, 6, 5)
+    lengths = (6, 4, 2)
+    padding = torch.arange(6) >= torch.tensor(lengths)[:, None]
+    with torch.no_grad():
+        found = module(features, padding).numpy()
+    weight, bias = (p.detach().numpy() for p in module.convolution.parameters())  # (filters, dim, span)
+    for video, length in enumerate(lengths):
+        frames = np.zeros((max(length, span), 5))
+        frames[:length] = features[video, :length]
+        for n in range(7):
+            values = [
+                bias[n] + sum(weight[n, :, k] @ frames[start + k] for k in range(span))
+                for start in range(len(frames) - span + 1)
+            ]
+            assert found[video, n] == pytest.approx(max(0.0, *values), abs=1e-5)
+
+
+def parameters(head: Literal["A", "B", "C"], dim: int = 2048) -> int:
+    model = make_model("ctt", {"resnet152": dim}, GENRES, {"head": head})
+    return sum(p.numel() for p in model.parameters()) - model.absent.numel()  # type: ignore[union-attr, operator]
+
+
+def test_ctt_mmc_c_has_the_parameters_that_the_paper_states() -> None:
+    module = 256 * (3 * 2048 + 1)
+    assert parameters("C") == module + 4 * 256 * 257 + GENRES * 257 == 1_838_601
+    assert round(parameters("C") / 1e6, 1) == 1.8
+    assert parameters("A") == module + GENRES * 257 == 1_575_433
+    assert parameters("B") == module + 256 * 257 + GENRES * 257 == 1_641_225
+
+
+def test_the_segments_of_all_training_trailers_are_the_57_thousand() -> None:
+    options = load_preset("wehrmann2017/ctt-s").options["spectrogram"]
+    assert options["cap"] * 2874 // 1000 == 57  # of LMTD-9's 2,874 training trailers 57,480 segments
+    assert (options["how"], options["tested"]) == ("random", 10)
+
+
+def test_a_maxout_unit_is_the_largest_of_its_pieces() -> None:
+    torch.manual_seed(0)
+    layer = Maxout(4, 3, 2)
+    vectors = torch.randn(5, 2, 4)
+    with torch.no_grad():
+        found, pieces = layer(vectors), layer.linear(vectors)
+    assert found.shape == (5, 2, 3)
+    for unit in range(3):
+        expected = torch.maximum(pieces[..., 2 * unit], pieces[..., 2 * unit + 1])
+        torch.testing.assert_close(found[..., unit], expected)
+
+
+@pytest.mark.parametrize(("head", "layers"), [("A", 1), ("B", 2), ("C", 2)])
+def test_heads_have_so_many_layers(head: Any, layers: int) -> None:
+    made = make_head(CttOptions(filters=6, hidden=4, head=head), 3)
+    assert sum(isinstance(module, torch.nn.Linear) for module in made.modules()) == layers
+    assert made(torch.zeros(2, 5, 6)).shape == (2, 5, 3)
+
+
+def test_averaged_logits_are_those_of_the_mean_probability() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(4, 3, 5, generator=generator, dtype=torch.float64)
+    weights = torch.tensor([0.2, 0.0, 0.8])
+    p = 0.2 * logits[:, 0].sigmoid() + 0.8 * logits[:, 2].sigmoid()
+    torch.testing.assert_close(averaged(logits, weights).double(), (p / (1 - p)).log(), atol=1e-5, rtol=1e-5)
+
+
+def test_averages_of_certain_predictions_are_finite_and_have_gradients() -> None:
+    logits = torch.tensor([[[200.0], [-200.0], [0.0]]], requires_grad=True)
+    found = averaged(logits, torch.tensor([0.5, 0.5, 0.0]))
+    assert found.item() == pytest.approx(0, abs=1e-6)
+    found.sum().backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None and logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("ctt", {"filters": 0}, "filters is 0; at least 1"),
+        ("ctt", {"head": "D"}, "model.head is 'D'; allowed: A, B, C"),
+        ("ctt", {"crops": 0}, "crops is 0; at least 1"),
+        ("ctt", {"dropout": 1}, "dropout is 1"),
+        ("ctt-s", {"moments": 0}, "moments is 0"),
+        ("ctt-tn", {"share": 1.5}, "share is 1.5; one from 0 to 1"),
+        ("ctt-tn", {"crops": 0}, "crops is 0"),
+        ("ctt-tn", {"moments": -1}, "moments is -1"),
+        ("lstm", {"units": 0}, "units is 0"),
+        ("svm", {"c": "0,1"}, "numbers above 0"),
+        ("svm", {"gamma": ""}, "numbers above 0"),
+        ("svm", {"folds": 1}, "at least 2"),
+    ],
+)
+def test_what_cannot_be_is_refused(name: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        model_options(name, options)

@@ -1,0 +1,325 @@
+"""The command line: ``python -m train --features STORE --labels labels.csv --run runs/x``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from extract.errors import UsageError
+from extract.terminal import Commands, console, run_app
+from pipeline.storage.location import location
+from train.cli import fine as cli_fine
+from train.cli import movies as cli_movies
+from train.cli import views as cli_views
+from train.cli.options import (
+    AllowRandom,
+    Column,
+    Device,
+    Features,
+    Gpus,
+    LabelFile,
+    Precision,
+    Run,
+    names_in,
+    numbers_in,
+    precision_of,
+    say_on,
+)
+from train.comparison.paper import DEFAULT_PAPER, load_paper, paper_names
+from train.registry import model_names
+from train.settings import Hardware, Options, choose, merged, parse_assignments, preset_names
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A feature store and labels to a model that predicts genres.",
+)
+imports = typer.Typer(help="Published features into a store of ours.")
+app.add_typer(imports, name="import")
+cli_movies.add_to(imports)
+cli_views.add_to(app)
+cli_fine.add_to(app)
+
+Model = Annotated[str | None, typer.Option(help=f"One of: {', '.join(model_names())}.")]
+Preset = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}.")]
+Experts = Annotated[
+    str | None, typer.Option(help="Comma-separated. Default: the preset's, or all with vectors.")
+]
+SplitBy = Annotated[
+    str | None,
+    typer.Option(help="stratified, random, sulun, column:NAME or a JSON file. Default: stratified."),
+]
+AllowEmpty = Annotated[bool, typer.Option("--allow-empty-genres")]
+LeastVideos = Annotated[int | None, typer.Option(help="Leave out genres with fewer videos.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="NAME.OPTION=VALUE: model, training, an expert, ...")
+]
+
+
+@app.callback(invoke_without_command=True)
+def train(
+    context: typer.Context,
+    features: Features = None,
+    labels: LabelFile = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder, new or to go on with.")] = None,
+    preset: Preset = None,
+    model: Model = None,
+    experts: Experts = None,
+    id_column: Column = None,
+    genres_column: Column = None,
+    group_column: Column = None,
+    duration_column: Column = None,
+    least_videos: LeastVideos = None,
+    split: SplitBy = None,
+    allow_empty_genres: AllowEmpty = False,
+    epochs: Annotated[int | None, typer.Option(help="At most.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Videos.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Weights, order, dropout. Default: 0.")] = None,
+    set_: Set = None,
+    device: Device = "auto",
+    gpus: Gpus = None,
+    precision: Precision = "float32",
+    wandb: Annotated[str | None, typer.Option(metavar="PROJECT", help="Log there as well.")] = None,
+    allow_random_weights: AllowRandom = False,
+) -> None:
+    """Train a model; run it again to go on."""
+    if context.invoked_subcommand is not None:
+        return
+    from train.runs.config import FitConfig
+    from train.runs.fit import fit
+
+    flags = {
+        "labels": _labels(id_column, genres_column, group_column, duration_column, least_videos),
+        "split": _split(split, allow_empty_genres=allow_empty_genres),
+        "training": {"epochs": epochs, "batch_size": batch_size, "seed": seed},
+    }
+    config = FitConfig(
+        features=location(_given(features, "--features STORE")),
+        labels=_given(labels, "--labels FILE"),
+        run=_given(run, "--run FOLDER"),
+        choices=choose(preset=preset, model=model, experts=names_in(experts), options=_options(flags, set_)),
+        hardware=Hardware(device=device, gpus=gpus, precision=precision_of(precision)),
+        allow_random_weights=allow_random_weights,
+        wandb=wandb,
+    )
+    fit(config, say_on(console()))
+
+
+@app.command()
+def predict(
+    source: Annotated[str, typer.Argument(help="A feature store, a folder of videos, or one video.")],
+    run: Run,
+    out: Annotated[Path | None, typer.Option(help="Also write all scores: .csv or .parquet.")] = None,
+    threshold: Annotated[float, typer.Option(help="A genre is named from this score on.")] = 0.5,
+    weights: Annotated[Path | None, typer.Option(help="Folder with published checkpoints.")] = None,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    allow_random_weights: AllowRandom = False,
+) -> None:
+    """Predict genres of videos, or of all videos of a store."""
+    from train.runs.predict import is_store, predict_store, predict_videos
+    from train.runs.run_folder import RunFolder
+
+    place, screen = location(source), console()
+    hardware = Hardware(device=device, precision=precision_of(precision))
+    folder = RunFolder(run)
+    if is_store(place):
+        found = predict_store(folder, place, hardware=hardware, allow_random_weights=allow_random_weights)
+    else:
+        found = predict_videos(
+            folder,
+            place,
+            hardware=hardware,
+            weights=weights,
+            allow_random_weights=allow_random_weights,
+            say=say_on(screen),
+        )
+    table = Table("video", "genres")
+    for video_id, genres in zip(found.ids, found.best(threshold), strict=True):
+        table.add_row(video_id, ", ".join(f"{genre} {score:.2f}" for genre, score in genres))
+    screen.print(table, markup=False)
+    for video_id in found.without:
+        screen.print(f"{video_id}: none of the run's experts found anything", markup=False, soft_wrap=True)
+    if out is not None:
+        found.write(out)
+    if not found.ids:
+        raise typer.Exit(3)
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    thresholds: Annotated[str | None, typer.Option(help="Of a genre, comma-separated.")] = None,
+    resamples: Annotated[int, typer.Option(help="Of the bootstrap; 0: no intervals.")] = 1000,
+    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+) -> None:
+    """Measure what a run predicted; figures, tables and curves go into its folder."""
+    from train.evaluation.evaluate import evaluate_run
+    from train.evaluation.figures import Scoring
+
+    chosen: dict[str, Any] = {}
+    if thresholds is not None:
+        chosen["thresholds"] = numbers_in(thresholds, "--thresholds", float)
+    scoring = Scoring(resamples=resamples, confidence=confidence, **chosen)
+    evaluation = evaluate_run(run, split=split, scoring=scoring)
+    screen, table = console(), Table("figure", "value", "from", "to", "random")
+    for name, figure in evaluation.figures.items():
+        values = (figure.value, figure.low, figure.high, figure.random)
+        table.add_row(name, *(f"{value:.4f}" for value in values))
+    screen.print(table, markup=False)
+    if evaluation.empty_genres:
+        screen.print(f"without a video: {', '.join(evaluation.empty_genres)}", markup=False)
+
+
+@app.command()
+def compare(
+    out: Annotated[Path, typer.Option(help="Folder of the report, new or to go on with.")],
+    features: Features = None,
+    labels: LabelFile = None,
+    paper: Annotated[str, typer.Option(help=f"Whose tables: {', '.join(paper_names())}.")] = DEFAULT_PAPER,
+    preset: Preset = None,
+    experts: Experts = None,
+    models: Annotated[str | None, typer.Option(help="Comma-separated. Default: the paper's.")] = None,
+    seeds: Annotated[str, typer.Option(help="Comma-separated: a training for each.")] = "0,1,2",
+    tables: Annotated[str | None, typer.Option(help="Comma-separated. Default: all of the paper.")] = None,
+    steps: Annotated[str | None, typer.Option(help="Numbers of steps of the last table.")] = None,
+    id_column: Column = None,
+    genres_column: Column = None,
+    group_column: Column = None,
+    duration_column: Column = None,
+    least_videos: LeastVideos = None,
+    split: SplitBy = None,
+    allow_empty_genres: AllowEmpty = False,
+    set_: Set = None,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    allow_random_weights: AllowRandom = False,
+) -> None:
+    """Train a grid of experts, models and seeds, and make the tables of a paper of it."""
+    from train.comparison.grid import compare_fits
+
+    chosen: dict[str, Any] = {"seeds": numbers_in(seeds, "--seeds", int)}
+    if tables is not None:
+        chosen["tables"] = tuple(names_in(tables))
+    if steps is not None:
+        chosen["steps"] = numbers_in(steps, "--steps", int)
+    flags = {
+        "labels": _labels(id_column, genres_column, group_column, duration_column, least_videos),
+        "split": _split(split, allow_empty_genres=allow_empty_genres),
+    }
+    screen = console()
+    report = compare_fits(
+        out,
+        features=location(_given(features, "--features STORE")),
+        labels=_given(labels, "--labels FILE"),
+        paper=paper,
+        preset=preset,
+        experts=names_in(experts),
+        models=names_in(models),
+        options=_options(flags, set_),
+        hardware=Hardware(device=device, precision=precision_of(precision)),
+        allow_random_weights=allow_random_weights,
+        say=say_on(screen),
+        **chosen,
+    )
+    screen.print(str(report), markup=False, soft_wrap=True)
+
+
+@imports.command("sulun")
+def import_sulun(
+    file: Annotated[Path, typer.Argument(help="features.pkl; nothing in it is run.")],
+    out: Annotated[str, typer.Option(help="Feature store, new.")],
+    labels: Annotated[Path, typer.Option(help="The genres as CSV, to be written.")],
+) -> None:
+    """The published features of Sulun et al. 2024 as a store, and their genres as labels."""
+    from train.importers import sulun
+
+    found = sulun.import_sulun(file, location(out), labels)
+    dims = ", ".join(f"{name} [{dim}]" for name, dim in sorted(found.dims.items()))
+    text = f"{found.videos} videos, {len(found.genres)} genres, in {out}: {dims}; labels in {labels}"
+    console().print(text, markup=False, soft_wrap=True)
+
+
+@imports.command("lmtd")
+def import_lmtd(
+    file: Annotated[Path, typer.Argument(help="lmtd9_resnet152.pickle; nothing in it is run.")],
+    out: Annotated[str, typer.Option(help="Feature store, new.")],
+    labels: Annotated[Path | None, typer.Option(help="Genres and split as CSV, to be written.")] = None,
+    database: Annotated[Path | None, typer.Option(help="Where they are: lmtd9/data/database.db.")] = None,
+) -> None:
+    """The published features of LMTD-9 (Wehrmann and Barros 2017) as a store, and its genres as labels."""
+    from train.importers import lmtd
+
+    found = lmtd.import_lmtd(file, location(out), labels, database=database)
+    text = f"{found.videos} videos in {out}: {lmtd.EXPERT} [{found.dim}]"
+    if found.left_out:
+        text += f"; {len(found.left_out)} without vectors, e.g. {found.left_out[0]}"
+    if labels is not None:
+        text += f"; {len(found.genres)} genres of {found.labelled} videos in {labels}"
+    console().print(text, markup=False, soft_wrap=True)
+
+
+@app.command()
+def models() -> None:
+    """List the models, the presets, and the papers whose tables compare makes."""
+    from train.registry import model_class
+    from train.settings import load_preset
+
+    screen, table = console(), Table("model, preset or paper", "what it is")
+    for name in model_names():
+        table.add_row(name, model_class(name).summary)
+    for name in preset_names():
+        table.add_row(name, load_preset(name).summary)
+    for name in paper_names():
+        options = ", ".join(exhibit.option for exhibit in load_paper(name).exhibits)
+        table.add_row(name, f"{load_paper(name).title}: compare --tables {options}")
+    screen.print(table, markup=False)
+
+
+def main() -> None:
+    """Run the command line; an error is one line on standard error, exit status 2."""
+    run_app(app, "python -m train", kept="the last checkpoint is kept")
+
+
+def _given(value: Any, flag: str) -> Any:
+    if value is None:
+        raise UsageError(f"{flag.split()[0]} is missing: give {flag}")
+    return value
+
+
+def _labels(
+    id_column: str | None,
+    genres: str | None,
+    group: str | None,
+    duration: str | None,
+    least_videos: int | None,
+) -> dict[str, Any]:
+    """The flags of how labels are read as options of the section ``labels``."""
+    return {
+        "id": id_column, "genres": genres, "group": group, "duration": duration, "least_videos": least_videos
+    }  # fmt: skip
+
+
+def _split(text: str | None, *, allow_empty_genres: bool) -> dict[str, Any]:
+    """``--split`` and ``--allow-empty-genres`` as options of the section ``split``."""
+    more = {"allow_empty_genres": allow_empty_genres or None}
+    if text is None:
+        return more
+    if text.startswith("column:"):
+        return {"by": "column", "name": text.removeprefix("column:"), **more}
+    return {"by": "file", "name": text, **more} if text.endswith(".json") else {"by": text, **more}
+
+
+def _options(flags: dict[str, dict[str, Any]], assignments: list[str] | None) -> Options:
+    """Flags that were given, and ``--set`` over them."""
+    given = {
+        section: {name: value for name, value in values.items() if value is not None}
+        for section, values in flags.items()
+    }
+    return merged([given, parse_assignments(assignments or [])])

@@ -1,0 +1,109 @@
+"""The fine-grained stage and its use, on the command line: ``finetune``, ``retrieve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from extract.errors import UsageError
+from extract.options import checked
+from extract.terminal import console
+from pipeline.storage.location import location
+from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, precision_of, say_on
+from train.settings import Hardware, parse_assignments
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("finetune")(finetune)
+    app.command("retrieve")(retrieve)
+
+
+def finetune(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="Run folder of the fine-tuned model, new or to go on with.")],
+    features: Features = None,
+    epochs: Annotated[int | None, typer.Option(help="Default: 50.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Videos. Default: 32.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Halves, order, dropout. Default: 0.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="finetune.OPTION=VALUE: temperature, projection, ...")
+    ] = None,
+    device: Device = "auto",
+    gpus: Gpus = None,
+    precision: Precision = "float32",
+    allow_random_weights: AllowRandom = False,
+) -> None:
+    """Fine-tune a run without labels: halves of a video have to find each other; run it again to go on."""
+    from train.finetuning.finetune import FinetuneConfig
+    from train.finetuning.finetune import finetune as run_finetune
+    from train.finetuning.module import FineOptions
+
+    flags: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+    given = parse_assignments(set_ or [])
+    strangers = given.keys() - {"finetune"}
+    if strangers:
+        raise UsageError(f"--set {min(strangers)}...: the stage has finetune.OPTION=VALUE")
+    options = {name: value for name, value in flags.items() if value is not None} | given.get("finetune", {})
+    config = FinetuneConfig(
+        run=run,
+        out=out,
+        options=checked(FineOptions, options, owner="finetune", prefix="finetune"),
+        features=None if features is None else location(features),
+        hardware=Hardware(device=device, gpus=gpus, precision=precision_of(precision)),
+        allow_random_weights=allow_random_weights,
+    )
+    run_finetune(config, say_on(console()))
+
+
+def retrieve(
+    queries: Annotated[list[str], typer.Argument(help="Ids of videos of the store, or their file names.")],
+    run: Annotated[list[Path], typer.Option(help="Run folder; a second one is shown beside it.")],
+    features: Store,
+    neighbours: Annotated[int, typer.Option(help="Of each query.")] = 5,
+    index: Annotated[Path | None, typer.Option(help="Folder to keep vectors and a FAISS index in.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Search all vectors, without FAISS.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write them: .csv.")] = None,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    allow_random_weights: AllowRandom = False,
+) -> None:
+    """The videos of a store that are nearest to others, by the cosine in a run's space."""
+    from train.retrieval.retrieve import retrieve as search
+    from train.runs.run_folder import RunFolder
+
+    screen = console()
+    found = search(
+        [RunFolder(path) for path in run],
+        location(features),
+        queries,
+        neighbours=neighbours,
+        index=index,
+        exact=exact,
+        hardware=Hardware(device=device, precision=precision_of(precision)),
+        allow_random_weights=allow_random_weights,
+        say=say_on(screen),
+    )
+    for query in found.queries:
+        table = Table(title=None)
+        table.add_column("")
+        for name in found.neighbours:
+            table.add_column(name)
+            table.add_column("cosine")
+        nearest = [by_query[query] for by_query in found.neighbours.values()]
+        for rank in range(max(map(len, nearest))):
+            cells = [
+                cell
+                for ranked in nearest
+                for cell in (
+                    (ranked[rank].video_id, f"{ranked[rank].cosine:.3f}") if rank < len(ranked) else ("", "")
+                )
+            ]
+            table.add_row(str(rank + 1), *cells)
+        screen.print(query, markup=False, soft_wrap=True, style="bold")
+        screen.print(table, markup=False)
+    if out is not None:
+        found.write(out)

@@ -1,0 +1,145 @@
+"""What a run shows, on the command line: ``map``, ``scenes``, ``relabel``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from extract.terminal import console
+from pipeline.storage.location import location
+from train.cli.options import (
+    AllowRandom,
+    Column,
+    Device,
+    LabelFile,
+    Precision,
+    Run,
+    Store,
+    names_in,
+    precision_of,
+    say_on,
+)
+from train.settings import Hardware
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("map")(show_map)
+    app.command("scenes")(show_scenes)
+    app.command("relabel")(relabel)
+
+
+def show_map(
+    run: Run,
+    features: Store,
+    out: Annotated[
+        list[Path],
+        typer.Option(help="Name in .html (an .svg is written beside), .svg or .csv; may come again."),
+    ],
+    labels: LabelFile = None,
+    id_column: Column = None,
+    genres_column: Column = None,
+    methods: Annotated[str, typer.Option(help="Comma-separated: tsne, umap.")] = "tsne,umap",
+    split: Annotated[str | None, typer.Option(help="train, validation or test. Default: all videos.")] = None,
+    neighbours: Annotated[
+        int | None, typer.Option(help="t-SNE's perplexity (30), UMAP's neighbours (15).")
+    ] = None,
+    most_videos: Annotated[int, typer.Option(help="Of more, so many are drawn.")] = 10_000,
+    threshold: Annotated[
+        float, typer.Option(help="Without a label a genre is shown from this score on.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option(help="Of the drawing and the projections.")] = 0,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    allow_random_weights: AllowRandom = False,
+) -> None:
+    """A map of a store's videos in the space of a run: t-SNE and UMAP, as a page and as a picture."""
+    from train.labels.table import LabelColumns, read_labels
+    from train.runs.run_folder import RunFolder
+    from train.views.files import check_suffix
+    from train.views.space import MapOptions, map_of
+
+    for path in out:
+        check_suffix(path)
+    folder, say = RunFolder(run), say_on(console())
+    known = None
+    if labels is not None:
+        asked = LabelColumns(id_column, genres_column)
+        known = read_labels(labels, asked, vocabulary=folder.config()["genres"])
+        for note in known.notes:
+            say(note)
+    found = map_of(
+        folder,
+        location(features),
+        labels=known,
+        options=MapOptions(tuple(names_in(methods)), neighbours, split, most_videos, threshold, seed),
+        hardware=Hardware(device=device, precision=precision_of(precision)),
+        allow_random_weights=allow_random_weights,
+        say=say,
+    )
+    pictures = [path.with_suffix(".svg") for path in out if path.suffix == ".html"]
+    for path in dict.fromkeys([*out, *pictures]):
+        found.write(path)
+        say(f"{len(found.ids)} videos in {path}")
+
+
+def show_scenes(
+    video: Annotated[str, typer.Argument(help="The video's id in the store.")],
+    run: Run,
+    features: Store,
+    out: Annotated[
+        list[Path] | None, typer.Option(help="Also write it: a name in .html, .svg or .csv; may come again.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="A genre is named from this score on.")] = 0.5,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    allow_random_weights: AllowRandom = False,
+) -> None:
+    """Genres of every shot of a video, over time."""
+    from train.runs.run_folder import RunFolder
+    from train.views.files import check_suffix
+    from train.views.pictures import clock
+    from train.views.scenes import scenes_of
+
+    for path in out or ():
+        check_suffix(path)
+    found = scenes_of(
+        RunFolder(run),
+        location(features),
+        video,
+        hardware=Hardware(device=device, precision=precision_of(precision)),
+        allow_random_weights=allow_random_weights,
+    )
+    screen, table = console(), Table("scene", "from", "to", "genres")
+    times = zip(found.start_seconds.tolist(), found.end_seconds.tolist(), strict=True)
+    for shot, ((start, end), genres) in enumerate(zip(times, found.best(threshold), strict=True)):
+        named = ", ".join(f"{genre} {score:.2f}" for genre, score in genres)
+        table.add_row(str(shot), clock(start, 1), clock(end, 1), named or "nothing there")
+    screen.print(table, markup=False)
+    for path in out or ():
+        found.write(path, threshold)
+        say_on(screen)(f"{len(found.scores)} scenes in {path}")
+
+
+def relabel(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="Table to write: .csv or .parquet.")],
+    threshold: Annotated[float, typer.Option(help="A genre is added from this score on.")] = 0.3,
+    parts: Annotated[
+        str, typer.Option(help="Parts of the split whose videos may get more genres.")
+    ] = "train,validation,test",
+) -> None:
+    """Add the genres that a run sees in its videos to those of their labels."""
+    from train.runs import relabel as augmentation
+    from train.runs.run_folder import RunFolder
+
+    found = augmentation.relabel(RunFolder(run), threshold=threshold, parts=names_in(parts))
+    found.write(out)
+    screen, table = console(), Table("genre", "before", "added", "after")
+    for genre, *counts in found.counts():
+        table.add_row(genre, *map(str, counts))
+    screen.print(table, markup=False)
+    say_on(screen)(f"{out}: {found.summary()}")

@@ -1,0 +1,69 @@
+"""A grid of runs (rows x seeds) and the tables of a paper over it, for any data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from extract.errors import UsageError
+from pipeline.storage.atomic import atomic
+from train.comparison.config import CompareConfig, Embed, Outcome
+from train.comparison.measured import measured
+from train.comparison.paper import Cell
+from train.runs.run_folder import RunFolder
+
+Fit = Callable[[Cell, Path], object]  # trains a cell into a run folder, or goes on with it
+
+
+def compare(
+    config: CompareConfig,
+    fit: Fit,
+    *,
+    embed: Embed | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Train what is missing, measure all, write the tables; the path of the report.
+
+    A finished run is not trained again. A run that fails is named in the report, and the others go on; the
+    next call tries it again. ``embed`` is needed for tables that look at a run's space. Raises UsageError
+    where the store has nothing that the tables need, and where every run failed.
+    """
+    from train.comparison.report import write_report
+
+    outcomes: list[Outcome] = []
+    cells = list(config.cells())
+    for line in config.left_out():
+        say(line)
+    if not cells:
+        why = "; ".join(config.left_out()) or "its rows are none"
+        raise UsageError(f"nothing to train for {config.paper}: {why}")
+    for number, cell in enumerate(cells, 1):
+        before = ", trained before" if RunFolder(config.folder(cell)).finished else ""
+        say(f"{number} of {len(cells)}: {cell.label}{before}")
+        outcomes.append(_outcome(config, cell, fit))
+        if outcomes[-1].error:
+            say(f"failed: {outcomes[-1].error}")
+        _write_cells(config, outcomes)
+    if all(outcome.error for outcome in outcomes):
+        raise UsageError(f"all {len(cells)} runs failed; the first: {outcomes[0].error}")
+    return write_report(config, outcomes, embed)
+
+
+def _outcome(config: CompareConfig, cell: Cell, fit: Fit) -> Outcome:
+    run = config.folder(cell)
+    try:
+        if not RunFolder(run).finished:
+            fit(cell, run)
+        return Outcome(cell, run, measured(run, config.scoring))
+    except Exception as error:  # one failure must not cost the other runs
+        lines = str(error).strip().splitlines()
+        return Outcome(cell, run, error=f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
+
+
+def _write_cells(config: CompareConfig, outcomes: list[Outcome]) -> None:
+    record = [
+        outcome.cell.key | {"run": outcome.run.name, "error": outcome.error or None} for outcome in outcomes
+    ]
+    with atomic(config.out / "cells.json") as path:
+        path.write_text(json.dumps(record, indent=1) + "\n", "utf-8")

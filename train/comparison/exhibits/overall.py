@@ -1,0 +1,84 @@
+"""A row for each training with all figures of the paper; its picture shows the headline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from train.comparison.measured import Measured
+from train.comparison.paper import Cell, Exhibit
+from train.comparison.results import NO_VALUE, Made, Results, term_of
+from train.evaluation.bootstrap import interval
+from train.evaluation.svg import points
+from train.evaluation.tables import Entry, Estimate, Row, Table
+
+
+def make(results: Results, exhibit: Exhibit) -> Iterator[Made]:
+    rows: list[Row] = []
+    cells = [(row.name, row.cell) for row in results.config.rows(exhibit)]
+    for name, cell in cells:
+        runs = results.of(cell)
+        more = [_more(results, kind, cell, cells[0][1], runs) for kind in exhibit.more]
+        rows.append((name, (*results.entries(runs), *more)))
+    _, headline = term_of(results, exhibit)
+    columns = (*results.paper.terms, "runs", *(_column(kind, headline) for kind in exhibit.more))
+    blind = [(name, (*entries, "", *("" for _ in exhibit.more))) for name, entries in results.baselines()]
+    table = Table(
+        exhibit.name,
+        results.title(exhibit),
+        exhibit.key,
+        columns,
+        tuple(rows),
+        tuple(blind),
+        results.notes(exhibit),
+    )
+    yield Made(table, _picture(table, headline))
+
+
+def _column(kind: str, headline: str) -> str:
+    return f"change of {headline}" if kind == "change" else kind
+
+
+def _more(results: Results, kind: str, cell: Cell, first: Cell, runs: Sequence[Measured]) -> Entry:
+    """What stands in a column beside the figures."""
+    if kind == "parameters":
+        sizes = sorted({run.parameters for run in runs if run.parameters is not None})
+        return ", ".join(f"{size:,}" for size in sizes)
+    if kind == "seconds":
+        return Estimate.of([run.seconds for run in runs if not math.isnan(run.seconds)])
+    return "" if cell == first else difference(results, cell, first)
+
+
+def difference(results: Results, cell: Cell, other: Cell) -> Estimate:
+    """The headline of ``cell`` minus that of ``other``, over the seeds that both have; paired interval.
+
+    Both have the same resamples of the same videos, so the difference is taken resample by resample.
+    """
+    config, headline = results.config, results.paper.headline
+    cells = [(replace(cell, seed=seed), replace(other, seed=seed)) for seed in config.seeds]
+    pairs = [
+        (results.runs[part], results.runs[whole])
+        for part, whole in cells
+        if part in results.runs and whole in results.runs
+    ]
+    if not pairs:
+        return NO_VALUE
+    value = float(np.mean([a.figures[headline].value - b.figures[headline].value for a, b in pairs]))
+    if len({run.videos for pair in pairs for run in pair}) > 1:
+        return Estimate(value)
+    drawn = np.mean([a.replicates[headline] - b.replicates[headline] for a, b in pairs], axis=0)
+    low, high = interval(value, drawn, confidence=config.scoring.confidence, bounds=(-1, 1))
+    return Estimate(value, math.nan, float(low), float(high))
+
+
+def _picture(table: Table, headline: str) -> bytes:
+    """The headline column."""
+    column = table.columns.index(headline)
+    rows, blind = (
+        [(name, entry) for name, entries in part if isinstance(entry := entries[column], Estimate)]
+        for part in (table.rows, table.baselines)
+    )
+    return points(rows, label=headline, baselines={name: entry.mean for name, entry in blind})

@@ -1,0 +1,256 @@
+"""What a paper shows of its models, as data: which trainings are behind each of its tables and figures.
+
+A paper is one file in ``train/comparison/papers``, found by its name. It says with the few words of this
+module what the rows of each table are; how a kind of table is made of finished runs is in
+``train/comparison/exhibits``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import train.comparison.papers
+from extract.errors import UsageError
+from train.registry import files_of, model_names
+from train.settings import load_preset, merged, parse_assignments
+
+DEFAULT_PAPER = "sulun2024"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a grid.
+
+    Attributes:
+        steps: at most so many of each expert, evenly spaced; None: as set.
+        preset: what its options are taken from; None: that of the whole grid.
+        changes: options as ``--set`` has them, over the preset and what the user sets: they are the cell.
+        fine: the fine-grained stage on top of the same training.
+    """
+
+    experts: tuple[str, ...]
+    model: str
+    seed: int
+    steps: int | None = None
+    preset: str | None = None
+    changes: tuple[str, ...] = ()
+    fine: bool = False
+
+    @property
+    def options(self) -> dict[str, dict[str, Any]]:
+        """By section or expert: what makes this cell differ from the others."""
+        options: dict[str, dict[str, Any]] = {"training": {"seed": self.seed}}
+        if self.steps is not None:
+            options |= {name: {"cap": self.steps, "how": "equidistant"} for name in self.experts}
+        return merged([options, parse_assignments(self.changes)])
+
+    @property
+    def coarse(self) -> Cell:
+        """The training that the fine-grained stage begins with."""
+        return replace(self, fine=False)
+
+    @property
+    def label(self) -> str:
+        what = self.model if self.preset is None else self.preset.rpartition("/")[2]
+        changes = "".join(f"-{change.partition('.')[2]}" for change in self.changes)
+        steps = "" if self.steps is None else f"-{self.steps}-steps"
+        fine = "-fine" if self.fine else ""
+        return f"{what}{changes}{fine}-{'+'.join(self.experts)}{steps}-seed-{self.seed}"
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """All that sets it apart; what is as usual is left out, so that new fields leave old names alone."""
+        unusual = {"preset", "changes", "fine"}
+        return {name: value for name, value in asdict(self).items() if value or name not in unusual}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a row is trained: by a model, or a preset that names it, with changes; see :class:`Cell`."""
+
+    model: str | None = None
+    preset: str | None = None
+    changes: tuple[str, ...] = ()
+    fine: bool = False
+
+    def cell(self, offer: Offer, experts: tuple[str, ...], *, steps: int | None = None) -> Cell:
+        """Of some experts, with seed 0. Without model and preset the model is the first one of the grid."""
+        named = load_preset(self.preset).model if self.preset else offer.models[0]
+        return Cell(experts, self.model or named, 0, steps, self.preset, self.changes, self.fine)
+
+
+USUAL = Recipe()
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What there is to compare.
+
+    Attributes:
+        experts: tables of the store, in their order; "all" means these.
+        models: of the grid, for rows that name none.
+        steps: numbers of steps, for rows that go through them.
+        missing: experts of the paper that the store does not have.
+    """
+
+    experts: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def lacks(self, cell: Cell) -> str:
+        """Why a cell cannot be trained; empty if it can."""
+        absent = [name for name in cell.experts if name not in self.experts]
+        if absent:
+            return f"no {', '.join(absent)} among the experts"
+        return "" if cell.model in model_names() else f"there is no model {cell.model}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row's name, and the training behind it, whose seed stands for all."""
+
+    name: str
+    cell: Cell
+
+
+Rows = Callable[[Offer], Iterable[Row]]
+
+
+def alone(recipe: Recipe = USUAL) -> Rows:
+    """Each expert by itself."""
+    return lambda offer: [Row(name, recipe.cell(offer, (name,))) for name in (*offer.experts, *offer.missing)]
+
+
+def alone_by_steps(recipe: Recipe = USUAL) -> Rows:
+    """Each expert by itself, with each number of steps."""
+    return lambda offer: [
+        Row(name, recipe.cell(offer, (name,), steps=steps)) for name in offer.experts for steps in offer.steps
+    ]
+
+
+def pairs(recipe: Recipe = USUAL) -> Rows:
+    """Every two experts."""
+    return lambda offer: [
+        Row(" + ".join(two), recipe.cell(offer, two)) for two in combinations(offer.experts, 2)
+    ]
+
+
+def everything(name: str, recipe: Recipe = USUAL) -> Rows:
+    """All experts that the store has."""
+    return lambda offer: [Row(name, recipe.cell(offer, offer.experts))]
+
+
+def each_model(recipe: Recipe = USUAL) -> Rows:
+    """Every model of the grid on all experts."""
+    return lambda offer: [
+        Row(model, replace(recipe, model=model).cell(offer, offer.experts)) for model in offer.models
+    ]
+
+
+def without_one(recipe: Recipe = USUAL) -> Rows:
+    """All experts but one, in the order of that one."""
+
+    def rows(offer: Offer) -> list[Row]:
+        if len(offer.experts) < 2:
+            raise UsageError("an ablation leaves one expert out; give two experts at least, or other tables")
+        rest = {left: tuple(name for name in offer.experts if name != left) for left in offer.experts}
+        return [Row(f"without {left}", recipe.cell(offer, experts)) for left, experts in rest.items()]
+
+    return rows
+
+
+def named(name: str, recipe: Recipe, *experts: str) -> Rows:
+    """These experts."""
+    return lambda offer: [Row(name, recipe.cell(offer, experts))]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A table or a figure of a paper.
+
+    Attributes:
+        option: its name on the command line.
+        number: the paper's, as in "Table 2"; the name of its files.
+        title: what it shows; ``{model}`` is the first model of the grid, ``{experts}`` are all experts.
+        key: what the rows are.
+        rows: from what there is to the rows.
+        kind: a module of ``train/comparison/exhibits``, which makes it of finished runs.
+        figure: of ours, where it shows one; empty: the paper's headline.
+        label: the paper's name of a figure of single genres, which are not among its terms.
+        more: columns beside the figures: ``parameters``, ``seconds``, or ``change`` against the first row.
+    """
+
+    option: str
+    number: str
+    title: str
+    key: str
+    rows: tuple[Rows, ...]
+    kind: str = "overall"
+    figure: str = ""
+    label: str = ""
+    more: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return self.number.lower().replace(" ", "")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a paper calls our figures, and what it shows.
+
+    Attributes:
+        title: its authors and year.
+        terms: its name of a figure -> ours; the columns of its tables.
+        headline: the figure of ours that its pictures show.
+        exhibits: its tables and figures.
+        threshold: from which score on a genre is decided, where the figures depend on it.
+        experts: those that it reads; none: those of the preset, or all of the store.
+        models: those that rows without one go through; none: every row names its own.
+    """
+
+    title: str
+    terms: Mapping[str, str]
+    headline: str
+    exhibits: tuple[Exhibit, ...]
+    threshold: float | None = None
+    experts: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+    def term(self, figure: str) -> str:
+        """What the paper calls a figure of ours."""
+        return next((term for term, ours in self.terms.items() if ours == figure), figure)
+
+    def chosen(self, names: tuple[str, ...]) -> tuple[Exhibit, ...]:
+        """Those of these names, which are options or names of files; of none all. Raises UsageError."""
+        if not names:
+            return self.exhibits
+        known = {key: one for one in self.exhibits for key in (one.option, one.name)}
+        unknown = sorted(set(names) - set(known))
+        if unknown:
+            options = ", ".join(one.option for one in self.exhibits)
+            raise UsageError(f"no table {', '.join(unknown)}; there are {options}")
+        return tuple(dict.fromkeys(known[name] for name in names))
+
+
+def paper_names() -> list[str]:
+    """Names of all papers, sorted; imports none."""
+    return files_of(train.comparison.papers)
+
+
+def load_paper(name: str) -> Paper:
+    """What a paper's file says. Raises UsageError for an unknown name."""
+    names = paper_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"no paper {name!r}; there are {', '.join(names)}{hint}")
+    found: Paper = importlib.import_module(f"train.comparison.papers.{name}").PAPER
+    return found

@@ -1,0 +1,1 @@
+"""What papers show: one file each, see :mod:`train.comparison.paper`."""

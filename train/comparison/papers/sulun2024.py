@@ -1,0 +1,54 @@
+"""Sulun, Viana and Davies 2024, "Movie trailer genre classification using multimodal pretrained features"."""
+
+from __future__ import annotations
+
+from train.comparison.paper import Exhibit, Paper, alone, alone_by_steps, each_model, everything, without_one
+
+PAPER = Paper(
+    title="Sulun et al. 2024",
+    terms={
+        "mAP macro": "ap_macro",
+        "mAP micro": "ap_micro",
+        "mAP weighted": "ap_weighted",
+        "mAP samples": "ap_samples",
+        "precision macro": "precision_macro@0.5",
+        "recall macro": "recall_macro@0.5",
+        "F1 macro": "f1_macro@0.5",
+    },
+    headline="ap_macro",
+    threshold=0.5,
+    models=("multi-transformer", "single-transformer", "mlp"),
+    exhibits=(
+        Exhibit(
+            "experts",
+            "Table 1",
+            "single experts and all, {model}",
+            key="experts",
+            rows=(alone(), everything("all")),
+        ),
+        Exhibit(
+            "models",
+            "Table 2",
+            "models on {experts}",
+            key="model",
+            rows=(each_model(),),
+            more=("parameters",),
+        ),
+        Exhibit(
+            "ablation",
+            "Table 3",
+            "leaving one expert out, {model}",
+            key="experts",
+            rows=(everything("all"), without_one()),
+            more=("change", "seconds"),
+        ),
+        Exhibit(
+            "steps",
+            "Figure 6",
+            "number of steps against mAP, {model} on one expert",
+            key="expert",
+            kind="steps",
+            rows=(alone_by_steps(),),
+        ),
+    ),
+)

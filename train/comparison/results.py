@@ -1,0 +1,178 @@
+"""The finished runs of a comparison, and what its tables are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.comparison.config import CompareConfig, Embed, Outcome
+from train.comparison.measured import Measured
+from train.comparison.paper import Cell, Exhibit
+from train.evaluation.evaluate import read_predictions
+from train.evaluation.figures import Figure
+from train.evaluation.metrics import Bools, Floats
+from train.evaluation.tables import Entry, Estimate, Row, Table, estimates
+from train.labels.splits import Part
+
+NO_VALUE = Estimate(math.nan)
+SPACES_AT_ONCE = 8  # bounds memory: a table of a space looks at two, of each seed
+
+
+@dataclass(frozen=True)
+class Made:
+    """A table, and a picture of it, if it has one."""
+
+    table: Table
+    picture: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """A part of a run's videos in its space: ``vectors`` (videos, width), ``target`` and ``score`` (videos,
+    genres).
+    """
+
+    ids: tuple[str, ...]
+    genres: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    target: Bools
+    score: Floats
+    groups: tuple[str, ...] | None
+
+
+class Results:
+    """The runs of a comparison that can be measured, looked up by what the rows of the tables name."""
+
+    def __init__(
+        self, config: CompareConfig, outcomes: Sequence[Outcome], embed: Embed | None = None
+    ) -> None:
+        self.config = config
+        self.paper = config.shown
+        self.failed = [outcome for outcome in outcomes if not outcome.measured]
+        self.runs = {outcome.cell: outcome.measured for outcome in outcomes if outcome.measured}
+        self.space = lru_cache(SPACES_AT_ONCE)(_spaces(embed))
+
+    @property
+    def some(self) -> Measured:
+        """Any of the runs, for what is the same in all."""
+        return next(iter(self.runs.values()))
+
+    def of(self, cell: Cell) -> list[Measured]:
+        """One for each seed, without those that failed."""
+        cells = (replace(cell, seed=seed) for seed in self.config.seeds)
+        return [self.runs[each] for each in cells if each in self.runs]
+
+    def spaces(self, cell: Cell, part: Part = "test") -> list[Space]:
+        """That of each seed."""
+        return [self.space(run.run, part) for run in self.of(cell)]
+
+    def spaces_of_a_seed(self, exhibit: Exhibit) -> tuple[int, dict[str, Space]] | None:
+        """The first seed that all rows have, and each row's space of the test split."""
+        rows = self.config.rows(exhibit)
+        for seed in self.config.seeds:
+            runs = {row.name: self.runs.get(replace(row.cell, seed=seed)) for row in rows}
+            if all(runs.values()):
+                return seed, {name: self.space(run.run, "test") for name, run in runs.items() if run}
+        return None
+
+    def estimates(self, runs: Sequence[Measured]) -> dict[str, Estimate]:
+        names = runs[0].figures if runs else ()
+        same = same_videos(runs)
+        return {
+            name: Estimate.of(
+                [run.figures[name].value for run in runs],
+                [run.replicates[name] for run in runs] if same else (),
+                self.config.scoring.confidence,
+            )
+            for name in names
+        }
+
+    def entries(self, runs: Sequence[Measured]) -> tuple[Entry, ...]:
+        """The columns of a paper's table, and how many runs are behind them."""
+        return (*estimates(self.paper.terms, self.estimates(runs)), self.count(runs))
+
+    def count(self, runs: Sequence[Measured] | Sequence[Space]) -> str:
+        """How many of the seeds there are."""
+        return f"{len(runs)}/{len(self.config.seeds)}"
+
+    def baselines(self) -> list[Row]:
+        """Rows of the classifiers that see nothing, by the labels of the test split."""
+        kinds: dict[str, Callable[[Figure], float]] = {
+            "random": lambda figure: figure.random,
+            "genre frequencies": lambda figure: figure.frequency,
+        }
+        figures = self.some.figures
+        return [
+            (name, estimates(self.paper.terms, {t: Estimate(value(f)) for t, f in figures.items()}))
+            for name, value in kinds.items()
+        ]
+
+    def title(self, exhibit: Exhibit) -> str:
+        config = self.config
+        model = config.models[0] if config.models else ""
+        what = exhibit.title.format(model=model, experts=", ".join(config.experts))
+        return f"{exhibit.number}: {what}"
+
+    def notes(self, exhibit: Exhibit, *sentences: str, decisions: bool = True) -> tuple[str, ...]:
+        """What a reader must know of the figures; ``sentences`` in place of the usual ones, if any."""
+        videos = sorted({run.videos for run in self.runs.values()})
+        threshold = self.paper.threshold
+        said = f"; decisions at a score of {threshold:g}" if decisions and threshold is not None else ""
+        usual = (
+            "Random: expected value of scores that see nothing. Genre frequencies: every video gets the "
+            "shares of the genres."
+        )
+        about = " ".join(sentences) or usual
+        notes = [f"{videos[-1]} test videos{said}. {self.spread()} {about}"]
+        if len(videos) > 1:
+            notes.append(
+                f"The rows were measured on different test videos ({', '.join(map(str, videos))} of them), "
+                "since not every video has every expert: a part of their differences is that of the videos."
+            )
+        return (*notes, *self.left_out(exhibit))
+
+    def spread(self, over: str = "bootstrap interval over videos") -> str:
+        """What is said of how far a figure may move."""
+        seeds, confidence = len(self.config.seeds), f"{self.config.scoring.confidence:.0%}"
+        if seeds > 1:
+            return (
+                f"± is the standard deviation over {seeds} seeds; the CSV also has the {confidence} {over}."
+            )
+        return f"In brackets is the {confidence} {over}."
+
+    def left_out(self, exhibit: Exhibit) -> list[str]:
+        """What the store lacks of a table."""
+        missing = self.config.missing
+        lines = [f'The store has no {", ".join(missing)}: "all" is without.'] if missing else []
+        without = [f"{row.name} ({lack})" for row, lack in self.config.all_rows(exhibit) if lack]
+        return lines + ([f"Left out: {'; '.join(without)}."] if without else [])
+
+
+def same_videos(runs: Iterable[Measured]) -> bool:
+    """Whether all were measured on as many videos, which then are the same."""
+    return len({run.videos for run in runs}) == 1
+
+
+def term_of(results: Results, exhibit: Exhibit) -> tuple[str, str]:
+    """The one figure that a table shows: ours, and the paper's name of it."""
+    figure = exhibit.figure or results.paper.headline
+    return figure, results.paper.term(figure)
+
+
+def _spaces(embed: Embed | None) -> Callable[[Path, Part], Space]:
+    def space(run: Path, part: Part) -> Space:
+        assert embed is not None, "this table looks at vectors: give compare embed"
+        known = read_predictions(run / "predictions.parquet", split=part)
+        ids, vectors = embed(run, part)
+        place: Mapping[str, int] = {name: number for number, name in enumerate(ids)}
+        order = [place[name] for name in known.ids]
+        target, score = np.asarray(known.target, bool), np.asarray(known.score)
+        return Space(known.ids, known.genres, vectors[order], target, score, known.groups)
+
+    return space

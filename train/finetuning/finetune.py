@@ -1,0 +1,211 @@
+"""From a trained run to a fine-tuned one: a run folder of the same form, in another space."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extract.errors import UsageError
+from pipeline.storage.atomic import atomic
+from pipeline.storage.location import Location, location
+from train.errors import DataError
+from train.runs.run_folder import RunFolder, stamp, write_predictions
+from train.settings import Hardware
+
+if TYPE_CHECKING:
+    from train.evaluation.figures import Predictions
+    from train.finetuning.module import FineModule, FineOptions
+    from train.labels.splits import Part
+    from train.layers.sequenced import SequencedModel
+    from train.loading.features import FeatureSet
+    from train.loading.normalise import Normalised
+
+Say = Callable[[str], None]
+_PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """``features``: the store that ``run`` was trained on, if it lies elsewhere now; ``out``: the new run."""
+
+    run: Path
+    out: Path
+    options: FineOptions
+    features: Location | None = None
+    hardware: Hardware = field(default_factory=Hardware)
+    allow_random_weights: bool = False
+
+
+def finetune(config: FinetuneConfig, say: Say | None = None) -> RunFolder:
+    """Fine-tune a run's model on its training split; with a folder begun before, go on.
+
+    The new run has the old one's split and normalisation, ``finetuned_from`` and the options in its
+    ``config.json``, and ``silhouette.csv`` with a row for each epoch; 0 is before. Its predictions are those
+    of the old genre layers in the new space.
+
+    Raises:
+        UsageError: the run is not finished, its model has no sequences, or ``out`` holds another run.
+        DataError: the store is not what the run was trained on.
+    """
+    if say is None or os.environ.get("LOCAL_RANK", "0") != "0":  # one process speaks for all
+        say = _silent
+    stage = _Stage.open(config)
+    run = stage.out
+    if run.finished:
+        say(f"{str(run.root)!r} is finished: nothing to do")
+        return run
+    if run.last_checkpoint.exists():
+        say(f"going on from {str(run.last_checkpoint)!r}")
+    module = stage.train(say)
+    if module is None:
+        return run
+    run.save_model(module.model)
+    stage.predict(module.model)
+    before, after = (module.history[place]["silhouette"] for place in (0, -1))
+    say(f"silhouette of the genres {before:.4f} before, {after:.4f} after")
+    run.write_json(run.training_path, {"epochs": config.options.epochs, "history": module.history})
+    return run
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What a fine-tuning reads and writes."""
+
+    config: FinetuneConfig
+    record: Mapping[str, Any]
+    out: RunFolder
+    model: SequencedModel
+    features: FeatureSet
+    known: Predictions
+
+    @classmethod
+    def open(cls, config: FinetuneConfig) -> _Stage:
+        from train.evaluation.evaluate import read_predictions
+        from train.layers.sequenced import SequencedModel
+        from train.runs.run_store import features_of
+
+        run, out = RunFolder(config.run), RunFolder(config.out)
+        model, record = run.load_model(), run.config()
+        if not isinstance(model, SequencedModel):
+            raise UsageError(
+                f"{str(run.root)!r} is of model {record['model']!r}, which has no sequences to tell apart: "
+                "fine-tune a run of mmx"
+            )
+        known = read_predictions(run.predictions_path, split=None)
+        store = config.features or location(record["features"])
+        features = features_of(record, store, allow_random_weights=config.allow_random_weights)
+        missing = sorted(set(known.ids) - set(features.ids))
+        if missing:
+            raise DataError(
+                f"{str(store)!r} has nothing of {len(missing)} videos of the run, e.g. {missing[0]!r}: give "
+                "--features STORE that the run was trained on"
+            )
+        made = {
+            **record,
+            **stamp(config.hardware),
+            "features": str(store),
+            "finetuned_from": str(run.root),
+            "finetune": asdict(config.options),
+        }
+        out.create(flag="--out")
+        out.claim(made, flag="--out")
+        if not out.normalisation_path.exists():
+            with atomic(out.normalisation_path) as temporary:
+                shutil.copyfile(run.normalisation_path, temporary)
+        return cls(config, made, out, model, features, known)
+
+    def train(self, say: Say) -> FineModule | None:
+        """None in a process that only helped."""
+        import numpy as np
+        import torch
+
+        from train.finetuning.module import FineModule, genre_silhouette
+        from train.runs.embeddings import embeddings_of
+        from train.runs.loop import train
+
+        options, hardware = self.config.options, self.config.hardware
+        ids = {part: self.ids(part) for part in _PARTS}
+        say(
+            f"{self.record['model']}: {len(ids['train'])} videos to tell apart, "
+            f"{len(ids['validation'])} to validate"
+        )
+        genres = dict(zip(self.known.ids, np.asarray(self.known.target, bool), strict=True))
+        torch.manual_seed(options.seed)
+        module = FineModule(self.model, options, genres, lambda history: _write_history(self.out, history))
+        if not self.out.last_checkpoint.exists():
+            validation = self.batches(ids["validation"])
+            found, vectors = embeddings_of(
+                self.model, validation, device=hardware.torch_device, precision=hardware.precision
+            )
+            module.start(genre_silhouette(found, vectors, genres))
+        trained = train(
+            module,
+            lambda rank, ranks: self.batches(ids["train"], shuffle=True, rank=rank, ranks=ranks),
+            self.batches(ids["validation"]),
+            run=self.out,
+            hardware=hardware,
+            say=say,
+        )
+        return None if trained is None else module
+
+    def ids(self, part: str) -> list[str]:
+        splits = self.known.splits or ()
+        return [name for name, its in zip(self.known.ids, splits, strict=True) if its == part]
+
+    def batches(
+        self, ids: Sequence[str], *, shuffle: bool = False, rank: int = 0, ranks: int = 1
+    ) -> Normalised:
+        from train.loading.normalise import Normalised, Normaliser
+        from train.loading.stream import Loader, Stream
+        from train.runs.run_store import steps_of
+
+        options = self.config.options
+        steps = steps_of(self.record)
+        stream = Stream(
+            batch_size=-(-options.batch_size // ranks),
+            steps=steps if shuffle else {name: each.at_test for name, each in steps.items()},
+            seed=options.seed,
+            rank=rank,
+            ranks=ranks,
+        )
+        loader = Loader(self.features, ids, stream=stream, shuffle=shuffle)
+        return Normalised(loader, Normaliser.load(self.out.normalisation_path))
+
+    def predict(self, model: SequencedModel) -> None:
+        import numpy as np
+
+        from train.runs.scores import scores_of_parts
+
+        parts = {part: self.batches(ids) for part in _PARTS if (ids := self.ids(part))}
+        hardware = self.config.hardware
+        ids, splits, scores = scores_of_parts(
+            model, parts, device=hardware.torch_device, precision=hardware.precision
+        )
+        place = {name: i for i, name in enumerate(self.known.ids)}
+        order = [place[name] for name in ids]
+        groups = self.known.groups
+        write_predictions(
+            self.out.predictions_path,
+            self.known.genres,
+            ids=ids,
+            splits=splits,
+            targets=np.asarray(self.known.target, bool)[order],
+            scores=scores,
+            groups=None if groups is None else [groups[i] for i in order],
+        )
+
+
+def _write_history(run: RunFolder, history: Sequence[Mapping[str, Any]]) -> None:
+    with atomic(run.root / "silhouette.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(history[-1]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)

@@ -1,0 +1,88 @@
+"""What models of one visual expert share: its frames in the order of time, in one crop each or in ten."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from extract.errors import UsageError
+from train.layers.basic import token
+from train.layers.ctt import averaged
+from train.loading.batch import Batch
+from train.model import Model
+
+
+class FrameModel(Model):
+    """A vector of each video out of its frames, and a head that makes genres of it.
+
+    ``options.crops`` is how many rows each picture has, one for each crop, one after the other (the expert
+    ``resnet152`` with ``crops=ten`` writes ten). In training a video is seen in one crop, drawn each time.
+    Otherwise it is seen in every crop, and the predictions are averaged: the 10-crop test of Wehrmann and
+    Barros 2017. A learned vector stands for a video without frames.
+    """
+
+    suits: ClassVar[Mapping[str, int] | None] = {"resnet152": 2048}
+    head: nn.Module  # (..., width) to (..., genres)
+
+    def __init__(self, inputs: Mapping[str, int], genres: int, options: Any, *, width: int) -> None:
+        super().__init__(inputs, genres, options)
+        self.expert = one_expert(type(self).__name__.lower(), inputs, "resnet152")
+        self.crops: int = options.crops
+        self.absent = token(width)
+
+    @abstractmethod
+    def encode(self, features: Tensor, padding: Tensor) -> Tensor:
+        """(batch, time, dim) and (batch, time) to (batch, width); what it gives without steps is not used."""
+
+    def vectors(self, batch: Batch) -> Tensor:
+        """(batch, crops, width), one crop in training."""
+        features, padding = batch.features[self.expert], batch.padding[self.expert]
+        features, padding = by_crop(features, padding, self.crops)
+        if self.training and self.crops > 1:
+            rows = torch.arange(len(batch), device=features.device)
+            drawn = torch.randint(self.crops, (len(batch),), device=features.device)
+            features, padding = features[rows, drawn].unsqueeze(1), padding[rows, drawn].unsqueeze(1)
+        found = self.encode(features.flatten(0, 1), padding.flatten(0, 1))
+        whole = torch.where(padding.flatten(0, 1).all(dim=1, keepdim=True), self.absent.to(found), found)
+        return whole.reshape(len(batch), -1, whole.shape[1])
+
+    def embed(self, batch: Batch) -> Tensor:
+        return self.vectors(batch).mean(dim=1)
+
+    def forward(self, batch: Batch) -> Tensor:
+        logits: Tensor = self.head(self.vectors(batch))
+        parts = logits.shape[1]
+        return logits[:, 0] if parts == 1 else averaged(logits, logits.new_full((parts,), 1 / parts))
+
+
+def one_expert(model: str, inputs: Mapping[str, int], such_as: str) -> str:
+    """The only one of ``inputs``. Raises UsageError."""
+    if len(inputs) != 1:
+        raise UsageError(
+            f"model {model!r} sees one expert, such as {such_as}, and got {', '.join(inputs) or 'none'}: "
+            "name one with --experts"
+        )
+    return next(iter(inputs))
+
+
+def check_crops(crops: int) -> None:
+    if crops < 1:
+        raise ValueError(f"crops is {crops}; at least 1 is needed")
+
+
+def by_crop(features: Tensor, padding: Tensor, crops: int) -> tuple[Tensor, Tensor]:
+    """Rows of pictures, (batch, time, dim) and (batch, time), as a sequence for each crop.
+
+    (batch, crops, pictures, dim) and (batch, crops, pictures); a picture that lacks a crop is left out.
+    """
+    pictures = max(1, features.shape[1] // crops)
+    missing = max(0, crops - features.shape[1])
+    features = nn.functional.pad(features, (0, 0, 0, missing))[:, : pictures * crops]
+    padding = nn.functional.pad(padding, (0, missing), value=True)[:, : pictures * crops]
+    shape = (len(features), pictures, crops)
+    hidden = padding.reshape(shape).any(dim=2, keepdim=True).expand(shape)
+    return features.reshape(*shape, features.shape[2]).transpose(1, 2), hidden.transpose(1, 2)

@@ -1,1 +1,0 @@
-"""What papers show: one file each, see :mod:`train.paper`."""

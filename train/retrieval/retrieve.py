@@ -1,0 +1,200 @@
+"""The nearest videos of a store in the space of a run, or of two runs side by side."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import hashlib
+import json
+import tempfile
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extract.errors import UsageError
+from pipeline.storage.atomic import atomic
+from train.errors import DataError
+from train.runs.run_folder import RunFolder
+from train.settings import Hardware
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.storage.location import Location
+    from pipeline.store.layout import Store
+    from train.retrieval.vector_file import VectorFile
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    video_id: str
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """``neighbours``: run -> query -> the nearest videos, the nearest first, without the query itself."""
+
+    queries: tuple[str, ...]
+    neighbours: Mapping[str, Mapping[str, tuple[Neighbour, ...]]]
+
+    def write(self, path: Path) -> None:
+        """As CSV, a row for each run, query and neighbour. Raises UsageError for another suffix."""
+        if path.suffix != ".csv":
+            raise UsageError(f"--out {str(path)!r}: give a name that ends in .csv")
+        with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["run", "query", "rank", "video_id", "cosine"])
+            for run, found in self.neighbours.items():
+                for query, nearest in found.items():
+                    for rank, one in enumerate(nearest, 1):
+                        writer.writerow([run, query, rank, one.video_id, f"{one.cosine:.6f}"])
+
+
+@dataclass(frozen=True)
+class Space:
+    """The videos of a store in the space of a run: their ids, sorted, and their vectors."""
+
+    ids: tuple[str, ...]
+    vectors: VectorFile
+
+    def nearest(
+        self, queries: Sequence[str], most: int, *, by: Callable[[NDArray[Any], int], Any]
+    ) -> dict[str, tuple[Neighbour, ...]]:
+        """``by``: the search of a VectorFile or of a VectorIndex."""
+        import numpy as np
+
+        rows = np.array([bisect_left(self.ids, name) for name in queries])
+        numbers, cosines = by(self.vectors.rows(rows), most + 1)
+        found = {}
+        for query, row, values in zip(queries, numbers.tolist(), cosines.tolist(), strict=True):
+            others = [
+                Neighbour(self.ids[number], cosine)
+                for number, cosine in zip(row, values, strict=True)
+                if number >= 0 and self.ids[number] != query
+            ]
+            found[query] = tuple(others[:most])
+        return found
+
+
+def retrieve(
+    runs: Sequence[RunFolder],
+    store: Store | Location,
+    queries: Sequence[str],
+    *,
+    neighbours: int = 5,
+    index: Path | None = None,
+    exact: bool = False,
+    hardware: Hardware | None = None,
+    allow_random_weights: bool = False,
+    say: Say | None = None,
+) -> Retrieved:
+    """The nearest videos of each query, an id of the store or the last part of one, in each run's space.
+
+    With ``index``, a folder, the vectors of all videos are kept in it, and searched by an index, unless
+    ``exact``; what is there and still right is used. Without, all is computed and searched exactly.
+
+    Raises UsageError for queries that the store does not have, DataError for a store or a folder of other
+    runs or features, MissingDependency without FAISS.
+    """
+    if neighbours < 1:
+        raise UsageError(f"--neighbours is {neighbours}; at least 1 is needed")
+    found: dict[str, Mapping[str, tuple[Neighbour, ...]]] = {}
+    asked: tuple[str, ...] = ()
+    for run in runs:
+        with tempfile.TemporaryDirectory(prefix="marquee-retrieve-") as temporary:
+            folder = Path(temporary) if index is None else index / _name(run, runs)
+            space = open_space(
+                folder, run, store, hardware=hardware, allow_random_weights=allow_random_weights, say=say
+            )
+            asked = _known(queries, space.ids)
+            by: Callable[[NDArray[Any], int], Any] = space.vectors.nearest
+            if index is not None and not exact:
+                from train.retrieval.vector_index import VectorIndex
+
+                opened = VectorIndex.open(space.vectors)
+                by = opened.nearest
+                if say is not None:
+                    say(
+                        f"{folder}: {opened.search.lists} lists, {opened.search.candidates} candidates; "
+                        f"recall@10 {opened.search.recall:.4f} when it was built"
+                    )
+            found[str(run.root)] = space.nearest(asked, neighbours, by=by)
+    return Retrieved(asked, found)
+
+
+def open_space(
+    folder: Path,
+    run: RunFolder,
+    store: Store | Location,
+    *,
+    hardware: Hardware | None = None,
+    allow_random_weights: bool = False,
+    say: Say | None = None,
+) -> Space:
+    """The vectors that are in a folder, or else computed and written there, batch by batch."""
+    from train.retrieval.vector_file import VectorFile
+    from train.runs.run_store import batches_of
+    from train.runs.scores import each_output
+
+    hardware = hardware or Hardware()
+    model = run.load_model()
+    batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
+    made_of = {
+        "model": _digest(run.model_path.read_bytes()),
+        "normalisation": _digest(run.normalisation_path.read_bytes()),
+        "features": batches.loader.samples.features.fingerprints,
+        "ids": _digest("\0".join(batches.ids).encode()),
+    }
+    described, path = folder / "space.json", folder / "vectors.f16"
+    if described.exists():
+        there = json.loads(described.read_text("utf-8"))
+        if there["made_of"] != made_of:
+            raise DataError(
+                f"{str(folder)!r} holds the vectors of another run or of other videos: delete it, or give "
+                "another --index"
+            )
+        return Space(batches.ids, VectorFile(path, len(batches.ids), there["width"]))
+    folder.mkdir(parents=True, exist_ok=True)
+    if say is not None:
+        say(f"{str(run.root)!r}: {len(batches.ids)} videos")
+
+    def blocks() -> Iterator[NDArray[np.float32]]:
+        chosen = {"device": hardware.torch_device, "precision": hardware.precision}
+        for _, values in each_output(model, batches, model.embed, **chosen):
+            yield values
+
+    for stale in folder.glob("index.*"):
+        stale.unlink()
+    vectors = VectorFile.write(path, blocks())
+    with atomic(described) as temporary:  # the last one: where it is, the vectors are
+        temporary.write_text(json.dumps({"width": vectors.width, "made_of": made_of}) + "\n", "utf-8")
+    return Space(batches.ids, vectors)
+
+
+def _name(run: RunFolder, runs: Sequence[RunFolder]) -> str:
+    """Of a run's folder in the index: its own, unless two have the same."""
+    name = run.root.resolve().name
+    same = [other for other in runs if other.root.resolve().name == name]
+    return name if len(same) == 1 else f"{name}-{_digest(str(run.root.resolve()).encode())[:8]}"
+
+
+def _known(queries: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
+    from train.labels.matching import video_ids_of
+
+    found = video_ids_of(queries, ids)
+    for query in queries:
+        if query not in found:
+            near = difflib.get_close_matches(query, ids[:10_000], n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"the store has no video {query!r} with features{hint}")
+    return tuple(dict.fromkeys(found[query] for query in queries))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,50 @@
+"""Videos as vectors: what a trained model's last layers see of them. For retrieval and maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.storage.location import Location
+    from pipeline.store.layout import Store
+    from train.loading.batch import Batch
+    from train.model import Model
+    from train.runs.run_folder import RunFolder
+    from train.settings import Hardware
+
+
+def embeddings_of(
+    model: Model, batches: Iterable[Batch], *, device: str = "cpu", precision: str = "float32"
+) -> tuple[list[str], NDArray[np.float32]]:
+    """Ids and :meth:`train.model.Model.embed` of every video, (videos, width), in the order of ``batches``.
+
+    Of no videos the width is 0.
+    """
+    from train.runs.scores import outputs_of
+
+    return outputs_of(model, batches, model.embed, device=device, precision=precision)
+
+
+def embed_store(
+    run: RunFolder,
+    store: Store | Location,
+    *,
+    hardware: Hardware | None = None,
+    allow_random_weights: bool = False,
+) -> tuple[list[str], NDArray[np.float32]]:
+    """The same of every video of a store that has something of the run's experts, by id.
+
+    Raises DataError where the store's rows are not those that the run was trained on.
+    """
+    from train.runs.run_store import batches_of
+    from train.settings import Hardware
+
+    hardware = hardware or Hardware()
+    model = run.load_model()
+    batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
+    return embeddings_of(model, batches, device=hardware.torch_device, precision=hardware.precision)

@@ -1,0 +1,154 @@
+"""One training: from a store and a table of labels to a run folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from train.runs.config import FitConfig, Say
+from train.runs.run_folder import RunFolder, stamp, write_predictions
+
+if TYPE_CHECKING:
+    from train.model import Model
+    from train.runs.training_data import Data
+
+
+def fit(config: FitConfig, say: Say | None = None) -> RunFolder:
+    """Train, keep the best model, predict all labelled videos, measure the test split.
+
+    A run that was killed goes on where it stood; one that is finished is left as it is.
+
+    Raises:
+        UsageError: what was asked for cannot be, or the folder holds a run of other settings.
+        DataError: labels, split or features that cannot be trained on.
+        StoreError: the store cannot be read, or the folder cannot be written.
+    """
+    from train.runs.training_data import load
+
+    if say is None or os.environ.get("LOCAL_RANK", "0") != "0":  # one process speaks for all
+        say = _silent
+    run = RunFolder(config.run)
+    check(config)
+    data = load(config)
+    record = _record(config, data)
+    run.create()
+    for note in data.notes:
+        say(note)
+    run.claim(record)
+    if run.finished:
+        say(f"{str(run.root)!r} is finished: nothing to do")
+        return run
+    if run.last_checkpoint.exists():
+        say(f"going on from {str(run.last_checkpoint)!r}")
+    trained = _train(config, data, run, say)
+    if trained is None:
+        return run
+    model, outcome = trained
+    run.save_model(model)
+    _predict(config, data, run, model)
+    _evaluate(run, data, say)
+    run.write_json(run.training_path, outcome)
+    return run
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+def check(config: FitConfig) -> None:
+    """What is wrong whatever the data: the model, its options, the device. Raises UsageError."""
+    from train.registry import model_options
+
+    model_options(config.choices.model, config.choices.model_options)
+    assert config.hardware.trainer
+
+
+def _train(config: FitConfig, data: Data, run: RunFolder, say: Say) -> tuple[Model, dict[str, Any]] | None:
+    import torch
+
+    from train.model import SolvedModel
+    from train.registry import make_model
+    from train.runs.learn import learn, size_of, solve
+
+    torch.manual_seed(config.choices.training.seed)
+    model = make_model(config.choices.model, data.inputs, len(data.genres), data.model_options)
+    size = "" if isinstance(model, SolvedModel) else f"{size_of(model):,} parameters; "
+    say(
+        f"{config.choices.model}: {size}{', '.join(data.inputs)}; "
+        f"{len(data.split.train)} videos to train on, {len(data.split.validation)} to validate, "
+        f"{len(data.split.test)} to test"
+    )
+    data.normalisation(run.normalisation_path)
+    trained = (
+        solve(model, data, say)
+        if isinstance(model, SolvedModel)
+        else learn(model, data, run, hardware=config.hardware, say=say, wandb=config.wandb)
+    )
+    return None if trained is None else (model, asdict(trained) | {"parameters": size_of(model)})
+
+
+def _predict(config: FitConfig, data: Data, run: RunFolder, model: Model) -> None:
+    """Scores of every labelled video, by split and id."""
+    from train.runs.scores import scores_of_parts
+
+    batches = {part: data.batches(part) for part, members in data.split.parts().items() if members}
+    hardware = config.hardware
+    ids, splits, scores = scores_of_parts(
+        model, batches, device=hardware.torch_device, precision=hardware.precision
+    )
+    groups = data.labels.groups
+    write_predictions(
+        run.predictions_path,
+        data.genres,
+        ids=ids,
+        splits=splits,
+        targets=data.labels.rows(ids),
+        scores=scores,
+        groups=None if groups is None else _picked(data.labels.ids, groups, ids),
+    )
+
+
+def _picked(ids: Sequence[str], values: Sequence[str], chosen: Sequence[str]) -> list[str]:
+    of = dict(zip(ids, values, strict=True))
+    return [of[name] for name in chosen]
+
+
+def _evaluate(run: RunFolder, data: Data, say: Say) -> None:
+    """Figures of the test split, if there is one."""
+    from train.evaluation.evaluate import evaluate_run
+
+    if not data.split.test:
+        say("the split has no test videos: no figures")
+        return
+    figure = evaluate_run(run.root).figures["ap_macro"]
+    say(
+        f"test mAP {figure.value:.4f} ({figure.low:.4f} to {figure.high:.4f}), "
+        f"a random classifier has {figure.random:.4f}"
+    )
+
+
+def _record(config: FitConfig, data: Data) -> dict[str, Any]:
+    """``config.json``: all that the run depends on, and what a prediction needs."""
+    choices = config.choices
+    return {
+        **stamp(config.hardware),
+        "features": str(config.features),
+        "labels": str(config.labels),
+        "videos_of": list(config.videos_of),
+        "model": choices.model,
+        "inputs": data.inputs,
+        "timelines": list(data.features.timelines),
+        "genres": list(data.genres),
+        "options": {
+            "model": data.model_options,
+            "training": asdict(choices.training),
+            "labels": asdict(choices.labels),
+            "split": asdict(choices.split) | {"fractions": list(choices.split.fractions)},
+            "steps": {expert: asdict(steps) for expert, steps in data.steps.items()},
+        },
+        "split_sizes": {part: len(ids) for part, ids in data.split.parts().items()},
+        "experts": data.provenance(),
+        "random_weights": list(data.features.random_weights),
+    }

@@ -1,0 +1,75 @@
+"""The loss, the optimiser and the validation of any model, as Lightning wants them.
+
+The loss is the model's own (:meth:`train.model.Model.loss`). Unless it says otherwise that is the binary
+cross-entropy of each genre's logit, averaged over genres and videos. A *positive weight* w multiplies the
+term of a genre that the video has:
+
+    loss(z, y) = -(w y log sigmoid(z) + (1 - y) log(1 - sigmoid(z)))
+
+Sulun et al. 2024 give w = 0.25; their public code has one number for all genres and hands it to PyTorch's
+``BCEWithLogitsLoss(pos_weight=...)``, which is this formula. Below 1 it favours precision over recall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics.classification import MultilabelAveragePrecision
+
+from train.loading.batch import Batch
+from train.model import Model, genre_loss
+from train.runs.learner import Learner
+from train.settings import Training
+
+MAP = "validation/map"  # macro-averaged average precision
+LOSS = "validation/loss"
+
+
+def positive_weights(labels: NDArray[np.bool_], training: Training) -> Tensor:
+    """The weight w of each genre, (genres,), from the training split's ``labels`` (videos, genres)."""
+    weights = np.full(labels.shape[1], training.positive_weight)
+    if training.balance:
+        positives = labels.sum(axis=0)
+        weights *= (len(labels) - positives) / np.maximum(positives, 1)
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+class GenreModule(Learner):
+    """A model in training. ``weights``: each genre's positive weight, (genres,)."""
+
+    weights: Tensor
+
+    def __init__(self, model: Model, training: Training, weights: Tensor) -> None:
+        super().__init__(training)
+        self.model = model
+        self.register_buffer("weights", weights, persistent=False)
+        # Every process sees the whole validation split: nothing to gather.
+        self.average_precision = MultilabelAveragePrecision(model.genres, sync_on_compute=False)
+
+    @property
+    def monitor(self) -> tuple[str, str]:
+        return (LOSS, "min") if self.training_options.monitor == "loss" else (MAP, "max")
+
+    def summary(self, figures: Mapping[str, float]) -> str:
+        return f"validation loss {figures[LOSS]:.4f}, validation mAP {figures[MAP]:.4f}"
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = self.model.loss(batch, self.weights)
+        self.log("training/loss", loss, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        assert batch.labels is not None
+        logits = self.model(batch)
+        self.log(LOSS, genre_loss(logits, batch.labels, self.weights), batch_size=len(batch))
+        self.average_precision.update(logits.float().sigmoid(), batch.labels.int())
+        self.model.watch(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self.model.watched()
+        self.log(MAP, self.average_precision.compute())
+        self.average_precision.reset()

@@ -1,0 +1,119 @@
+"""Label augmentation: genres that a model sees in a video are added to those that its label names.
+
+Fish et al. 2021 take genre labels for weak ones, which name some of a film's genres, and read further genres
+from the scores of the trained model, from 0.3 on. Nothing is ever taken away from a label.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.errors import UsageError
+from pipeline.storage.atomic import atomic
+from train.evaluation.evaluate import read_predictions
+from train.evaluation.figures import Predictions
+from train.runs.run_folder import RunFolder
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """``before`` and ``after``: (videos, genres) bool, the old labels and the new; ``score``: the model's."""
+
+    predictions: Predictions
+    before: NDArray[np.bool_]
+    after: NDArray[np.bool_]
+    score: NDArray[np.float64]
+
+    @property
+    def added(self) -> NDArray[np.bool_]:
+        return self.after & ~self.before
+
+    def counts(self) -> list[tuple[str, int, int, int]]:
+        """Of each genre: its name, videos before, added, after; the most common first."""
+        columns = [matrix.sum(axis=0).tolist() for matrix in (self.before, self.added, self.after)]
+        rows = list(zip(self.predictions.genres, *columns, strict=True))
+        return sorted(rows, key=lambda row: (-row[1], row[0]))
+
+    def summary(self) -> str:
+        """One line: how many videos got how many genres, and what that forbids."""
+        videos, genres = int(self.added.any(axis=1).sum()), int(self.added.sum())
+        said = f"{videos} of {len(self.added)} videos have {genres} more genres"
+        tested = np.array(self.predictions.splits) == "test"
+        if self.added[tested].any():
+            said += "; those of the test split are no ground truth (--parts train,validation leaves them out)"
+        return said
+
+    def write(self, path: Path) -> None:
+        """A row for each video, as CSV or Parquet by the suffix. `--labels` reads it as it is.
+
+        Columns: ``video_id``; ``genres``, the new label, found by its name; ``old_genres``, ``added_genres``;
+        ``split``; ``group`` where the run had groups; ``score:GENRE`` for each genre. Genres are lists, in
+        CSV written as JSON, so that any name may be in them. Raises UsageError for another suffix.
+        """
+        if path.suffix not in (".csv", ".parquet"):
+            raise UsageError(f"--out {str(path)!r}: give a name that ends in .csv or .parquet")
+        columns = self._columns()
+        with atomic(path) as temporary:
+            if path.suffix == ".parquet":
+                import pyarrow as pa
+                import pyarrow.parquet as pq
+
+                pq.write_table(pa.table(columns), temporary, compression="zstd")
+            else:
+                with temporary.open("w", newline="", encoding="utf-8") as file:
+                    writer = csv.writer(file, lineterminator="\n")
+                    writer.writerow(columns)
+                    writer.writerows(zip(*(map(_cell, values) for values in columns.values()), strict=True))
+
+    def _columns(self) -> dict[str, Sequence[Any]]:
+        of = self.predictions
+        columns: dict[str, Sequence[Any]] = {
+            "video_id": of.ids,
+            "genres": self._names(self.after),
+            "old_genres": self._names(self.before),
+            "added_genres": self._names(self.added),
+            "split": of.splits or (),
+        }
+        if of.groups is not None:
+            columns["group"] = ["" if group.startswith("\0") else group for group in of.groups]  # \0: none
+        for place, genre in enumerate(of.genres):
+            columns[f"score:{genre}"] = self.score[:, place].tolist()
+        return columns
+
+    def _names(self, matrix: NDArray[np.bool_]) -> list[list[str]]:
+        return [[self.predictions.genres[place] for place in np.flatnonzero(row)] for row in matrix]
+
+
+def relabel(run: RunFolder, *, threshold: float = 0.3, parts: Sequence[str] = PARTS) -> Relabelled:
+    """The labels of a run's videos and, added to them, every genre that is scored ``threshold`` or more.
+
+    A video of none of these ``parts`` of the split keeps its label. Raises UsageError for what cannot be
+    asked, DataError where the run has no predictions.
+    """
+    if not 0 <= threshold <= 1:
+        raise UsageError(f"--threshold is {threshold}; a score is from 0 to 1")
+    wrong = [part for part in parts if part not in PARTS]
+    if wrong or not parts:
+        raise UsageError(f"--parts names {wrong[0] if wrong else 'none'!r}; there are {', '.join(PARTS)}")
+    run.config()
+    predictions = read_predictions(run.predictions_path, split=None)
+    before = np.asarray(predictions.target, bool)
+    score = np.asarray(predictions.score, np.float64)
+    open_to = np.isin(predictions.splits or (), list(parts))
+    return Relabelled(predictions, before, before | ((score >= threshold) & open_to[:, None]), score)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False)
+    return f"{value:.6f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,217 @@
+"""A run folder: everything that one training leaves behind, and all that a prediction needs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extract.errors import UsageError
+from pipeline.storage.atomic import atomic
+from pipeline.storage.versions import installed, marquee_version
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from train.model import Model
+    from train.settings import Hardware
+
+FORMAT = 1
+VERSIONED = ("torch", "lightning", "torchmetrics", "scikit-learn", "numpy", "pyarrow")
+# Parts of config.json that may differ between two starts of one run.
+NOT_THE_RUN = ("marquee", "versions", "started", "hardware")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of a run; opening one reads nothing.
+
+    config.json                 what was asked, what it was trained on, versions
+    model.safetensors           the weights that did best on the validation split
+    normalisation.safetensors   each expert's mean and standard deviation on the training split
+    checkpoints/last.ckpt       where a killed run goes on; best.ckpt: the best so far
+    training.json               epochs, seconds, parameters
+    predictions.parquet         of every labelled video
+    metrics.json, per_genre.csv, bootstrap.npz, curves/*.svg, tensorboard/
+    """
+
+    root: Path
+
+    @property
+    def config_path(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def model_path(self) -> Path:
+        return self.root / "model.safetensors"
+
+    @property
+    def normalisation_path(self) -> Path:
+        return self.root / "normalisation.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def predictions_path(self) -> Path:
+        return self.root / "predictions.parquet"
+
+    @property
+    def training_path(self) -> Path:
+        return self.root / "training.json"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training ended and its predictions are written; this file is the last."""
+        return self.training_path.exists()
+
+    def create(self, *, flag: str = "--run") -> None:
+        """Raises UsageError for a folder that holds other things or cannot be made; ``flag`` named it."""
+        there = self.root.is_file() or (
+            self.root.is_dir() and any(not path.name.startswith(".") for path in self.root.iterdir())
+        )
+        if there and not self.config_path.exists():
+            raise UsageError(
+                f"{flag} {str(self.root)!r} holds other things: give a new folder, or a run to go on with"
+            )
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{flag} {str(self.root)!r} cannot be made: {error.strerror}") from error
+
+    def write_json(self, path: Path, record: dict[str, Any]) -> None:
+        with atomic(path) as temporary:
+            temporary.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+
+    def claim(self, record: Mapping[str, Any], *, flag: str = "--run") -> None:
+        """Write ``config.json``, or go on. Raises UsageError where another run is in the folder."""
+        wanted = json.loads(json.dumps(record))
+        if not self.config_path.exists():
+            self.write_json(self.config_path, wanted)
+            return
+        there = self.config()
+        different = _differences(
+            {key: value for key, value in there.items() if key not in NOT_THE_RUN},
+            {key: value for key, value in wanted.items() if key not in NOT_THE_RUN},
+        )
+        if different:
+            name, old, new = different[0]
+            raise UsageError(
+                f"{str(self.root)!r} holds a run with other settings ({name} was {old}, now {new}"
+                f"{f', and {len(different) - 1} more' if len(different) > 1 else ''}): give another {flag}"
+            )
+
+    def config(self) -> dict[str, Any]:
+        """Raises UsageError where there is no run, or one that a newer version wrote."""
+        try:
+            record: dict[str, Any] = json.loads(self.config_path.read_text("utf-8"))
+            known = record["format"] <= FORMAT
+        except FileNotFoundError:
+            raise UsageError(
+                f"{str(self.root)!r} is no run: it has no config.json; give a folder that "
+                "`python -m train --run` wrote"
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{str(self.config_path)!r} cannot be read ({error}): train again") from error
+        if not known:
+            raise UsageError(
+                f"{str(self.root)!r} was written by a newer marquee (format {record['format']}, this one "
+                f"knows {FORMAT}): upgrade marquee"
+            )
+        return record
+
+    def save_model(self, model: Model) -> None:
+        from safetensors.torch import save_model
+
+        with atomic(self.model_path) as temporary:
+            save_model(model, str(temporary))
+
+    def load_model(self) -> Model:
+        """The trained model, in evaluation mode. Raises UsageError for a run that is not finished."""
+        from safetensors.torch import load_model
+
+        from train.registry import make_model
+
+        config = self.config()
+        if not self.model_path.exists():
+            raise UsageError(f"the run {str(self.root)!r} is not finished: start it again to go on")
+        model = make_model(
+            config["model"], config["inputs"], len(config["genres"]), config["options"]["model"]
+        )
+        load_model(model, str(self.model_path))
+        return model.eval()
+
+
+def stamp(hardware: Hardware) -> dict[str, Any]:
+    """What ``config.json`` begins with: by what, when and on what a run was started."""
+    return {
+        "format": FORMAT,
+        "marquee": marquee_version(),
+        "versions": {"python": sys.version.split()[0], **installed(VERSIONED)},
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hardware": asdict(hardware),
+    }
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[tuple[str, str, str]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in sorted(old.keys() | new.keys()):
+            found += _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+        return found
+    return [] if old == new else [(name, _short(old), _short(new))]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def write_predictions(
+    path: Path,
+    genres: Sequence[str],
+    *,
+    ids: Sequence[str],
+    splits: Sequence[str],
+    targets: NDArray[np.bool_] | None,
+    scores: NDArray[np.float32],
+    groups: Sequence[str] | None = None,
+) -> None:
+    """One row for each video: ``video_id``, ``split``, ``target`` and ``score`` of every genre, ``group``.
+
+    ``targets`` and ``scores`` are (videos, genres); the genres' names are in the schema's metadata under
+    ``genres``, as JSON. What is not given is left out.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def vectors(matrix: NDArray[Any]) -> pa.Array:
+        return pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), len(genres))
+
+    columns: dict[str, pa.Array] = {
+        "video_id": pa.array(list(ids), pa.string()),
+        "split": pa.array(list(splits), pa.string()),
+    }
+    if targets is not None:
+        columns["target"] = vectors(targets.astype(np.uint8))
+    columns["score"] = vectors(scores.astype(np.float32))
+    if groups is not None:
+        columns["group"] = pa.array(list(groups), pa.string())
+    table = pa.table(columns).replace_schema_metadata({b"genres": json.dumps(list(genres)).encode()})
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
