@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract.errors import MarqueeError, MediaError
+from extract.types import Precision
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from extract.selection import Precision
 
 
 def video(

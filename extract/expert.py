@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from extract.errors import MissingDependency
-from extract.types import AudioBlock, Frame, Item, MediaInfo, Row, Scene
+from extract.types import AudioBlock, Frame, Item, MediaInfo, Precision, Row, Scene
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,7 +147,7 @@ class Resources:
     """
 
     device: str = "cpu"
-    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     batch_size: int = 64
     weights: Mapping[str, Path] = field(default_factory=dict)
     random_seed: int | None = None

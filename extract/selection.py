@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from extract.errors import UsageError
 from extract.expert import Expert
 from extract.fingerprint import fingerprint
 from extract.registry import make_expert, with_upstream
 from extract.tables import Dtype
+from extract.types import Precision
 from extract.weights.files import ResolvedWeight
 from extract.weights.locate import resolve
-
-Precision = Literal["float32", "float16", "bfloat16"]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+Precision = Literal["float32", "float16", "bfloat16"]  # what networks compute in
 State = Literal["ok", "absent", "failed"]
 Row = dict[str, Any]
 

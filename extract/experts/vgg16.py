@@ -16,13 +16,11 @@ from extract.errors import MediaError
 from extract.expert import FrameSpec, Model, Package, Streams, Tap
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert, picture_item
 from extract.ops.picture.even_selection import EvenSelection
-from extract.types import Frame, Item, MediaInfo, Scene
+from extract.types import Frame, Item, MediaInfo, Precision, Scene
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     import torch
-
-    from extract.selection import Precision
 
 RESIZE = 256
 EVEN_FRAMES = 200

@@ -10,8 +10,9 @@ from typing import Any
 
 from extract.engine.engine import EngineSettings
 from extract.errors import UsageError
-from extract.selection import Precision, Selection, select
+from extract.selection import Selection, select
 from extract.tables import Dtype
+from extract.types import Precision
 from pipeline.storage.location import Location
 from pipeline.store.layout import Target
 

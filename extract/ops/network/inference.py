@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Literal
 
-Precision = Literal["float32", "float16", "bfloat16"]
+from extract.types import Precision
 
 
 @contextmanager
