@@ -25,8 +25,8 @@ import numpy as np
 from bench.planted import cell, planted_of, trained
 from bench.planted_store import write_planted
 from train.evaluation.evaluate import read_predictions
+from train.finetuning.fine_learner import FineOptions, genre_silhouette
 from train.finetuning.finetune import FinetuneConfig, finetune
-from train.finetuning.module import FineOptions, genre_silhouette
 from train.labels.table import LabelTable, read_labels
 from train.retrieval.retrieve import retrieve
 from train.runs.embeddings import embed_store

@@ -1,4 +1,4 @@
-"""What a model is: one file in ``train/models``, one subclass of :class:`Model`."""
+"""What a model is: one file in ``train/models``, one subclass of :class:`GenreModel`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class NoOptions:
 
 
 def genre_loss(logits: Tensor, labels: Tensor, positive_weights: Tensor) -> Tensor:
-    """Weighted binary cross-entropy, a scalar; its formula is in :mod:`train.runs.module`.
+    """Weighted binary cross-entropy, a scalar; its formula is in :mod:`train.runs.genre_learner`.
 
     ``logits`` and ``labels`` are (batch, genres), ``positive_weights`` is (genres,).
     """
     return functional.binary_cross_entropy_with_logits(logits.float(), labels, pos_weight=positive_weights)
 
 
-class Model(nn.Module, ABC):
+class GenreModel(nn.Module, ABC):
     """A network from the features of some experts to one logit for each genre.
 
     What every model promises, and one test holds for all of them: the logits of a video depend on its
@@ -89,7 +89,7 @@ class Model(nn.Module, ABC):
         """
 
 
-class SolvedModel(Model):
+class SolvedModel(GenreModel):
     """A model that is fitted in one go, without gradient steps.
 
     What it found is in buffers of whatever size, and the logits are a torch function of them and the

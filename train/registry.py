@@ -14,7 +14,7 @@ from extract.errors import UsageError
 from extract.options import checked
 
 if TYPE_CHECKING:
-    from train.model import Model
+    from train.model import GenreModel
 
 
 def model_names() -> list[str]:
@@ -28,9 +28,9 @@ def files_of(package: ModuleType) -> list[str]:
     return sorted({stem for stem in files if not stem.startswith("_")})
 
 
-def model_class(name: str) -> type[Model]:
-    """The one Model subclass that the model's file defines. Raises UsageError for an unknown name."""
-    from train.model import Model
+def model_class(name: str) -> type[GenreModel]:
+    """The one GenreModel subclass that the model's file defines. Raises UsageError for an unknown name."""
+    from train.model import GenreModel
 
     names = model_names()
     if name not in names:
@@ -41,10 +41,10 @@ def model_class(name: str) -> type[Model]:
     found = [
         c
         for c in vars(module).values()
-        if isinstance(c, type) and issubclass(c, Model) and c.__module__ == module.__name__
+        if isinstance(c, type) and issubclass(c, GenreModel) and c.__module__ == module.__name__
     ]
     if len(found) != 1:
-        raise TypeError(f"{module.__name__} must define one Model subclass, found {len(found)}")
+        raise TypeError(f"{module.__name__} must define one GenreModel subclass, found {len(found)}")
     return found[0]
 
 
@@ -55,6 +55,6 @@ def model_options(name: str, given: Mapping[str, Any] | None = None) -> Any:
 
 def make_model(
     name: str, inputs: Mapping[str, int], genres: int, options: Mapping[str, Any] | None = None
-) -> Model:
+) -> GenreModel:
     """A new model for these experts (name -> length of the vectors) and that many genres."""
     return model_class(name)(inputs, genres, model_options(name, options))

@@ -33,7 +33,7 @@ class Training:
         optimizer: Adam, Adam with AMSGrad, or AdamW.
         learning_rate, weight_decay: of the optimiser.
         clip: the largest norm of the gradient; None: not clipped.
-        positive_weight: factor on the loss of a genre that a video has; see :mod:`train.runs.module`.
+        positive_weight: factor on the loss of a genre that a video has; see :mod:`train.runs.genre_learner`.
         balance: multiply that by each genre's negatives per positive of the training split.
         checkpoint_steps: a checkpoint after so many steps, and after every epoch.
         seed: of the first weights, the order of videos and dropout.

@@ -23,10 +23,10 @@ from train.cli.options import (
     LabelFile,
     Precision,
     Run,
+    log_on,
     names_in,
     numbers_in,
     precision_of,
-    say_on,
 )
 from train.comparison.paper import DEFAULT_PAPER, load_paper, paper_names
 from train.registry import model_names
@@ -66,7 +66,7 @@ def train(
     context: typer.Context,
     features: Features = None,
     labels: LabelFile = None,
-    run: Annotated[Path | None, typer.Option(help="Run folder, new or to go on with.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder, new, or existing to resume.")] = None,
     preset: Preset = None,
     model: Model = None,
     experts: Experts = None,
@@ -87,7 +87,7 @@ def train(
     wandb: Annotated[str | None, typer.Option(metavar="PROJECT", help="Log there as well.")] = None,
     allow_random_weights: AllowRandom = False,
 ) -> None:
-    """Train a model; run it again to go on."""
+    """Train a model; run it again to resume."""
     if context.invoked_subcommand is not None:
         return
     from train.runs.config import FitConfig
@@ -107,7 +107,7 @@ def train(
         allow_random_weights=allow_random_weights,
         wandb=wandb,
     )
-    fit(config, say_on(console()))
+    fit(config, log_on(console()))
 
 
 @app.command()
@@ -137,7 +137,7 @@ def predict(
             hardware=hardware,
             weights=weights,
             allow_random_weights=allow_random_weights,
-            say=say_on(screen),
+            log=log_on(screen),
         )
     table = Table("video", "genres")
     for video_id, genres in zip(found.ids, found.best(threshold), strict=True):
@@ -179,7 +179,7 @@ def evaluate(
 
 @app.command()
 def compare(
-    out: Annotated[Path, typer.Option(help="Folder of the report, new or to go on with.")],
+    out: Annotated[Path, typer.Option(help="Folder of the report, new, or existing to resume.")],
     features: Features = None,
     labels: LabelFile = None,
     paper: Annotated[str, typer.Option(help=f"Whose tables: {', '.join(paper_names())}.")] = DEFAULT_PAPER,
@@ -225,7 +225,7 @@ def compare(
         options=_options(flags, set_),
         hardware=Hardware(device=device, precision=precision_of(precision)),
         allow_random_weights=allow_random_weights,
-        say=say_on(screen),
+        log=log_on(screen),
         **chosen,
     )
     screen.print(str(report), markup=False, soft_wrap=True)
@@ -277,7 +277,7 @@ def models() -> None:
     for name in preset_names():
         table.add_row(name, load_preset(name).summary)
     for name in paper_names():
-        options = ", ".join(exhibit.option for exhibit in load_paper(name).exhibits)
+        options = ", ".join(table.option for table in load_paper(name).tables)
         table.add_row(name, f"{load_paper(name).title}: compare --tables {options}")
     screen.print(table, markup=False)
 

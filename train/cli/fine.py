@@ -12,7 +12,7 @@ from extract.errors import UsageError
 from extract.options import checked
 from extract.terminal import console
 from pipeline.storage.location import location
-from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, precision_of, say_on
+from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, log_on, precision_of
 from train.settings import Hardware, parse_assignments
 
 
@@ -24,7 +24,9 @@ def add_to(app: typer.Typer) -> None:
 
 def finetune(
     run: Run,
-    out: Annotated[Path, typer.Option(help="Run folder of the fine-tuned model, new or to go on with.")],
+    out: Annotated[
+        Path, typer.Option(help="Run folder of the fine-tuned model, new, or existing to resume.")
+    ],
     features: Features = None,
     epochs: Annotated[int | None, typer.Option(help="Default: 50.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Videos. Default: 32.")] = None,
@@ -37,10 +39,10 @@ def finetune(
     precision: Precision = "float32",
     allow_random_weights: AllowRandom = False,
 ) -> None:
-    """Fine-tune a run without labels: halves of a video have to find each other; run it again to go on."""
+    """Fine-tune a run without labels: halves of a video have to find each other; run it again to resume."""
+    from train.finetuning.fine_learner import FineOptions
     from train.finetuning.finetune import FinetuneConfig
     from train.finetuning.finetune import finetune as run_finetune
-    from train.finetuning.module import FineOptions
 
     flags: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     given = parse_assignments(set_ or [])
@@ -56,7 +58,7 @@ def finetune(
         hardware=Hardware(device=device, gpus=gpus, precision=precision_of(precision)),
         allow_random_weights=allow_random_weights,
     )
-    run_finetune(config, say_on(console()))
+    run_finetune(config, log_on(console()))
 
 
 def retrieve(
@@ -85,7 +87,7 @@ def retrieve(
         exact=exact,
         hardware=Hardware(device=device, precision=precision_of(precision)),
         allow_random_weights=allow_random_weights,
-        say=say_on(screen),
+        log=log_on(screen),
     )
     for query in found.queries:
         table = Table(title=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 
 from extract.errors import UsageError
+from train.log import Log
 
 Features = Annotated[str | None, typer.Option(help="Feature store; or s3://...")]
 Store = Annotated[str, typer.Option("--features", help="Feature store; or s3://...")]
@@ -22,7 +22,7 @@ AllowRandom = Annotated[bool, typer.Option("--allow-random-weights", help="For d
 Run = Annotated[Path, typer.Option(help="Run folder.")]
 
 
-def say_on(screen: Console) -> Callable[[str], None]:
+def log_on(screen: Console) -> Log:
     """What says a line on a console, whatever characters are in it."""
     return lambda text: screen.print(text, markup=False, highlight=False, soft_wrap=True)
 

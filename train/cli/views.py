@@ -18,9 +18,9 @@ from train.cli.options import (
     Precision,
     Run,
     Store,
+    log_on,
     names_in,
     precision_of,
-    say_on,
 )
 from train.settings import Hardware
 
@@ -37,7 +37,7 @@ def show_map(
     features: Store,
     out: Annotated[
         list[Path],
-        typer.Option(help="Name in .html (an .svg is written beside), .svg or .csv; may come again."),
+        typer.Option(help="Name in .html (an .svg is written beside), .svg or .csv; repeatable."),
     ],
     labels: LabelFile = None,
     id_column: Column = None,
@@ -64,13 +64,13 @@ def show_map(
 
     for path in out:
         check_suffix(path)
-    folder, say = RunFolder(run), say_on(console())
+    folder, log = RunFolder(run), log_on(console())
     known = None
     if labels is not None:
         asked = LabelColumns(id_column, genres_column)
         known = read_labels(labels, asked, vocabulary=folder.config()["genres"])
         for note in known.notes:
-            say(note)
+            log(note)
     found = map_of(
         folder,
         location(features),
@@ -78,12 +78,12 @@ def show_map(
         options=MapOptions(tuple(names_in(methods)), neighbours, split, most_videos, threshold, seed),
         hardware=Hardware(device=device, precision=precision_of(precision)),
         allow_random_weights=allow_random_weights,
-        say=say,
+        log=log,
     )
     pictures = [path.with_suffix(".svg") for path in out if path.suffix == ".html"]
     for path in dict.fromkeys([*out, *pictures]):
         found.write(path)
-        say(f"{len(found.ids)} videos in {path}")
+        log(f"{len(found.ids)} videos in {path}")
 
 
 def show_scenes(
@@ -91,7 +91,7 @@ def show_scenes(
     run: Run,
     features: Store,
     out: Annotated[
-        list[Path] | None, typer.Option(help="Also write it: a name in .html, .svg or .csv; may come again.")
+        list[Path] | None, typer.Option(help="Also write it: a name in .html, .svg or .csv; repeatable.")
     ] = None,
     threshold: Annotated[float, typer.Option(help="A genre is named from this score on.")] = 0.5,
     device: Device = "auto",
@@ -121,7 +121,7 @@ def show_scenes(
     screen.print(table, markup=False)
     for path in out or ():
         found.write(path, threshold)
-        say_on(screen)(f"{len(found.scores)} scenes in {path}")
+        log_on(screen)(f"{len(found.scores)} scenes in {path}")
 
 
 def relabel(
@@ -142,4 +142,4 @@ def relabel(
     for genre, *counts in found.counts():
         table.add_row(genre, *map(str, counts))
     screen.print(table, markup=False)
-    say_on(screen)(f"{out}: {found.summary()}")
+    log_on(screen)(f"{out}: {found.summary()}")

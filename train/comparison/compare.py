@@ -8,9 +8,10 @@ from pathlib import Path
 
 from extract.errors import UsageError
 from pipeline.storage.atomic import atomic
-from train.comparison.config import CompareConfig, Embed, Outcome
+from train.comparison.config import CellResult, CompareConfig, Embed
 from train.comparison.measured import measured
 from train.comparison.paper import Cell
+from train.log import Log, silent
 from train.runs.run_folder import RunFolder
 
 Fit = Callable[[Cell, Path], object]  # trains a cell into a run folder, or goes on with it
@@ -21,7 +22,7 @@ def compare(
     fit: Fit,
     *,
     embed: Embed | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    log: Log = silent,
 ) -> Path:
     """Train what is missing, measure all, write the tables; the path of the report.
 
@@ -31,39 +32,37 @@ def compare(
     """
     from train.comparison.report import write_report
 
-    outcomes: list[Outcome] = []
+    found: list[CellResult] = []
     cells = list(config.cells())
     for line in config.left_out():
-        say(line)
+        log(line)
     if not cells:
         why = "; ".join(config.left_out()) or "its rows are none"
         raise UsageError(f"nothing to train for {config.paper}: {why}")
     for number, cell in enumerate(cells, 1):
         before = ", trained before" if RunFolder(config.folder(cell)).finished else ""
-        say(f"{number} of {len(cells)}: {cell.label}{before}")
-        outcomes.append(_outcome(config, cell, fit))
-        if outcomes[-1].error:
-            say(f"failed: {outcomes[-1].error}")
-        _write_cells(config, outcomes)
-    if all(outcome.error for outcome in outcomes):
-        raise UsageError(f"all {len(cells)} runs failed; the first: {outcomes[0].error}")
-    return write_report(config, outcomes, embed)
+        log(f"{number} of {len(cells)}: {cell.label}{before}")
+        found.append(_result(config, cell, fit))
+        if found[-1].error:
+            log(f"failed: {found[-1].error}")
+        _write_cells(config, found)
+    if all(result.error for result in found):
+        raise UsageError(f"all {len(cells)} runs failed; the first: {found[0].error}")
+    return write_report(config, found, embed)
 
 
-def _outcome(config: CompareConfig, cell: Cell, fit: Fit) -> Outcome:
+def _result(config: CompareConfig, cell: Cell, fit: Fit) -> CellResult:
     run = config.folder(cell)
     try:
         if not RunFolder(run).finished:
             fit(cell, run)
-        return Outcome(cell, run, measured(run, config.scoring))
+        return CellResult(cell, run, measured(run, config.scoring))
     except Exception as error:  # one failure must not cost the other runs
         lines = str(error).strip().splitlines()
-        return Outcome(cell, run, error=f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
+        return CellResult(cell, run, error=f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
 
 
-def _write_cells(config: CompareConfig, outcomes: list[Outcome]) -> None:
-    record = [
-        outcome.cell.key | {"run": outcome.run.name, "error": outcome.error or None} for outcome in outcomes
-    ]
+def _write_cells(config: CompareConfig, found: list[CellResult]) -> None:
+    record = [result.cell.key | {"run": result.run.name, "error": result.error or None} for result in found]
     with atomic(config.out / "cells.json") as path:
         path.write_text(json.dumps(record, indent=1) + "\n", "utf-8")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from extract.errors import UsageError
 from train.comparison.measured import Measured
-from train.comparison.paper import DEFAULT_PAPER, Cell, Exhibit, Offer, Paper, Row, load_paper
+from train.comparison.paper import DEFAULT_PAPER, Cell, Offer, Paper, PaperRow, PaperTable, load_paper
 from train.evaluation.figures import Scoring
 from train.labels.splits import Part
 
@@ -63,35 +63,35 @@ class CompareConfig:
                 raise UsageError(f"compare needs {name}; name one at least")
         if min(self.steps, default=1) < 1:
             raise UsageError(f"{min(self.steps)} steps of an expert; give numbers from 1 on")
-        for exhibit in self.exhibits:
-            self.rows(exhibit)
+        for paper_table in self.paper_tables:
+            self.rows(paper_table)
 
     @property
     def shown(self) -> Paper:
         return load_paper(self.paper)
 
     @property
-    def exhibits(self) -> tuple[Exhibit, ...]:
+    def paper_tables(self) -> tuple[PaperTable, ...]:
         return self.shown.chosen(self.tables)
 
     @property
     def offer(self) -> Offer:
         return Offer(self.experts, self.models, self.steps, self.missing)
 
-    def rows(self, exhibit: Exhibit) -> list[Row]:
+    def rows(self, paper_table: PaperTable) -> list[PaperRow]:
         """Those that can be trained."""
-        return [row for row, lack in self.all_rows(exhibit) if not lack]
+        return [row for row, lack in self.all_rows(paper_table) if not lack]
 
-    def all_rows(self, exhibit: Exhibit) -> list[tuple[Row, str]]:
+    def all_rows(self, paper_table: PaperTable) -> list[tuple[PaperRow, str]]:
         """Each with why it cannot be trained, empty if it can."""
-        rows = (row for make in exhibit.rows for row in make(self.offer))
+        rows = (row for make in paper_table.rows for row in make(self.offer))
         return [(row, self.offer.lacks(row.cell)) for row in rows]
 
     def left_out(self) -> list[str]:
-        """Rows that cannot be trained, a line for each reason."""
+        """PaperRows that cannot be trained, a line for each reason."""
         names: dict[str, dict[str, None]] = {}
-        for exhibit in self.exhibits:
-            for row, lack in self.all_rows(exhibit):
+        for paper_table in self.paper_tables:
+            for row, lack in self.all_rows(paper_table):
                 if lack:
                     names.setdefault(lack, {})[row.name] = None
         return [f"{lack}: without {', '.join(rows)}" for lack, rows in names.items()]
@@ -100,8 +100,8 @@ class CompareConfig:
         """All trainings that the tables need, each once; seed by seed, so that early ones fill all rows."""
         known: dict[Cell, None] = {}
         for seed in self.seeds:
-            for exhibit in self.exhibits:
-                for row in self.rows(exhibit):
+            for paper_table in self.paper_tables:
+                for row in self.rows(paper_table):
                     cell = replace(row.cell, seed=seed)
                     known |= dict.fromkeys((cell.coarse, cell))
         return iter(known)
@@ -114,7 +114,7 @@ class CompareConfig:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CellResult:
     """``measured`` is None where the run failed; ``error`` says why."""
 
     cell: Cell

@@ -14,7 +14,8 @@ from train.comparison.compare import compare
 from train.comparison.config import CompareConfig
 from train.comparison.paper import DEFAULT_PAPER, Cell, load_paper
 from train.errors import DataError
-from train.runs.config import FitConfig, Say
+from train.log import Log, silent
+from train.runs.config import FitConfig
 from train.runs.fit import fit
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware, Options, choose, merged, only
@@ -41,7 +42,7 @@ def compare_fits(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     hardware: Hardware | None = None,
     allow_random_weights: bool = False,
-    say: Say | None = None,
+    log: Log | None = None,
     **chosen: Any,
 ) -> Path:
     """Train a grid and write its tables (:mod:`train.compare`); the path of the report.
@@ -67,7 +68,7 @@ def compare_fits(
     )
     _check_options(grid, given)
     trainer = _Trainer(grid, features, labels, preset, given, hardware or Hardware(), allow_random_weights)
-    return compare(grid, trainer.fit, embed=trainer.embed, say=say or _silent)
+    return compare(grid, trainer.fit, embed=trainer.embed, log=log or silent)
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ class _Trainer:
 
     def _finetune(self, cell: Cell, run: Path) -> object:
         from extract.options import checked
+        from train.finetuning.fine_learner import FineOptions
         from train.finetuning.finetune import FinetuneConfig, finetune
-        from train.finetuning.module import FineOptions
 
         options = {**self.grid.finetune, "seed": cell.seed}
         config = FinetuneConfig(
@@ -134,10 +135,6 @@ class _Trainer:
         return embeddings_of(model, batches, device=hardware.torch_device, precision=hardware.precision)
 
 
-def _silent(text: str) -> None:
-    pass
-
-
 def _check_paper(
     paper: str, *, preset: str | None, models: Sequence[str], steps: Sequence[int] | None
 ) -> None:
@@ -146,8 +143,8 @@ def _check_paper(
     useless = [flag for flag, value in given.items() if value]
     if useless and not load_paper(paper).models:
         raise UsageError(
-            f"{useless[0]} is no option for {paper}, whose rows name their models and presets: change them "
-            "by --set, or leave some out by --tables"
+            f"{useless[0]} is not an option for {paper}, whose rows name their models and presets: change "
+            "them by --set, or leave some out by --tables"
         )
 
 
@@ -188,7 +185,7 @@ def _open(
 def _check_options(grid: CompareConfig, options: Options) -> None:
     """Raises UsageError for options that nothing in the grid has, before anything is trained."""
     from extract.options import checked
-    from train.finetuning.module import FineOptions
+    from train.finetuning.fine_learner import FineOptions
     from train.runs.training_data import options_of
 
     models = list(dict.fromkeys(cell.model for cell in grid.cells()))

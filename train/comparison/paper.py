@@ -2,7 +2,7 @@
 
 A paper is one file in ``train/comparison/papers``, found by its name. It says with the few words of this
 module what the rows of each table are; how a kind of table is made of finished runs is in
-``train/comparison/exhibits``.
+``train/comparison/tables``.
 """
 
 from __future__ import annotations
@@ -112,66 +112,70 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Row:
+class PaperRow:
     """A row's name, and the training behind it, whose seed stands for all."""
 
     name: str
     cell: Cell
 
 
-Rows = Callable[[Offer], Iterable[Row]]
+PaperRows = Callable[[Offer], Iterable[PaperRow]]
 
 
-def alone(recipe: Recipe = USUAL) -> Rows:
+def alone(recipe: Recipe = USUAL) -> PaperRows:
     """Each expert by itself."""
-    return lambda offer: [Row(name, recipe.cell(offer, (name,))) for name in (*offer.experts, *offer.missing)]
+    return lambda offer: [
+        PaperRow(name, recipe.cell(offer, (name,))) for name in (*offer.experts, *offer.missing)
+    ]
 
 
-def alone_by_steps(recipe: Recipe = USUAL) -> Rows:
+def alone_by_steps(recipe: Recipe = USUAL) -> PaperRows:
     """Each expert by itself, with each number of steps."""
     return lambda offer: [
-        Row(name, recipe.cell(offer, (name,), steps=steps)) for name in offer.experts for steps in offer.steps
+        PaperRow(name, recipe.cell(offer, (name,), steps=steps))
+        for name in offer.experts
+        for steps in offer.steps
     ]
 
 
-def pairs(recipe: Recipe = USUAL) -> Rows:
+def pairs(recipe: Recipe = USUAL) -> PaperRows:
     """Every two experts."""
     return lambda offer: [
-        Row(" + ".join(two), recipe.cell(offer, two)) for two in combinations(offer.experts, 2)
+        PaperRow(" + ".join(two), recipe.cell(offer, two)) for two in combinations(offer.experts, 2)
     ]
 
 
-def everything(name: str, recipe: Recipe = USUAL) -> Rows:
+def everything(name: str, recipe: Recipe = USUAL) -> PaperRows:
     """All experts that the store has."""
-    return lambda offer: [Row(name, recipe.cell(offer, offer.experts))]
+    return lambda offer: [PaperRow(name, recipe.cell(offer, offer.experts))]
 
 
-def each_model(recipe: Recipe = USUAL) -> Rows:
+def each_model(recipe: Recipe = USUAL) -> PaperRows:
     """Every model of the grid on all experts."""
     return lambda offer: [
-        Row(model, replace(recipe, model=model).cell(offer, offer.experts)) for model in offer.models
+        PaperRow(model, replace(recipe, model=model).cell(offer, offer.experts)) for model in offer.models
     ]
 
 
-def without_one(recipe: Recipe = USUAL) -> Rows:
+def without_one(recipe: Recipe = USUAL) -> PaperRows:
     """All experts but one, in the order of that one."""
 
-    def rows(offer: Offer) -> list[Row]:
+    def rows(offer: Offer) -> list[PaperRow]:
         if len(offer.experts) < 2:
             raise UsageError("an ablation leaves one expert out; give two experts at least, or other tables")
         rest = {left: tuple(name for name in offer.experts if name != left) for left in offer.experts}
-        return [Row(f"without {left}", recipe.cell(offer, experts)) for left, experts in rest.items()]
+        return [PaperRow(f"without {left}", recipe.cell(offer, experts)) for left, experts in rest.items()]
 
     return rows
 
 
-def named(name: str, recipe: Recipe, *experts: str) -> Rows:
+def named(name: str, recipe: Recipe, *experts: str) -> PaperRows:
     """These experts."""
-    return lambda offer: [Row(name, recipe.cell(offer, experts))]
+    return lambda offer: [PaperRow(name, recipe.cell(offer, experts))]
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class PaperTable:
     """A table or a figure of a paper.
 
     Attributes:
@@ -180,7 +184,7 @@ class Exhibit:
         title: what it shows; ``{model}`` is the first model of the grid, ``{experts}`` are all experts.
         key: what the rows are.
         rows: from what there is to the rows.
-        kind: a module of ``train/comparison/exhibits``, which makes it of finished runs.
+        kind: a module of ``train/comparison/tables``, which makes it of finished runs.
         figure: of ours, where it shows one; empty: the paper's headline.
         label: the paper's name of a figure of single genres, which are not among its terms.
         more: columns beside the figures: ``parameters``, ``seconds``, or ``change`` against the first row.
@@ -190,7 +194,7 @@ class Exhibit:
     number: str
     title: str
     key: str
-    rows: tuple[Rows, ...]
+    rows: tuple[PaperRows, ...]
     kind: str = "overall"
     figure: str = ""
     label: str = ""
@@ -210,7 +214,7 @@ class Paper:
         title: its authors and year.
         terms: its name of a figure -> ours; the columns of its tables.
         headline: the figure of ours that its pictures show.
-        exhibits: its tables and figures.
+        tables: its tables and figures.
         threshold: from which score on a genre is decided, where the figures depend on it.
         experts: those that it reads; none: those of the preset, or all of the store.
         models: those that rows without one go through; none: every row names its own.
@@ -219,7 +223,7 @@ class Paper:
     title: str
     terms: Mapping[str, str]
     headline: str
-    exhibits: tuple[Exhibit, ...]
+    tables: tuple[PaperTable, ...]
     threshold: float | None = None
     experts: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
@@ -228,14 +232,14 @@ class Paper:
         """What the paper calls a figure of ours."""
         return next((term for term, ours in self.terms.items() if ours == figure), figure)
 
-    def chosen(self, names: tuple[str, ...]) -> tuple[Exhibit, ...]:
+    def chosen(self, names: tuple[str, ...]) -> tuple[PaperTable, ...]:
         """Those of these names, which are options or names of files; of none all. Raises UsageError."""
         if not names:
-            return self.exhibits
-        known = {key: one for one in self.exhibits for key in (one.option, one.name)}
+            return self.tables
+        known = {key: one for one in self.tables for key in (one.option, one.name)}
         unknown = sorted(set(names) - set(known))
         if unknown:
-            options = ", ".join(one.option for one in self.exhibits)
+            options = ", ".join(one.option for one in self.tables)
             raise UsageError(f"no table {', '.join(unknown)}; there are {options}")
         return tuple(dict.fromkeys(known[name] for name in names))
 

@@ -9,18 +9,22 @@ from pathlib import Path
 
 from extract.errors import MarqueeError
 from pipeline.storage.atomic import atomic
-from train.comparison.config import CompareConfig, Embed, Outcome
-from train.comparison.paper import Exhibit
+from train.comparison.config import CellResult, CompareConfig, Embed
+from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results
 from train.evaluation.tables import Table
 
 
-def write_report(config: CompareConfig, outcomes: Sequence[Outcome], embed: Embed | None = None) -> Path:
+def write_report(config: CompareConfig, found: Sequence[CellResult], embed: Embed | None = None) -> Path:
     """Each table as Markdown, CSV and SVG, and ``report.md`` with all of them; its path."""
-    results = Results(config, outcomes, embed)
-    parts = [_written(config.out, made) for exhibit in config.exhibits for made in made_of(results, exhibit)]
+    results = Results(config, found, embed)
+    parts = [
+        _written(config.out, made)
+        for paper_table in config.paper_tables
+        for made in made_of(results, paper_table)
+    ]
     if results.failed:
-        failed = "\n".join(f"- {outcome.cell.label}: {outcome.error}" for outcome in results.failed)
+        failed = "\n".join(f"- {result.cell.label}: {result.error}" for result in results.failed)
         parts.append(f"## Runs that failed\n\nThe same command tries them again.\n\n{failed}\n")
     report = config.out / "report.md"
     with atomic(report) as path:
@@ -28,14 +32,14 @@ def write_report(config: CompareConfig, outcomes: Sequence[Outcome], embed: Embe
     return report
 
 
-def made_of(results: Results, exhibit: Exhibit) -> list[Made]:
-    """What an exhibit's kind makes of it; one that cannot be made says why, and the others are written."""
-    empty = Table(exhibit.name, results.title(exhibit), exhibit.key, (), ())
-    if not results.config.rows(exhibit):
-        return [Made(replace(empty, notes=tuple(results.left_out(exhibit))))]
+def made_of(results: Results, paper_table: PaperTable) -> list[Made]:
+    """What a table's kind makes of it; one that cannot be made says why, and the others are written."""
+    empty = Table(paper_table.name, results.title(paper_table), paper_table.key, (), ())
+    if not results.config.rows(paper_table):
+        return [Made(replace(empty, notes=tuple(results.left_out(paper_table))))]
     try:
         return list(
-            importlib.import_module(f"train.comparison.exhibits.{exhibit.kind}").make(results, exhibit)
+            importlib.import_module(f"train.comparison.tables.{paper_table.kind}").make(results, paper_table)
         )
     except MarqueeError as error:
         return [Made(replace(empty, notes=(f"It could not be made: {error}",)))]

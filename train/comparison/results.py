@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from train.comparison.config import CompareConfig, Embed, Outcome
+from train.comparison.config import CellResult, CompareConfig, Embed
 from train.comparison.measured import Measured
-from train.comparison.paper import Cell, Exhibit
+from train.comparison.paper import Cell, PaperTable
 from train.evaluation.evaluate import read_predictions
 from train.evaluation.figures import Figure
 from train.evaluation.metrics import Bools, Floats
-from train.evaluation.tables import Entry, Estimate, Row, Table, estimates
+from train.evaluation.tables import Estimate, Table, TableEntry, TableRow, estimates
 from train.labels.splits import Part
 
 NO_VALUE = Estimate(math.nan)
@@ -50,12 +50,12 @@ class Results:
     """The runs of a comparison that can be measured, looked up by what the rows of the tables name."""
 
     def __init__(
-        self, config: CompareConfig, outcomes: Sequence[Outcome], embed: Embed | None = None
+        self, config: CompareConfig, found: Sequence[CellResult], embed: Embed | None = None
     ) -> None:
         self.config = config
         self.paper = config.shown
-        self.failed = [outcome for outcome in outcomes if not outcome.measured]
-        self.runs = {outcome.cell: outcome.measured for outcome in outcomes if outcome.measured}
+        self.failed = [result for result in found if not result.measured]
+        self.runs = {result.cell: result.measured for result in found if result.measured}
         self.space = lru_cache(SPACES_AT_ONCE)(_spaces(embed))
 
     @property
@@ -72,9 +72,9 @@ class Results:
         """That of each seed."""
         return [self.space(run.run, part) for run in self.of(cell)]
 
-    def spaces_of_a_seed(self, exhibit: Exhibit) -> tuple[int, dict[str, Space]] | None:
+    def spaces_of_a_seed(self, paper_table: PaperTable) -> tuple[int, dict[str, Space]] | None:
         """The first seed that all rows have, and each row's space of the test split."""
-        rows = self.config.rows(exhibit)
+        rows = self.config.rows(paper_table)
         for seed in self.config.seeds:
             runs = {row.name: self.runs.get(replace(row.cell, seed=seed)) for row in rows}
             if all(runs.values()):
@@ -93,7 +93,7 @@ class Results:
             for name in names
         }
 
-    def entries(self, runs: Sequence[Measured]) -> tuple[Entry, ...]:
+    def entries(self, runs: Sequence[Measured]) -> tuple[TableEntry, ...]:
         """The columns of a paper's table, and how many runs are behind them."""
         return (*estimates(self.paper.terms, self.estimates(runs)), self.count(runs))
 
@@ -101,7 +101,7 @@ class Results:
         """How many of the seeds there are."""
         return f"{len(runs)}/{len(self.config.seeds)}"
 
-    def baselines(self) -> list[Row]:
+    def baselines(self) -> list[TableRow]:
         """Rows of the classifiers that see nothing, by the labels of the test split."""
         kinds: dict[str, Callable[[Figure], float]] = {
             "random": lambda figure: figure.random,
@@ -113,13 +113,13 @@ class Results:
             for name, value in kinds.items()
         ]
 
-    def title(self, exhibit: Exhibit) -> str:
+    def title(self, paper_table: PaperTable) -> str:
         config = self.config
         model = config.models[0] if config.models else ""
-        what = exhibit.title.format(model=model, experts=", ".join(config.experts))
-        return f"{exhibit.number}: {what}"
+        what = paper_table.title.format(model=model, experts=", ".join(config.experts))
+        return f"{paper_table.number}: {what}"
 
-    def notes(self, exhibit: Exhibit, *sentences: str, decisions: bool = True) -> tuple[str, ...]:
+    def notes(self, paper_table: PaperTable, *sentences: str, decisions: bool = True) -> tuple[str, ...]:
         """What a reader must know of the figures; ``sentences`` in place of the usual ones, if any."""
         videos = sorted({run.videos for run in self.runs.values()})
         threshold = self.paper.threshold
@@ -135,7 +135,7 @@ class Results:
                 f"The rows were measured on different test videos ({', '.join(map(str, videos))} of them), "
                 "since not every video has every expert: a part of their differences is that of the videos."
             )
-        return (*notes, *self.left_out(exhibit))
+        return (*notes, *self.left_out(paper_table))
 
     def spread(self, over: str = "bootstrap interval over videos") -> str:
         """What is said of how far a figure may move."""
@@ -146,11 +146,11 @@ class Results:
             )
         return f"In brackets is the {confidence} {over}."
 
-    def left_out(self, exhibit: Exhibit) -> list[str]:
+    def left_out(self, paper_table: PaperTable) -> list[str]:
         """What the store lacks of a table."""
         missing = self.config.missing
         lines = [f'The store has no {", ".join(missing)}: "all" is without.'] if missing else []
-        without = [f"{row.name} ({lack})" for row, lack in self.config.all_rows(exhibit) if lack]
+        without = [f"{row.name} ({lack})" for row, lack in self.config.all_rows(paper_table) if lack]
         return lines + ([f"Left out: {'; '.join(without)}."] if without else [])
 
 
@@ -159,9 +159,9 @@ def same_videos(runs: Iterable[Measured]) -> bool:
     return len({run.videos for run in runs}) == 1
 
 
-def term_of(results: Results, exhibit: Exhibit) -> tuple[str, str]:
+def term_of(results: Results, paper_table: PaperTable) -> tuple[str, str]:
     """The one figure that a table shows: ours, and the paper's name of it."""
-    figure = exhibit.figure or results.paper.headline
+    figure = paper_table.figure or results.paper.headline
     return figure, results.paper.term(figure)
 
 

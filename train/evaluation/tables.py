@@ -61,8 +61,8 @@ class Estimate:
         return f"{self.mean:.{digits}f}"
 
 
-Entry = Estimate | str | int
-Row = tuple[str, tuple[Entry, ...]]
+TableEntry = Estimate | str | int
+TableRow = tuple[str, tuple[TableEntry, ...]]
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Table:
     title: str
     key: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    baselines: tuple[Row, ...] = ()
+    rows: tuple[TableRow, ...]
+    baselines: tuple[TableRow, ...] = ()
     notes: tuple[str, ...] = ()
 
     def markdown(self) -> str:
@@ -111,12 +111,12 @@ class Table:
         return written.getvalue()
 
 
-def estimates(terms: Mapping[str, str], figures: Mapping[str, Estimate]) -> tuple[Entry, ...]:
+def estimates(terms: Mapping[str, str], figures: Mapping[str, Estimate]) -> tuple[TableEntry, ...]:
     """The figures that a paper's columns ask for; missing ones are empty."""
     return tuple(figures.get(name, Estimate(math.nan)) for name in terms.values())
 
 
-def _text(entry: Entry) -> str:
+def _text(entry: TableEntry) -> str:
     return entry.text() if isinstance(entry, Estimate) else str(entry)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +13,18 @@ from extract.errors import UsageError
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, location
 from train.errors import DataError
+from train.log import Log, log_of_this_process
 from train.runs.run_folder import RunFolder, stamp, write_predictions
 from train.settings import Hardware
 
 if TYPE_CHECKING:
     from train.evaluation.figures import Predictions
-    from train.finetuning.module import FineModule, FineOptions
+    from train.finetuning.fine_learner import FineLearner, FineOptions
     from train.labels.splits import Part
     from train.layers.sequenced import SequencedModel
     from train.loading.features import FeatureSet
     from train.loading.normalise import Normalised
 
-Say = Callable[[str], None]
 _PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
@@ -41,7 +40,7 @@ class FinetuneConfig:
     allow_random_weights: bool = False
 
 
-def finetune(config: FinetuneConfig, say: Say | None = None) -> RunFolder:
+def finetune(config: FinetuneConfig, log: Log | None = None) -> RunFolder:
     """Fine-tune a run's model on its training split; with a folder begun before, go on.
 
     The new run has the old one's split and normalisation, ``finetuned_from`` and the options in its
@@ -52,28 +51,23 @@ def finetune(config: FinetuneConfig, say: Say | None = None) -> RunFolder:
         UsageError: the run is not finished, its model has no sequences, or ``out`` holds another run.
         DataError: the store is not what the run was trained on.
     """
-    if say is None or os.environ.get("LOCAL_RANK", "0") != "0":  # one process speaks for all
-        say = _silent
+    log = log_of_this_process(log)
     stage = _Stage.open(config)
     run = stage.out
     if run.finished:
-        say(f"{str(run.root)!r} is finished: nothing to do")
+        log(f"{str(run.root)!r} is finished: nothing to do")
         return run
     if run.last_checkpoint.exists():
-        say(f"going on from {str(run.last_checkpoint)!r}")
-    module = stage.train(say)
+        log(f"going on from {str(run.last_checkpoint)!r}")
+    module = stage.train(log)
     if module is None:
         return run
     run.save_model(module.model)
     stage.predict(module.model)
     before, after = (module.history[place]["silhouette"] for place in (0, -1))
-    say(f"silhouette of the genres {before:.4f} before, {after:.4f} after")
+    log(f"silhouette of the genres {before:.4f} before, {after:.4f} after")
     run.write_json(run.training_path, {"epochs": config.options.epochs, "history": module.history})
     return run
-
-
-def _silent(text: str) -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -123,24 +117,24 @@ class _Stage:
                 shutil.copyfile(run.normalisation_path, temporary)
         return cls(config, made, out, model, features, known)
 
-    def train(self, say: Say) -> FineModule | None:
+    def train(self, log: Log) -> FineLearner | None:
         """None in a process that only helped."""
         import numpy as np
         import torch
 
-        from train.finetuning.module import FineModule, genre_silhouette
+        from train.finetuning.fine_learner import FineLearner, genre_silhouette
         from train.runs.embeddings import embeddings_of
         from train.runs.loop import train
 
         options, hardware = self.config.options, self.config.hardware
         ids = {part: self.ids(part) for part in _PARTS}
-        say(
+        log(
             f"{self.record['model']}: {len(ids['train'])} videos to tell apart, "
             f"{len(ids['validation'])} to validate"
         )
         genres = dict(zip(self.known.ids, np.asarray(self.known.target, bool), strict=True))
         torch.manual_seed(options.seed)
-        module = FineModule(self.model, options, genres, lambda history: _write_history(self.out, history))
+        module = FineLearner(self.model, options, genres, lambda history: _write_history(self.out, history))
         if not self.out.last_checkpoint.exists():
             validation = self.batches(ids["validation"])
             found, vectors = embeddings_of(
@@ -153,7 +147,7 @@ class _Stage:
             self.batches(ids["validation"]),
             run=self.out,
             hardware=hardware,
-            say=say,
+            log=log,
         )
         return None if trained is None else module
 

@@ -90,7 +90,7 @@ def _vectors(path: Path) -> tuple[dict[str, Vectors], tuple[str, ...]]:
     content = load_arrays(path)
     if not isinstance(content, Mapping) or not content:
         raise DataError(
-            f"{str(path)!r} is no lmtd9_resnet152.pickle: it is no dictionary from trailers to vectors"
+            f"{str(path)!r} is not lmtd9_resnet152.pickle: it is not a dictionary from trailers to vectors"
         )
     found: dict[str, Vectors] = {}
     left_out = []

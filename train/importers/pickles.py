@@ -44,7 +44,7 @@ def load_arrays(path: Path) -> Any:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except Exception as error:  # a damaged pickle can raise anything
         raise DataError(
-            f"{str(path)!r} is no pickle of arrays ({type(error).__name__}: {error}): fetch it again"
+            f"{str(path)!r} is not a pickle of arrays ({type(error).__name__}: {error}): fetch it again"
         ) from error
 
 

@@ -35,7 +35,7 @@ class PosterVectors:
         self.failed: list[str] = []  # in a line each, why
 
     def __call__(self, video_id: str) -> NDArray[np.float32] | None:
-        """(1, 4096), or None without a poster. Raises MediaError for a file that is no picture."""
+        """(1, 4096), or None without a poster. Raises MediaError for a file that is not a picture."""
         if video_id not in self._paths:
             return None
         if video_id not in self._ready:

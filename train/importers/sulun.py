@@ -75,7 +75,7 @@ def _samples(path: Path, content: Any) -> dict[str, Mapping[str, Any]]:
     samples = content.get("samples") if isinstance(content, Mapping) else None
     if not isinstance(samples, Mapping) or not samples:
         raise DataError(
-            f"{str(path)!r} is no features.pkl of Sulun et al.: it has no dictionary 'samples' (id -> "
+            f"{str(path)!r} is not the features.pkl of Sulun et al.: it has no dictionary 'samples' (id -> "
             "features, labels)"
         )
     for name, sample in samples.items():

@@ -18,7 +18,7 @@ from train.errors import DataError
 
 MOST_WORDS = 3000  # of a text: LeBaron
 MOST_TOKENS = 512  # of a window of a sentence encoder
-Steps = Literal["mean", "each"]
+TextSteps = Literal["mean", "each"]
 
 
 class TextEncoder(Protocol):
@@ -58,7 +58,7 @@ class WordVectors:
 
     table = "words"
 
-    def __init__(self, path: Path, texts: Iterable[str], *, steps: Steps = "mean") -> None:
+    def __init__(self, path: Path, texts: Iterable[str], *, steps: TextSteps = "mean") -> None:
         wanted = {form for text in texts for word in words_of(text) for form in (word, word.lower())}
         self.path, self.steps = path, steps
         self.vectors: dict[str, NDArray[np.float32]] = {}
@@ -124,7 +124,7 @@ class HashedWords:
 
     table = "words"
 
-    def __init__(self, dim: int, *, steps: Steps = "mean") -> None:
+    def __init__(self, dim: int, *, steps: TextSteps = "mean") -> None:
         if dim < 1:
             raise UsageError(f"--hashed is {dim}; at least 1 value is needed")
         self.dim, self.steps = dim, steps
@@ -140,7 +140,7 @@ class HashedWords:
         return np.where(bits, np.float32(1), np.float32(-1))
 
 
-def _steps(vectors: list[NDArray[np.float32]], steps: Steps) -> NDArray[np.float32] | None:
+def _steps(vectors: list[NDArray[np.float32]], steps: TextSteps) -> NDArray[np.float32] | None:
     """(words, dim), or (1, dim) their mean; None of none."""
     if not vectors:
         return None
@@ -177,7 +177,7 @@ class SentenceEncoder:
         except (OSError, ValueError, KeyError, ImportError) as error:
             why = str(error).strip().partition("\n")[0]
             raise DataError(
-                f"{str(folder)!r} is no sentence encoder ({why}): give a folder of transformers with "
+                f"{str(folder)!r} is not a sentence encoder ({why}): give a folder of transformers with "
                 "config.json, model.safetensors and the files of its tokenizer"
             ) from error
         self.network = network.to(self.device).eval().requires_grad_(False)

@@ -49,7 +49,7 @@ class TransformerOptions:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; at least 1 is needed")
         if self.width % self.heads:
-            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.positions == "sinusoidal" and self.width % 2:
             raise ValueError(f"width {self.width} is odd; sinusoidal positions need an even one")
         check_dropout(self.dropout)
@@ -80,7 +80,7 @@ def token(width: int) -> nn.Parameter:
     return nn.Parameter(0.02 * torch.randn(width))
 
 
-class Steps(nn.Module):
+class StepTokens(nn.Module):
     """The steps of one expert as tokens: projected, with the embedding of their place added."""
 
     def __init__(self, dim: int, options: TransformerOptions) -> None:
@@ -117,7 +117,7 @@ class SequenceEncoder(nn.Module):
 
     def __init__(self, dim: int, options: TransformerOptions) -> None:
         super().__init__()
-        self.steps = Steps(dim, options)
+        self.steps = StepTokens(dim, options)
         self.cls = token(options.width)
         self.transformer = transformer(options)
 

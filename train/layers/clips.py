@@ -42,7 +42,7 @@ def clips_of(batch: Batch, experts: Sequence[str], *, timeline: str) -> Clips:
     """Each step belongs to the shot of ``timeline`` that has begun last when the step begins.
 
     A video without shots is cut at the steps of the first of ``experts`` that it has. Steps before the first
-    shot belong to it. A shot in which no expert has a step is no clip.
+    shot belong to it. A shot in which no expert has a step is not a clip.
     """
     begins = _begins(batch, experts, timeline)
     shots = begins.shape[1]

@@ -13,10 +13,10 @@ from extract.errors import UsageError
 from train.layers.basic import token
 from train.layers.ctt import averaged
 from train.loading.batch import Batch
-from train.model import Model
+from train.model import GenreModel
 
 
-class FrameModel(Model):
+class FrameModel(GenreModel):
     """A vector of each video out of its frames, and a head that makes genres of it.
 
     ``options.crops`` is how many rows each picture has, one for each crop, one after the other (the expert

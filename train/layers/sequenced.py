@@ -7,10 +7,10 @@ from abc import abstractmethod
 from torch import Tensor, nn
 
 from train.loading.batch import Batch
-from train.model import Model
+from train.model import GenreModel
 
 
-class SequencedModel(Model):
+class SequencedModel(GenreModel):
     """A video is some sequences, each a vector; pooled, they are its vector, which ``head`` classifies.
 
     Attributes:

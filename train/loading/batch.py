@@ -19,8 +19,9 @@ class Batch:
     steps are padding. ``start_seconds``: expert -> (batch, time) float64, of each step, zero where padded.
     ``labels``: (batch, genres) float32, 0 or 1; None where nobody knows them.
 
-    An expert is a table of the store that has vectors. A timeline (:attr:`train.model.Model.timelines`) is
-    one of which the times alone are read: the same entries, with features of width 0.
+    An expert is a table of the store that has vectors. A timeline
+    (:attr:`train.model.GenreModel.timelines`) is one of which the times alone are read: the same entries,
+    with features of width 0.
     """
 
     ids: tuple[str, ...]

@@ -83,7 +83,7 @@ class FeatureSet:
         are read that the store has and that are not read for their vectors. ``columns``: table -> what makes
         up its vectors, where that is not its embedding alone. Raises DataError for experts and columns that
         are not there, without vectors, of several fingerprints of which none is current, or extracted with
-        random weights; StoreError for what is no store.
+        random weights; StoreError for what is not a store.
         """
         opened = store if isinstance(store, Store) else open_store(location(store))
         targets, columns = opened.targets(), columns or {}

@@ -20,7 +20,7 @@ from train.layers.basic import token
 from train.layers.ctt import ConvolutionThroughTime, CttOptions, averaged, make_head
 from train.layers.frames import one_expert
 from train.loading.batch import Batch
-from train.model import Model, genre_loss
+from train.model import GenreModel, genre_loss
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class CttSOptions(CttOptions):
             raise ValueError(f"moments is {self.moments}; at least 1 is needed")
 
 
-class CttS(Model):
+class CttS(GenreModel):
     """The order of sounds within a segment counts, that of the segments does not."""
 
     summary = "convolutions through time over each 3 s of sound, predictions averaged"

@@ -18,7 +18,7 @@ from extract.errors import UsageError
 from train.evaluation.metrics import average_precision
 from train.layers.ctt import averaged
 from train.loading.batch import Batch
-from train.model import Model
+from train.model import GenreModel
 from train.models.ctt import Ctt, CttFrameOptions
 from train.models.ctt_s import CttS, CttSOptions
 
@@ -51,7 +51,7 @@ class CttTnOptions(CttFrameOptions, CttSOptions):
         return cls(**{name: getattr(self, name) for name in names})
 
 
-class CttTn(Model):
+class CttTn(GenreModel):
     """``share`` is a buffer: how much the frames' prediction counts."""
 
     summary = "ctt over frames and ctt-s over sound, their predictions fused"

@@ -20,7 +20,7 @@ from torch.nn.utils import parameters_to_vector
 from train.evaluation.metrics import average_precision
 from train.layers.basic import check_dropout, mean_over_time
 from train.loading.batch import Batch
-from train.model import Model, genre_loss
+from train.model import GenreModel, genre_loss
 
 Kind = Literal["poster", "trailer", "text", "metadata"]
 
@@ -59,7 +59,7 @@ class EnsembleOptions:
         return "text" if table in self.texts else "metadata" if table in self.metadata else "trailer"
 
 
-class Ensemble(Model):
+class Ensemble(GenreModel):
     """Each table is averaged over time and has a network; one layer stacks the networks' logits.
 
     The scores of a video that lacks a table are learned numbers, one for each genre, whatever stands in the

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from train.layers.basic import check_dropout
 from train.layers.segments import Snippets
 from train.loading.batch import Batch
-from train.model import Model
+from train.model import GenreModel
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class I3dMeanOptions:
         check_dropout(self.dropout)
 
 
-class I3dMean(Model):
+class I3dMean(GenreModel):
     """Works with any experts; with ``i3d_rgb`` it is the baseline."""
 
     summary = "each expert averaged over time, one linear layer"

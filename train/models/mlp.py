@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from train.layers.basic import AveragedEncoder, check_dropout
 from train.loading.batch import Batch
-from train.model import Model
+from train.model import GenreModel
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class MlpOptions:
         check_dropout(self.dropout)
 
 
-class Mlp(Model):
+class Mlp(GenreModel):
     """What is in the order of the steps is lost; what is in the pairing of experts is not."""
 
     summary = "each expert averaged over time, concatenated, hidden layers"

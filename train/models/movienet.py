@@ -15,7 +15,7 @@ from torch.nn import functional
 from train.layers.basic import check_dropout
 from train.layers.segments import Snippets
 from train.loading.batch import Batch
-from train.model import Model
+from train.model import GenreModel
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class MovienetOptions:
         check_dropout(self.dropout)
 
 
-class Movienet(Model):
+class Movienet(GenreModel):
     """While training it sees one step for each frame, otherwise all."""
 
     summary = "8 clips of 3 frames, a hidden layer on each, the clips' predictions averaged"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from extract.errors import UsageError
 from train.layers.basic import AveragedEncoder, SequenceEncoder, TransformerOptions
 from train.loading.batch import Batch
-from train.model import Model
+from train.model import GenreModel
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class MultiTransformerOptions(TransformerOptions):
             raise ValueError(f"head is {self.head}; 0 or a width is needed")
 
 
-class MultiTransformer(Model):
+class MultiTransformer(GenreModel):
     """Experts meet in the last layer only."""
 
     summary = "a transformer for each expert, their <CLS> concatenated"

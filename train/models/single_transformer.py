@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from train.layers.basic import Steps, TransformerOptions, token, transformer
+from train.layers.basic import StepTokens, TransformerOptions, token, transformer
 from train.loading.batch import Batch
-from train.model import Model
+from train.model import GenreModel
 
 
-class SingleTransformer(Model):
+class SingleTransformer(GenreModel):
     """Steps of different experts attend to each other."""
 
     summary = "one transformer over the steps of all experts, one <CLS>, <SEP> between experts"
@@ -24,7 +24,7 @@ class SingleTransformer(Model):
 
     def __init__(self, inputs: Mapping[str, int], genres: int, options: TransformerOptions) -> None:
         super().__init__(inputs, genres, options)
-        self.steps = nn.ModuleList(Steps(dim, options) for dim in inputs.values())
+        self.steps = nn.ModuleList(StepTokens(dim, options) for dim in inputs.values())
         self.cls = token(options.width)
         self.sep = token(options.width)
         self.transformer = transformer(options)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from train.layers.basic import check_dropout
 from train.layers.segments import Snippets
 from train.loading.batch import Batch
-from train.model import Model
+from train.model import GenreModel
 
 MOST_SEGMENTS = 12  # 4,083 relations
 
@@ -77,7 +77,7 @@ class Relation(nn.Module):
         return related
 
 
-class Trn(Model):
+class Trn(GenreModel):
     """While training it sees one step of each segment and some relations, otherwise all of both."""
 
     summary = "relations of 2, 3, ... snippets in the order of time, their scores added"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from train.layers.basic import check_dropout
 from train.layers.segments import Snippets
 from train.loading.batch import Batch
-from train.model import Model
+from train.model import GenreModel
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TsnOptions:
         check_dropout(self.dropout)
 
 
-class Tsn(Model):
+class Tsn(GenreModel):
     """While training it sees one step of each segment, otherwise all."""
 
     summary = "a linear layer on a snippet of each segment, the segments' scores averaged"

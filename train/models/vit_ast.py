@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from train.layers.basic import SequenceEncoder, TransformerOptions
 from train.loading.batch import Batch
-from train.model import Model
+from train.model import GenreModel
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class VitAstOptions(TransformerOptions):
             raise ValueError(f"joint is {self.joint}; at least 1 is needed")
 
 
-class VitAst(Model):
+class VitAst(GenreModel):
     """Works with any experts; with ``vit`` and ``ast`` it is the baseline."""
 
     summary = "two stages: a transformer over each expert's time, a hidden layer over all"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from extract.errors import UsageError
 from pipeline.storage.atomic import atomic
 from train.errors import DataError
+from train.log import Log
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from pipeline.storage.location import Location
     from pipeline.store.layout import Store
     from train.retrieval.vector_file import VectorFile
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def retrieve(
     exact: bool = False,
     hardware: Hardware | None = None,
     allow_random_weights: bool = False,
-    say: Say | None = None,
+    log: Log | None = None,
 ) -> Retrieved:
     """The nearest videos of each query, an id of the store or the last part of one, in each run's space.
 
@@ -110,7 +109,7 @@ def retrieve(
         with tempfile.TemporaryDirectory(prefix="marquee-retrieve-") as temporary:
             folder = Path(temporary) if index is None else index / _name(run, runs)
             space = open_space(
-                folder, run, store, hardware=hardware, allow_random_weights=allow_random_weights, say=say
+                folder, run, store, hardware=hardware, allow_random_weights=allow_random_weights, log=log
             )
             asked = _known(queries, space.ids)
             by: Callable[[NDArray[Any], int], Any] = space.vectors.nearest
@@ -119,8 +118,8 @@ def retrieve(
 
                 opened = VectorIndex.open(space.vectors)
                 by = opened.nearest
-                if say is not None:
-                    say(
+                if log is not None:
+                    log(
                         f"{folder}: {opened.search.lists} lists, {opened.search.candidates} candidates; "
                         f"recall@10 {opened.search.recall:.4f} when it was built"
                     )
@@ -135,7 +134,7 @@ def open_space(
     *,
     hardware: Hardware | None = None,
     allow_random_weights: bool = False,
-    say: Say | None = None,
+    log: Log | None = None,
 ) -> Space:
     """The vectors that are in a folder, or else computed and written there, batch by batch."""
     from train.retrieval.vector_file import VectorFile
@@ -161,8 +160,8 @@ def open_space(
             )
         return Space(batches.ids, VectorFile(path, len(batches.ids), there["width"]))
     folder.mkdir(parents=True, exist_ok=True)
-    if say is not None:
-        say(f"{str(run.root)!r}: {len(batches.ids)} videos")
+    if log is not None:
+        log(f"{str(run.root)!r}: {len(batches.ids)} videos")
 
     def blocks() -> Iterator[NDArray[np.float32]]:
         chosen = {"device": hardware.torch_device, "precision": hardware.precision}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.storage.location import Location
 from train.settings import Choices, Hardware
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

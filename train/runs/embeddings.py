@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from pipeline.storage.location import Location
     from pipeline.store.layout import Store
     from train.loading.batch import Batch
-    from train.model import Model
+    from train.model import GenreModel
     from train.runs.run_folder import RunFolder
     from train.settings import Hardware
 
 
 def embeddings_of(
-    model: Model, batches: Iterable[Batch], *, device: str = "cpu", precision: str = "float32"
+    model: GenreModel, batches: Iterable[Batch], *, device: str = "cpu", precision: str = "float32"
 ) -> tuple[list[str], NDArray[np.float32]]:
-    """Ids and :meth:`train.model.Model.embed` of every video, (videos, width), in the order of ``batches``.
+    """Ids and :meth:`train.model.GenreModel.embed` of every video, (videos, width), as ``batches`` have them.
 
     Of no videos the width is 0.
     """

@@ -1,21 +1,24 @@
-"""One training: from a store and a table of labels to a run folder."""
+"""One training from end to end: a store and a table of labels to a run folder, with predictions and figures.
+
+The model itself is trained in :mod:`train.runs.train_model`.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from train.runs.config import FitConfig, Say
+from train.log import Log, log_of_this_process
+from train.runs.config import FitConfig
 from train.runs.run_folder import RunFolder, stamp, write_predictions
 
 if TYPE_CHECKING:
-    from train.model import Model
-    from train.runs.training_data import Data
+    from train.model import GenreModel
+    from train.runs.training_data import TrainingData
 
 
-def fit(config: FitConfig, say: Say | None = None) -> RunFolder:
+def fit(config: FitConfig, log: Log | None = None) -> RunFolder:
     """Train, keep the best model, predict all labelled videos, measure the test split.
 
     A run that was killed goes on where it stood; one that is finished is left as it is.
@@ -27,34 +30,29 @@ def fit(config: FitConfig, say: Say | None = None) -> RunFolder:
     """
     from train.runs.training_data import load
 
-    if say is None or os.environ.get("LOCAL_RANK", "0") != "0":  # one process speaks for all
-        say = _silent
+    log = log_of_this_process(log)
     run = RunFolder(config.run)
     check(config)
     data = load(config)
     record = _record(config, data)
     run.create()
     for note in data.notes:
-        say(note)
+        log(note)
     run.claim(record)
     if run.finished:
-        say(f"{str(run.root)!r} is finished: nothing to do")
+        log(f"{str(run.root)!r} is finished: nothing to do")
         return run
     if run.last_checkpoint.exists():
-        say(f"going on from {str(run.last_checkpoint)!r}")
-    trained = _train(config, data, run, say)
+        log(f"going on from {str(run.last_checkpoint)!r}")
+    trained = _train(config, data, run, log)
     if trained is None:
         return run
     model, outcome = trained
     run.save_model(model)
     _predict(config, data, run, model)
-    _evaluate(run, data, say)
+    _evaluate(run, data, log)
     run.write_json(run.training_path, outcome)
     return run
-
-
-def _silent(text: str) -> None:
-    pass
 
 
 def check(config: FitConfig) -> None:
@@ -65,31 +63,33 @@ def check(config: FitConfig) -> None:
     assert config.hardware.trainer
 
 
-def _train(config: FitConfig, data: Data, run: RunFolder, say: Say) -> tuple[Model, dict[str, Any]] | None:
+def _train(
+    config: FitConfig, data: TrainingData, run: RunFolder, log: Log
+) -> tuple[GenreModel, dict[str, Any]] | None:
     import torch
 
     from train.model import SolvedModel
     from train.registry import make_model
-    from train.runs.learn import learn, size_of, solve
+    from train.runs.train_model import size_of, solve_model, train_model
 
     torch.manual_seed(config.choices.training.seed)
     model = make_model(config.choices.model, data.inputs, len(data.genres), data.model_options)
     size = "" if isinstance(model, SolvedModel) else f"{size_of(model):,} parameters; "
-    say(
+    log(
         f"{config.choices.model}: {size}{', '.join(data.inputs)}; "
         f"{len(data.split.train)} videos to train on, {len(data.split.validation)} to validate, "
         f"{len(data.split.test)} to test"
     )
     data.normalisation(run.normalisation_path)
     trained = (
-        solve(model, data, say)
+        solve_model(model, data, log)
         if isinstance(model, SolvedModel)
-        else learn(model, data, run, hardware=config.hardware, say=say, wandb=config.wandb)
+        else train_model(model, data, run, hardware=config.hardware, log=log, wandb=config.wandb)
     )
     return None if trained is None else (model, asdict(trained) | {"parameters": size_of(model)})
 
 
-def _predict(config: FitConfig, data: Data, run: RunFolder, model: Model) -> None:
+def _predict(config: FitConfig, data: TrainingData, run: RunFolder, model: GenreModel) -> None:
     """Scores of every labelled video, by split and id."""
     from train.runs.scores import scores_of_parts
 
@@ -115,21 +115,21 @@ def _picked(ids: Sequence[str], values: Sequence[str], chosen: Sequence[str]) ->
     return [of[name] for name in chosen]
 
 
-def _evaluate(run: RunFolder, data: Data, say: Say) -> None:
+def _evaluate(run: RunFolder, data: TrainingData, log: Log) -> None:
     """Figures of the test split, if there is one."""
     from train.evaluation.evaluate import evaluate_run
 
     if not data.split.test:
-        say("the split has no test videos: no figures")
+        log("the split has no test videos: no figures")
         return
     figure = evaluate_run(run.root).figures["ap_macro"]
-    say(
+    log(
         f"test mAP {figure.value:.4f} ({figure.low:.4f} to {figure.high:.4f}), "
         f"a random classifier has {figure.random:.4f}"
     )
 
 
-def _record(config: FitConfig, data: Data) -> dict[str, Any]:
+def _record(config: FitConfig, data: TrainingData) -> dict[str, Any]:
     """``config.json``: all that the run depends on, and what a prediction needs."""
     choices = config.choices
     return {

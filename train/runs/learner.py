@@ -1,4 +1,8 @@
-"""What the training loop trains: a loss, its optimiser, and steps that can be repeated exactly."""
+"""The base of what the training loop trains: a loss, its optimiser, and steps that can be repeated exactly.
+
+:mod:`train.runs.genre_learner` is the one for genres, :mod:`train.finetuning.fine_learner` that of the
+fine-grained stage; both are Lightning modules around a :class:`train.model.GenreModel`.
+"""
 
 from __future__ import annotations
 

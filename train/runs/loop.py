@@ -1,8 +1,8 @@
-"""The training loop: Lightning's, with checkpoints from which a killed run goes on exactly.
+"""The training loop: Lightning's, over the epochs of any Learner, with checkpoints to resume from exactly.
 
 A checkpoint holds weights, optimiser, early stopping and where the loader stands; what a step draws from
-chance follows from its number (:mod:`train.runs.module`). So a run that was killed at any instant and started
-again ends with the weights of one that was not.
+chance follows from its number (:mod:`train.runs.learner`). So a run that was killed at any instant and
+started again ends with the weights of one that was not.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from extract.errors import MissingDependency
 from train.errors import DataError
 from train.loading.batch import Batch
+from train.log import Log, silent
+from train.runs.genre_learner import MAP
 from train.runs.learner import Learner
-from train.runs.module import MAP
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware
-
-Say = Callable[[str], None]
 
 
 class Batches(Protocol):
@@ -64,7 +63,7 @@ def train(
     *,
     run: RunFolder,
     hardware: Hardware,
-    say: Say | None = None,
+    log: Log | None = None,
     wandb: str | None = None,
 ) -> Trained | None:
     """Train until the epochs are over or nothing improves; goes on from the run's last checkpoint.
@@ -73,10 +72,10 @@ def train(
     every process validates on the whole of ``validation``.
 
     Afterwards ``module`` has the weights of the best epoch, or of the last where none counts as the best.
-    None in a process that only helped (several GPUs). Raises DataError where the loss is no number any more.
+    None in a process that only helped (several GPUs). Raises DataError where the loss is NaN or infinite.
     """
     options = module.training_options
-    progress = _Progress(say, module.monitor)
+    progress = _Progress(log, module.monitor)
     with _quiet():
         trainer = Trainer(
             **hardware.trainer,
@@ -95,7 +94,7 @@ def train(
         try:
             trainer.fit(
                 module,
-                datamodule=_Data(training, validation),
+                datamodule=_Loaders(training, validation),
                 ckpt_path=str(last) if last.exists() else None,
                 weights_only=True,
             )
@@ -188,10 +187,10 @@ class _LastCheckpoint(Callback):
 
 
 class _Progress(Callback):
-    """A line for each epoch; ends a training whose loss is no number."""
+    """A line for each epoch; ends a training whose loss is not a number."""
 
-    def __init__(self, say: Say | None, monitor: tuple[str, str] | None) -> None:
-        self._say = say or (lambda text: None)
+    def __init__(self, log: Log | None, monitor: tuple[str, str] | None) -> None:
+        self._log = log or silent
         self._monitor = monitor
         self._begun = self._epoch_begun = perf_counter()
         self._before = 0.0
@@ -234,7 +233,7 @@ class _Progress(Callback):
             )
         mark = " (best)" if self._is_best(figures) else ""
         assert isinstance(module, Learner)
-        self._say(
+        self._log(
             f"epoch {trainer.current_epoch + 1}: training loss {loss:.4f}, {module.summary(figures)}{mark}, "
             f"{perf_counter() - self._epoch_begun:.1f} s"
         )
@@ -250,7 +249,7 @@ class _Progress(Callback):
         return True
 
 
-class _Data(LightningDataModule):
+class _Loaders(LightningDataModule):
     """Loaders, made when it is known which of several processes this one is."""
 
     def __init__(self, training: Callable[[int, int], Batches], validation: Batches) -> None:

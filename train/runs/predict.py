@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,13 @@ from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, is_remote
 from pipeline.store.layout import Store, open_store
 from train.errors import DataError
+from train.log import Log
 from train.runs.run_folder import RunFolder, write_predictions
 from train.settings import Hardware
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def predict_videos(
     hardware: Hardware | None = None,
     weights: Path | None = None,
     allow_random_weights: bool = False,
-    say: Say | None = None,
+    log: Log | None = None,
 ) -> Prediction:
     """The same for a folder of videos, or one; ``weights`` is the folder of published checkpoints.
 
@@ -130,8 +129,8 @@ def predict_videos(
             device=hardware.torch_device,
             **extraction(config["experts"]),
         )
-        if say is not None:
-            say(f"{report.videos} videos, {report.failed} failures")
+        if log is not None:
+            log(f"{report.videos} videos, {report.failed} failures")
         _same(config["experts"], report.store)
         return predict_store(run, report.store, hardware=hardware, allow_random_weights=allow_random_weights)
 

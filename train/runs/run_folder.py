@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from train.model import Model
+    from train.model import GenreModel
     from train.settings import Hardware
 
 FORMAT = 1
@@ -86,7 +86,7 @@ class RunFolder:
         )
         if there and not self.config_path.exists():
             raise UsageError(
-                f"{flag} {str(self.root)!r} holds other things: give a new folder, or a run to go on with"
+                f"{flag} {str(self.root)!r} holds other things: give a new folder, or a run to resume"
             )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ class RunFolder:
             known = record["format"] <= FORMAT
         except FileNotFoundError:
             raise UsageError(
-                f"{str(self.root)!r} is no run: it has no config.json; give a folder that "
+                f"{str(self.root)!r} is not a run: it has no config.json; give a folder that "
                 "`python -m train --run` wrote"
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -134,13 +134,13 @@ class RunFolder:
             )
         return record
 
-    def save_model(self, model: Model) -> None:
+    def save_model(self, model: GenreModel) -> None:
         from safetensors.torch import save_model
 
         with atomic(self.model_path) as temporary:
             save_model(model, str(temporary))
 
-    def load_model(self) -> Model:
+    def load_model(self) -> GenreModel:
         """The trained model, in evaluation mode. Raises UsageError for a run that is not finished."""
         from safetensors.torch import load_model
 
@@ -148,7 +148,7 @@ class RunFolder:
 
         config = self.config()
         if not self.model_path.exists():
-            raise UsageError(f"the run {str(self.root)!r} is not finished: start it again to go on")
+            raise UsageError(f"the run {str(self.root)!r} is not finished: start it again to resume it")
         model = make_model(
             config["model"], config["inputs"], len(config["genres"]), config["options"]["model"]
         )

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from train.loading.features import FeatureSet
     from train.loading.normalise import Normalised
     from train.loading.steps import Steps
-    from train.model import Model
+    from train.model import GenreModel
     from train.runs.run_folder import RunFolder
 
 
 def batches_of(
     run: RunFolder,
-    model: Model,
+    model: GenreModel,
     store: Store | Location,
     ids: Sequence[str] | None = None,
     *,

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from train.labels.splits import Part
 from train.loading.batch import Batch
-from train.model import Model
+from train.model import GenreModel
 
 
 def scores_of(
-    model: Model, batches: Iterable[Batch], *, device: str = "cpu", precision: str = "float32"
+    model: GenreModel, batches: Iterable[Batch], *, device: str = "cpu", precision: str = "float32"
 ) -> tuple[list[str], NDArray[np.float32]]:
     """Ids, and the sigmoid of their logits, (videos, genres), in the order of ``batches``."""
 
@@ -28,7 +28,11 @@ def scores_of(
 
 
 def scores_of_parts(
-    model: Model, parts: Mapping[Part, Iterable[Batch]], *, device: str = "cpu", precision: str = "float32"
+    model: GenreModel,
+    parts: Mapping[Part, Iterable[Batch]],
+    *,
+    device: str = "cpu",
+    precision: str = "float32",
 ) -> tuple[list[str], list[str], NDArray[np.float32]]:
     """The same of some parts of a split, one after the other: ids, each one's part, and scores."""
     ids: list[str] = []
@@ -43,7 +47,7 @@ def scores_of_parts(
 
 
 def outputs_of(
-    model: Model,
+    model: GenreModel,
     batches: Iterable[Batch],
     output: Callable[[Batch], Tensor],
     *,
@@ -57,7 +61,7 @@ def outputs_of(
 
 
 def each_output(
-    model: Model,
+    model: GenreModel,
     batches: Iterable[Batch],
     output: Callable[[Batch], Tensor],
     *,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Data:
+class TrainingData:
     """Features, labels and split of one training; ``notes`` says in a line each what was left out."""
 
     features: FeatureSet
@@ -94,7 +94,7 @@ class Data:
         return Loader(self.features, ids, stream=stream, labels=labels, shuffle=shuffle)
 
 
-def load(config: FitConfig) -> Data:
+def load(config: FitConfig) -> TrainingData:
     """Open the store, read the labels, match and split them. Raises DataError, UsageError, StoreError."""
     choices = config.choices
     experts = choices.experts or tuple(model_class(choices.model).suits or ())
@@ -128,7 +128,7 @@ def load(config: FitConfig) -> Data:
     rows = _rows_of_pictures(features) if "crops" in options_of(choices.model) else {}
     steps = make_steps(merged([rows, choices.steps]), features.dims, optional=choices.optional)
     notes = (*features.report(), *labels.notes, *split.notes)
-    return Data(features, labels, split, steps, choices, notes)
+    return TrainingData(features, labels, split, steps, choices, notes)
 
 
 def _split(options: SplitOptions, labels: LabelTable, matched: LabelTable) -> Split:

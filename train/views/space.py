@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from train.evaluation.evaluate import read_predictions
 from train.evaluation.svg import DARK, shortened, svg
 from train.labels.matching import match
 from train.labels.table import LabelTable
+from train.log import Log, silent
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware
 from train.views.files import csv_bytes, write
@@ -35,10 +36,9 @@ if TYPE_CHECKING:
 
     from pipeline.store.layout import Store
     from train.loading.normalise import Normalised
-    from train.model import Model
+    from train.model import GenreModel
 
 Bools = NDArray[np.bool_]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -143,23 +143,23 @@ def map_of(
     options: MapOptions | None = None,
     hardware: Hardware | None = None,
     allow_random_weights: bool = False,
-    say: Say | None = None,
+    log: Log | None = None,
 ) -> VideoMap:
     """The map of a store's videos in the space of a run.
 
     ``labels`` are of the run's genres; without them those that the run was trained on are shown. Raises
     DataError where the store is not what the run was trained on, and for too few videos.
     """
-    options, hardware, say = options or MapOptions(), hardware or Hardware(), say or (lambda text: None)
+    options, hardware, log = options or MapOptions(), hardware or Hardware(), log or silent
     genres = tuple(run.config()["genres"])
     model = run.load_model()
-    batches = _chosen(run, model, store, options, allow_random_weights, say)
+    batches = _chosen(run, model, store, options, allow_random_weights, log)
     ids, vectors, scores = _outputs(model, batches, hardware)
     matrix, labelled = _labels(run, genres, ids, labels)
     predicted = (scores >= options.threshold) | (scores == scores.max(axis=1, keepdims=True))
     places = {}
     for method in options.methods:
-        say(f"{METHODS[method]} of {len(ids)} vectors of {vectors.shape[1]} values")
+        log(f"{METHODS[method]} of {len(ids)} vectors of {vectors.shape[1]} values")
         places[METHODS[method]] = project(vectors, method, neighbours=options.neighbours, seed=options.seed)
     name = run.config()["model"]
     part = f" of the {options.part} split" if options.part else ""
@@ -177,11 +177,11 @@ def map_of(
 
 def _chosen(
     run: RunFolder,
-    model: Model,
+    model: GenreModel,
     store: Store | Location,
     options: MapOptions,
     allow_random_weights: bool,
-    say: Say,
+    log: Log,
 ) -> Normalised:
     """Batches of the videos that are shown."""
     from train.runs.run_store import batches_of
@@ -195,14 +195,14 @@ def _chosen(
         if not ids:
             raise DataError(f"no video of the store is in the {options.part} split of {str(run.root)!r}")
     if len(ids) > options.most_videos:
-        say(f"{len(ids)} videos: {options.most_videos} of them are drawn (--most-videos)")
+        log(f"{len(ids)} videos: {options.most_videos} of them are drawn (--most-videos)")
         drawn = np.random.default_rng(options.seed).choice(len(ids), options.most_videos, replace=False)
         ids = tuple(ids[i] for i in np.sort(drawn))
     return batches if len(ids) == len(batches.ids) else only(batches, ids)
 
 
 def _outputs(
-    model: Model, batches: Normalised, hardware: Hardware
+    model: GenreModel, batches: Normalised, hardware: Hardware
 ) -> tuple[tuple[str, ...], NDArray[np.float32], NDArray[np.float32]]:
     """Ids, vectors (videos, width) and scores (videos, genres), of one pass over the store."""
     import torch

@@ -173,7 +173,7 @@ def test_a_failure_costs_its_cell_only(tmp_path: Path) -> None:
     broken = Training(lambda cell: cell.experts == ("ocr",) or (cell.experts == ("clip",) and cell.seed == 1))
     lines: list[str] = []
     some = config(tmp_path, tables=("experts",))
-    report = compare(some, broken, say=lines.append).read_text("utf-8")
+    report = compare(some, broken, log=lines.append).read_text("utf-8")
     assert len(broken.cells) == 6
     assert "- multi-transformer-ocr-seed-0: ValueError: the loss is NaN\n" in report
     assert "failed: ValueError: the loss is NaN" in lines

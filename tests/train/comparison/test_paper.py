@@ -105,8 +105,8 @@ class Report:
 
     def predicted(self, table: str, row: str) -> list[tuple[NDArray[np.bool_], NDArray[np.float64]]]:
         """Target and score of the test split, of each seed."""
-        (exhibit,) = self.config.shown.chosen((table,))
-        (cell,) = (each.cell for each in self.config.rows(exhibit) if each.name == row)
+        (paper_table,) = self.config.shown.chosen((table,))
+        (cell,) = (each.cell for each in self.config.rows(paper_table) if each.name == row)
         runs = [self.config.folder(replace(cell, seed=seed)) for seed in self.config.seeds]
         found = [read_predictions(run / "predictions.parquet", split="test") for run in runs]
         return [(np.asarray(each.target, bool), np.asarray(each.score)) for each in found]
@@ -157,12 +157,12 @@ def test_every_row_can_be_trained(name: str, tmp_path: Path) -> None:
         assert choices.training.seed == cell.seed
     thresholds = {f"@{threshold:g}" for threshold in Scoring().thresholds} | {""}
     assert {figure[figure.find("@") :] if "@" in figure else "" for figure in figures} <= thresholds
-    for exhibit in paper.exhibits:
-        assert exhibit.number.split()[0] in ("Table", "Figure") and asked.rows(exhibit)
+    for paper_table in paper.tables:
+        assert paper_table.number.split()[0] in ("Table", "Figure") and asked.rows(paper_table)
 
 
 def test_the_papers_have_their_tables() -> None:
-    shown = {name: [exhibit.number for exhibit in load_paper(name).exhibits] for name in PAPERS}
+    shown = {name: [paper_table.number for paper_table in load_paper(name).tables] for name in PAPERS}
     assert shown == {
         "fish2021": ["Figure 1", "Table 2", "Table 3", "Table 5", "Figure 6", "Figure 9"],
         "lebaron2021": ["Figure 5"],
@@ -229,7 +229,7 @@ def test_what_the_store_lacks_is_named(fish: Report, wehrmann: Report, tmp_path:
         tmp_path, "wehrmann2017", ("lowlevel_video",), missing=("resnet152",), tables=("heads", "genres")
     )
     said: list[str] = []
-    report = Report.of(asked, say=said.append)
+    report = Report.of(asked, log=said.append)
     assert "no resnet152 among the experts: without CTT-MMC-A, CTT-MMC-B, CTT-MMC-C, LSTM" in said
     assert "## Table 1" in report.text and not (tmp_path / "table1.svg").exists(), "none of its rows is there"
     assert list(report.rows("table4")[0])[2] == "SVM, VLLF", "the others go on"

@@ -22,8 +22,8 @@ from tests.fixtures.genre_store import genre_store
 from train.errors import DataError
 from train.evaluation.evaluate import evaluate_run
 from train.finetuning.contrastive import nt_xent
+from train.finetuning.fine_learner import FineLearner, FineOptions, genre_silhouette, halves
 from train.finetuning.finetune import FinetuneConfig, finetune
-from train.finetuning.module import FineModule, FineOptions, genre_silhouette, halves
 from train.models.mmx import Mmx
 from train.registry import make_model
 from train.runs.config import FitConfig
@@ -136,9 +136,9 @@ def test_a_stage_that_was_ended_in_mid_epoch_goes_on_to_the_same_weights(
     fine: tuple[RunFolder, list[str]], coarse: RunFolder, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """33 videos in batches of 8 are 5 steps: checkpoints after 3, 5 (an epoch), 6, ... of 20 steps."""
-    step = FineModule.training_step
+    step = FineLearner.training_step
 
-    def killed(module: FineModule, batch: Any, index: int) -> Any:
+    def killed(module: FineLearner, batch: Any, index: int) -> Any:
         if module.global_step == 8:
             raise KeyboardInterrupt
         return step(module, batch, index)
@@ -146,7 +146,7 @@ def test_a_stage_that_was_ended_in_mid_epoch_goes_on_to_the_same_weights(
     handler, wanted = signal.getsignal(signal.SIGINT), config(coarse, folder / "killed")
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(FineModule, "training_step", killed)
+            patched.setattr(FineLearner, "training_step", killed)
             with pytest.raises(KeyboardInterrupt):
                 finetune(wanted)
     finally:
@@ -185,7 +185,7 @@ def test_what_cannot_be_fine_tuned_is_refused(
 def test_videos_of_one_sequence_each_end_the_stage() -> None:
     model = make_model("mmx", {"clip": 6}, 2, SMALL)
     assert isinstance(model, Mmx)
-    module = FineModule(model.eval(), OPTIONS, {}, lambda history: None)
+    module = FineLearner(model.eval(), OPTIONS, {}, lambda history: None)
     module.validation_step(make_batch({"clip": (1, 1)}, {"clip": 6}), 0)
     with pytest.raises(DataError, match=r"no video has two sequences"):
         module.on_validation_epoch_end()
@@ -223,7 +223,7 @@ def test_videos_without_two_sequences_are_left_out_of_the_loss() -> None:
     torch.manual_seed(0)
     model = make_model("mmx", {"clip": 6}, 2, {**SMALL, "dropout": 0.0})
     assert isinstance(model, Mmx)
-    module = FineModule(model, OPTIONS, {}, lambda history: None)
+    module = FineLearner(model, OPTIONS, {}, lambda history: None)
     batch = make_batch({"clip": (4, 1, 3)}, {"clip": 6})
     sequences, there = model.sequences(batch)
     first, second = halves(there)

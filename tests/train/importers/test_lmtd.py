@@ -140,8 +140,8 @@ def test_nothing_in_a_pickle_runs(tmp_path: Path, protocol: int) -> None:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        ([1, 2], "no dictionary from trailers to vectors"),
-        ({}, "no dictionary"),
+        ([1, 2], "not a dictionary from trailers to vectors"),
+        ({}, "not a dictionary"),
         ({1.5: np.ones((2, 3))}, "names of trailers are text"),
         ({"000001": np.ones(3)}, "no trailer with vectors"),
         ({"000001": np.ones((2, 3)), "000002": np.ones((2, 4))}, r"others \(time, 3\)"),

@@ -140,7 +140,7 @@ def test_a_pickle_inside_a_tensor_does_not_run_either(tmp_path: Path) -> None:
     inner = io.BytesIO()
     torch.save(Runs(os.system, "true"), inner)
     outer = Runs(torch.storage._load_from_bytes, inner.getvalue())
-    with pytest.raises(DataError, match="no pickle of arrays"):
+    with pytest.raises(DataError, match="not a pickle of arrays"):
         load_arrays(write(tmp_path / "f.pkl", outer))
 
 
@@ -168,8 +168,8 @@ def test_files_of_another_kind_are_refused(tmp_path: Path, change: Any, what: st
     assert not (tmp_path / "out").exists()
 
 
-def test_files_that_are_no_pickle(tmp_path: Path) -> None:
+def test_files_that_are_not_pickles(tmp_path: Path) -> None:
     (tmp_path / "cut.pkl").write_bytes(pickle.dumps(content())[:200])
     for name in ("cut.pkl", "nowhere.pkl"):
-        with pytest.raises(DataError, match=r"no pickle of arrays|cannot read"):
+        with pytest.raises(DataError, match=r"not a pickle of arrays|cannot read"):
             load_arrays(tmp_path / name)

@@ -34,7 +34,7 @@ def test_the_mean_of_the_words_that_the_file_has(tmp_path: Path) -> None:
     path = vectors(
         tmp_path / "glove.txt",
         "the 1 0 0",
-        "\u00a0x 9 9 9",  # a word with a blank that is no space
+        "\u00a0x 9 9 9",  # a word with a blank that is not a space
         "Paris 0 2 0",
         "war 0 0 -3.5e0",
         ". . 7 7 7",  # a word with spaces
@@ -119,6 +119,6 @@ def test_a_sentence_encoder_is_the_mean_of_its_last_hidden_states(folder: Path) 
 def test_what_is_no_sentence_encoder_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     for place in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(DataError, match="is no sentence encoder") as caught:
+        with pytest.raises(DataError, match="is not a sentence encoder") as caught:
             SentenceEncoder(place, device="cpu")
         assert "\n" not in str(caught.value)

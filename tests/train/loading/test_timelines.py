@@ -29,9 +29,9 @@ from train.settings import Hardware, choose
 # Sees nothing but how many shots a video has, and whether the store has shots at all.
 COUNTER = """
 import torch
-from train.model import Model
+from train.model import GenreModel
 
-class ShotCounter(Model):
+class ShotCounter(GenreModel):
     summary = "counts shots"
     timelines = ("scenes",)
 

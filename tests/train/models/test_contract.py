@@ -14,7 +14,7 @@ from extract.errors import UsageError
 from tests.fixtures.batches import make_batch, with_features
 from train.evaluation.metrics import average_precision
 from train.loading.batch import Batch
-from train.model import Model, SolvedModel
+from train.model import GenreModel, SolvedModel
 from train.registry import make_model, model_class, model_names, model_options
 
 GENRES = 5
@@ -68,7 +68,9 @@ def steps_of(name: str) -> dict[str, tuple[int, ...]]:
     return dict(STEPS) if dims is DIMS else dict(zip(dims, STEPS_OF_FEW[len(dims)], strict=True))
 
 
-def new(name: str, options: Mapping[str, Any] | None = None, dims: Mapping[str, int] | None = None) -> Model:
+def new(
+    name: str, options: Mapping[str, Any] | None = None, dims: Mapping[str, int] | None = None
+) -> GenreModel:
     has = model_class(name).Options.__dataclass_fields__
     given = {**{k: v for k, v in SMALL.items() if k in has}, **(options or {})}
     return make_model(name, dims or dims_of(name), GENRES, given).eval()
@@ -76,7 +78,7 @@ def new(name: str, options: Mapping[str, Any] | None = None, dims: Mapping[str, 
 
 def small(
     name: str, options: Mapping[str, Any] | None = None, dims: Mapping[str, int] | None = None
-) -> Model:
+) -> GenreModel:
     """Always the same weights; a solved model is solved."""
     torch.manual_seed(1)
     model = new(name, options, dims)
@@ -90,7 +92,7 @@ def batch(name: str) -> Batch:
     return make_batch(steps_of(name), dims_of(name), genres=GENRES)
 
 
-def logits(model: Model, batch: Batch) -> Tensor:
+def logits(model: GenreModel, batch: Batch) -> Tensor:
     with torch.no_grad():
         out: Tensor = model(batch)
     return out
@@ -248,7 +250,7 @@ def test_names_are_the_files() -> None:
         ("mlp", {"depth": 3}, "model 'mlp' has no option 'depth'; it has: width, layers, dropout"),
         ("mlp", {"dropout": "1"}, "dropout is 1.0; a share from 0 to below 1"),
         ("mlp", {"width": "0"}, "at least 1"),
-        ("single-transformer", {"width": 10, "heads": 4}, "width 10 is no multiple of heads 4"),
+        ("single-transformer", {"width": 10, "heads": 4}, "width 10 is not a multiple of heads 4"),
         ("single-transformer", {"layers": 0}, "layers is 0; at least 1"),
         ("single-transformer", {"norm": "batch"}, "model.norm is 'batch'; allowed: post, pre"),
         ("single-transformer", {"positions": "sinusoidal", "width": 9, "heads": 3}, "an even one"),

@@ -73,7 +73,7 @@ def test_vectors_and_index_are_kept_in_a_folder_and_used_again(
     pytest.importorskip("faiss", reason="marquee[retrieve] is not installed")
     asked: dict[str, Any] = {"neighbours": 4, "index": tmp_path / "index", "hardware": CPU}
     said: list[str] = []
-    by_index = retrieve(runs, folder / "features", ["films/004"], say=said.append, **asked)
+    by_index = retrieve(runs, folder / "features", ["films/004"], log=said.append, **asked)
     assert {path.name for path in (tmp_path / "index").iterdir()} == {"before", "after"}
     assert {path.name for path in (tmp_path / "index" / "after").iterdir()} == {
         "space.json", "vectors.f16", "index.faiss", "index.npy", "index.json",

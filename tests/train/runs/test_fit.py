@@ -153,9 +153,9 @@ def test_the_split_may_be_a_column_or_a_file_and_needs_videos_to_validate(
 def test_an_interrupt_leaves_a_run_that_goes_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from train.runs.module import GenreModule
+    from train.runs.genre_learner import GenreLearner
 
-    def interrupt(module: GenreModule, batch: Any, index: int) -> None:
+    def interrupt(module: GenreLearner, batch: Any, index: int) -> None:
         if module.current_epoch == 1:
             raise KeyboardInterrupt
 
@@ -163,7 +163,7 @@ def test_an_interrupt_leaves_a_run_that_goes_on(
     wanted = config(folder, tmp_path / "run", "training.epochs=2")
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(GenreModule, "on_train_batch_start", interrupt)
+            patched.setattr(GenreLearner, "on_train_batch_start", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 fit(wanted)
     finally:
@@ -183,14 +183,14 @@ def test_an_expert_that_is_read_as_its_mean_is_averaged_in_the_model(folder: Pat
 KILLED = """
 import os, signal, sys
 from train.cli.commands import main
-from train.runs.module import GenreModule
+from train.runs.genre_learner import GenreLearner
 
 def kill(module, batch, index):
     if module.global_step == 8:
         os.kill(os.getpid(), signal.SIGKILL)
     return batch
 
-GenreModule.on_before_batch_transfer = kill
+GenreLearner.on_before_batch_transfer = kill
 main()
 """
 

@@ -17,8 +17,8 @@ from tests.fixtures.batches import make_batch
 from train.errors import DataError
 from train.loading.batch import Batch
 from train.registry import make_model
+from train.runs.genre_learner import GenreLearner, positive_weights
 from train.runs.loop import Trained, train
-from train.runs.module import GenreModule, positive_weights
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware, Training
 
@@ -69,12 +69,12 @@ class Memory:
         self.epoch, self.begin = state["epoch"], state["given"] % len(self)
 
 
-def module(options: Training = OPTIONS) -> GenreModule:
+def module(options: Training = OPTIONS) -> GenreLearner:
     """Its weights follow from the seed."""
     torch.manual_seed(options.seed)
     small = {"width": 8, "layers": 1, "heads": 2, "feedforward": 8, "longest": 8, "dropout": 0.5}
     model = make_model("multi-transformer", DIMS, GENRES, small)
-    return GenreModule(model, options, torch.ones(GENRES))
+    return GenreLearner(model, options, torch.ones(GENRES))
 
 
 def run(
@@ -82,7 +82,7 @@ def run(
     options: Training = OPTIONS,
     *,
     kill_at: tuple[int, int] | None = None,
-    say: list[str] | None = None,
+    log: list[str] | None = None,
 ) -> Trained | None:
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     return train(
@@ -91,7 +91,7 @@ def run(
         Memory(shuffle=False),
         run=RunFolder(folder),
         hardware=Hardware(device="cpu"),
-        say=None if say is None else say.append,
+        log=None if log is None else log.append,
     )
 
 
@@ -103,7 +103,7 @@ def weights(path: Path) -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained | None, list[str]]:
     folder, said = tmp_path_factory.mktemp("whole"), list[str]()
-    return folder, run(folder, say=said), said
+    return folder, run(folder, log=said), said
 
 
 # Before any checkpoint; just after one in mid-epoch, and not; at an epoch's last step, and at its first.
@@ -114,10 +114,10 @@ def test_a_resumed_run_ends_with_the_same_weights(
     folder, expected, said = whole
     begun: list[str] = []
     with pytest.raises(Killed):
-        run(tmp_path, kill_at=kill_at, say=begun)
+        run(tmp_path, kill_at=kill_at, log=begun)
     assert not (tmp_path / "checkpoints" / "last.ckpt").exists() or kill_at != (0, 1)
     resumed: list[str] = []
-    result = run(tmp_path, say=resumed)
+    result = run(tmp_path, log=resumed)
     assert result is not None and expected is not None
     for name in ("last.ckpt", "best.ckpt"):
         mine = weights(tmp_path / "checkpoints" / name)
@@ -140,7 +140,7 @@ def test_a_resumed_run_ends_with_the_same_weights(
 def test_it_stops_when_nothing_improves(tmp_path: Path) -> None:
     said: list[str] = []
     still = replace(OPTIONS, epochs=30, patience=1, learning_rate=1e-30)  # nothing changes, nothing improves
-    result = run(tmp_path, still, say=said)
+    result = run(tmp_path, still, log=said)
     assert result is not None and (result.epochs, result.best_epoch) == (2, 1)
     assert [line.endswith(" s") and "(best)" in line for line in said] == [True, False]
 
@@ -157,7 +157,7 @@ def test_the_best_weights_are_those_of_the_best_epoch(
 
 def test_the_best_epoch_may_be_that_of_the_smallest_loss(tmp_path: Path) -> None:
     said: list[str] = []
-    result = run(tmp_path, replace(OPTIONS, monitor="loss", patience=None), say=said)
+    result = run(tmp_path, replace(OPTIONS, monitor="loss", patience=None), log=said)
     assert result is not None
     losses = [float(re.findall(r"validation loss ([\d.]+)", line)[0]) for line in said]
     assert result.best_epoch == losses.index(min(losses)) + 1
@@ -181,7 +181,7 @@ def test_the_positive_weight_multiplies_the_positive_term() -> None:
 
     batch = make_batch({"a": (2, 1), "b": (1, 0)}, DIMS, genres=GENRES)
     assert batch.labels is not None and 0 < batch.labels.sum() < batch.labels.numel()
-    weighted = GenreModule(module().model, OPTIONS, quarter).eval()
+    weighted = GenreLearner(module().model, OPTIONS, quarter).eval()
     chance = weighted.model(batch).double().sigmoid()
     terms = torch.where(batch.labels > 0, -0.25 * chance.log(), -(1 - chance).log())
     torch.testing.assert_close(weighted.model.loss(batch, weighted.weights).double(), terms.mean())

@@ -79,7 +79,7 @@ def test_a_store_of_random_weights_is_refused_unless_it_is_allowed(run: RunFolde
 
 
 def test_a_run_that_is_not_finished_is_refused(run: RunFolder, features: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"is no run: it has no config.json"):
+    with pytest.raises(UsageError, match=r"is not a run: it has no config.json"):
         predict_store(RunFolder(tmp_path), features)
     (tmp_path / "config.json").write_text(run.config_path.read_text("utf-8"), "utf-8")
     with pytest.raises(UsageError, match="is not finished: start it again"):

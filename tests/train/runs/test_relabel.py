@@ -93,7 +93,7 @@ def test_what_cannot_be_asked_is_refused(run: RunFolder, tmp_path: Path) -> None
         relabel(run, parts=("train", "dev"))
     with pytest.raises(UsageError, match=r"ends in .csv or .parquet"):
         relabel(run).write(tmp_path / "relabelled.txt")
-    with pytest.raises(UsageError, match="is no run"):
+    with pytest.raises(UsageError, match="is not a run"):
         relabel(RunFolder(tmp_path))
     run.predictions_path.unlink()
     with pytest.raises(DataError, match="give the folder of a run that has been trained"):

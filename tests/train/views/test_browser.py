@@ -97,7 +97,7 @@ def test_a_genre_or_a_word_filters(browser: Any, tmp_path: Path) -> None:
     assert 0 < len(points(watched)) < before / 2
     page.mouse.move(*leftmost(watched))
     page.locator("#card").wait_for(state="visible")
-    assert page.locator("#card > bdi").inner_text() == "films/07", "6 lies farther left, and is no comedy"
+    assert page.locator("#card > bdi").inner_text() == "films/07", "6 lies farther left, and is not a comedy"
     page.mouse.move(*drama)
     page.locator("#card").wait_for(state="hidden")
     page.get_by_role("button", name="action").click()

@@ -78,7 +78,7 @@ def test_a_part_of_the_split_or_so_many_drawn_videos(features: Path, run: RunFol
     test = map_of(run, features, options=MapOptions(("tsne",), part="test"), hardware=CPU)
     assert set(test.ids) == set(read_predictions(run.predictions_path, split="test").ids)
     drawn = MapOptions(("tsne",), most_videos=12, seed=3)
-    few = map_of(run, features, options=drawn, hardware=CPU, say=said.append)
+    few = map_of(run, features, options=drawn, hardware=CPU, log=said.append)
     assert len(few.ids) == 12 and list(few.ids) == sorted(few.ids)
     assert said[0] == "48 videos: 12 of them are drawn (--most-videos)"
     again = map_of(run, features, options=drawn, hardware=CPU)

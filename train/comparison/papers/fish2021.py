@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from train.comparison.paper import Exhibit, Paper, Recipe, alone, everything, pairs
+from train.comparison.paper import Paper, PaperTable, Recipe, alone, everything, pairs
 
 LENGTHS = (1, 5, 9, 20)  # clips of a sequence
 
@@ -29,8 +29,8 @@ PAPER = Paper(
     headline="f1_weighted@0.3",
     threshold=0.3,
     experts=("senet", "places", "i3d", "r2plus1d", "vggish"),
-    exhibits=(
-        Exhibit(
+    tables=(
+        PaperTable(
             "map",
             "Figure 1",
             "test videos before and after the fine-grained stage",
@@ -38,7 +38,7 @@ PAPER = Paper(
             kind="maps",
             rows=SPACES,
         ),
-        Exhibit(
+        PaperTable(
             "experts",
             "Table 2",
             "single experts, pairs and all",
@@ -50,7 +50,7 @@ PAPER = Paper(
                 everything("all, gated", GATED),
             ),
         ),
-        Exhibit(
+        PaperTable(
             "sequences",
             "Table 3",
             "clips of a sequence",
@@ -58,7 +58,7 @@ PAPER = Paper(
             rows=tuple(everything(str(clips), _recipe("gated", clips)) for clips in LENGTHS),
             more=("parameters",),
         ),
-        Exhibit(
+        PaperTable(
             "genres",
             "Table 5",
             "F1 of every genre, by single experts and by all",
@@ -68,7 +68,7 @@ PAPER = Paper(
             figure="f1@0.3",
             label="F1",
         ),
-        Exhibit(
+        PaperTable(
             "silhouette",
             "Figure 6",
             "silhouette of the genres over the epochs of the fine-grained stage",
@@ -76,7 +76,7 @@ PAPER = Paper(
             kind="epochs",
             rows=(everything("all, gated", replace(GATED, fine=True)),),
         ),
-        Exhibit(
+        PaperTable(
             "retrieval",
             "Figure 9",
             "nearest videos before and after the fine-grained stage",

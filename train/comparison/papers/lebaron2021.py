@@ -4,7 +4,7 @@ docs/results.md says so, and what ours holds.
 
 from __future__ import annotations
 
-from train.comparison.paper import Exhibit, Paper, Recipe, alone, everything
+from train.comparison.paper import Paper, PaperTable, Recipe, alone, everything
 
 ENSEMBLE = Recipe(preset="lebaron2021/ensemble")
 NETWORKS = (alone(ENSEMBLE), everything("ensemble", ENSEMBLE))
@@ -14,8 +14,8 @@ PAPER = Paper(
     terms={"mAP macro": "ap_macro"},
     headline="ap_macro",
     experts=("poster", "vgg16", "words", "metadata"),
-    exhibits=(
-        Exhibit(
+    tables=(
+        PaperTable(
             "genres",
             "Figure 5",
             "average precision of every genre, by each network and by the ensemble",

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from train.comparison.paper import Exhibit, Paper, alone, alone_by_steps, each_model, everything, without_one
+from train.comparison.paper import (
+    Paper,
+    PaperTable,
+    alone,
+    alone_by_steps,
+    each_model,
+    everything,
+    without_one,
+)
 
 PAPER = Paper(
     title="Sulun et al. 2024",
@@ -18,15 +26,15 @@ PAPER = Paper(
     headline="ap_macro",
     threshold=0.5,
     models=("multi-transformer", "single-transformer", "mlp"),
-    exhibits=(
-        Exhibit(
+    tables=(
+        PaperTable(
             "experts",
             "Table 1",
             "single experts and all, {model}",
             key="experts",
             rows=(alone(), everything("all")),
         ),
-        Exhibit(
+        PaperTable(
             "models",
             "Table 2",
             "models on {experts}",
@@ -34,7 +42,7 @@ PAPER = Paper(
             rows=(each_model(),),
             more=("parameters",),
         ),
-        Exhibit(
+        PaperTable(
             "ablation",
             "Table 3",
             "leaving one expert out, {model}",
@@ -42,7 +50,7 @@ PAPER = Paper(
             rows=(everything("all"), without_one()),
             more=("change", "seconds"),
         ),
-        Exhibit(
+        PaperTable(
             "steps",
             "Figure 6",
             "number of steps against mAP, {model} on one expert",

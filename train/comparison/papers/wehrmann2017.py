@@ -4,7 +4,7 @@ time". What the typeset tables hold is not known here; docs/results.md says so, 
 
 from __future__ import annotations
 
-from train.comparison.paper import Exhibit, Paper, Recipe, named
+from train.comparison.paper import Paper, PaperTable, Recipe, named
 
 FRAMES, SOUND, DESCRIPTORS = "resnet152", "spectrogram", "lowlevel_video"
 
@@ -34,8 +34,8 @@ PAPER = Paper(
     },
     headline="ap_weighted",
     experts=(FRAMES, SOUND, DESCRIPTORS),
-    exhibits=(
-        Exhibit(
+    tables=(
+        PaperTable(
             "heads",
             "Table 1",
             "convolutions through time, by head and by what they see",
@@ -43,7 +43,7 @@ PAPER = Paper(
             rows=(CTT_A, CTT_B, CTT_C, CTT_S, CTT_TN),
             more=("parameters",),
         ),
-        Exhibit(
+        PaperTable(
             "models",
             "Table 3",
             "convolutions through time and the baselines",
@@ -51,7 +51,7 @@ PAPER = Paper(
             rows=COMPARED,
             more=("parameters", "seconds"),
         ),
-        Exhibit(
+        PaperTable(
             "genres",
             "Table 4",
             "AU(PRC) of every genre",
@@ -61,7 +61,7 @@ PAPER = Paper(
             figure="ap",
             label="AU(PRC)",
         ),
-        Exhibit(
+        PaperTable(
             "curves",
             "Figure 2",
             "precision over recall",

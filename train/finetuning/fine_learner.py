@@ -96,7 +96,7 @@ def halves(there: Tensor, generator: torch.Generator | None = None) -> tuple[Ten
     return first, there & ~first
 
 
-class FineModule(Learner):
+class FineLearner(Learner):
     """A model in the fine-grained stage.
 
     ``genres``: video_id -> (genres,) bool, of the videos to validate with, for the silhouette. ``record`` is

@@ -1,26 +1,31 @@
-"""A new model to a trained one: by gradient steps, or in one go."""
+"""The step of :func:`train.fit` in which a new model becomes a trained one: by gradient steps, or solved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 
 from train.evaluation.metrics import average_precision
 from train.loading.batch import Batch
-from train.model import Model, SolvedModel
+from train.log import Log
+from train.model import GenreModel, SolvedModel
+from train.runs.genre_learner import GenreLearner, positive_weights
 from train.runs.loop import Trained, train
-from train.runs.module import GenreModule, positive_weights
 from train.runs.run_folder import RunFolder
 from train.runs.scores import scores_of
-from train.runs.training_data import Data
+from train.runs.training_data import TrainingData
 from train.settings import Hardware
 
-Say = Callable[[str], None]
 
-
-def learn(
-    model: Model, data: Data, run: RunFolder, *, hardware: Hardware, say: Say, wandb: str | None = None
+def train_model(
+    model: GenreModel,
+    data: TrainingData,
+    run: RunFolder,
+    *,
+    hardware: Hardware,
+    log: Log,
+    wandb: str | None = None,
 ) -> Trained | None:
     """By gradient steps (:func:`train.runs.loop.train`), then what the model settles on the validation split.
 
@@ -29,12 +34,12 @@ def learn(
     training = data.choices.training
     weights = positive_weights(data.labels.rows(data.split.train), training)
     trained = train(
-        GenreModule(model, training, weights),
+        GenreLearner(model, training, weights),
         lambda rank, ranks: data.batches("train", shuffle=True, rank=rank, ranks=ranks),
         data.batches("validation"),
         run=run,
         hardware=hardware,
-        say=say,
+        log=log,
         wandb=wandb,
     )
     if trained is not None:
@@ -43,7 +48,7 @@ def learn(
     return trained
 
 
-def solve(model: SolvedModel, data: Data, say: Say) -> Trained:
+def solve_model(model: SolvedModel, data: TrainingData, log: Log) -> Trained:
     """In one go: there are no epochs, and nothing to go on with after a kill."""
     started = perf_counter()
     validation = data.batches("validation")
@@ -51,11 +56,11 @@ def solve(model: SolvedModel, data: Data, say: Say) -> Trained:
     ids, scores = scores_of(model, validation)
     reached = average_precision(data.labels.rows(ids), scores)
     trained = Trained(epochs=0, best_epoch=0, best_map=reached, steps=0, seconds=perf_counter() - started)
-    say(f"solved: validation mAP {reached:.4f}, {trained.seconds:.1f} s")
+    log(f"solved: validation mAP {reached:.4f}, {trained.seconds:.1f} s")
     return trained
 
 
-def size_of(model: Model) -> int:
+def size_of(model: GenreModel) -> int:
     """How many numbers the model learns; those of a solved model are in its buffers."""
     learned = model.buffers() if isinstance(model, SolvedModel) else model.parameters()
     return sum(tensor.numel() for tensor in learned)

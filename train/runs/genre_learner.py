@@ -1,6 +1,6 @@
-"""The loss, the optimiser and the validation of any model, as Lightning wants them.
+"""A genre model in training: its loss and its validation, as the training loop wants them.
 
-The loss is the model's own (:meth:`train.model.Model.loss`). Unless it says otherwise that is the binary
+The loss is the model's own (:meth:`train.model.GenreModel.loss`). Unless it says otherwise that is the binary
 cross-entropy of each genre's logit, averaged over genres and videos. A *positive weight* w multiplies the
 term of a genre that the video has:
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from torchmetrics.classification import MultilabelAveragePrecision
 
 from train.loading.batch import Batch
-from train.model import Model, genre_loss
+from train.model import GenreModel, genre_loss
 from train.runs.learner import Learner
 from train.settings import Training
 
@@ -38,12 +38,12 @@ def positive_weights(labels: NDArray[np.bool_], training: Training) -> Tensor:
     return torch.from_numpy(weights.astype(np.float32))
 
 
-class GenreModule(Learner):
+class GenreLearner(Learner):
     """A model in training. ``weights``: each genre's positive weight, (genres,)."""
 
     weights: Tensor
 
-    def __init__(self, model: Model, training: Training, weights: Tensor) -> None:
+    def __init__(self, model: GenreModel, training: Training, weights: Tensor) -> None:
         super().__init__(training)
         self.model = model
         self.register_buffer("weights", weights, persistent=False)

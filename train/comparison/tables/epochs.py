@@ -10,35 +10,37 @@ from pathlib import Path
 import numpy as np
 
 from train.comparison.measured import Measured
-from train.comparison.paper import Exhibit
+from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results
 from train.comparison.spaces import random_silhouette
 from train.evaluation.svg import lines
-from train.evaluation.tables import Estimate, Row, Table
+from train.evaluation.tables import Estimate, Table, TableRow
 
 
-def make(results: Results, exhibit: Exhibit) -> Iterator[Made]:
-    rows: list[Row] = []
+def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
+    rows: list[TableRow] = []
     series: dict[str, list[tuple[float, Estimate]]] = {}
     chance: list[float] = []
-    for row in results.config.rows(exhibit):
+    for row in results.config.rows(paper_table):
         runs = results.of(row.cell)
         series[row.name] = _over_epochs(runs, results.config.scoring.confidence)
         count = results.count(runs)
         rows += [(row.name, (int(epoch), value, count)) for epoch, value in series[row.name]]
         chance += [random_silhouette(space) for space in results.spaces(row.cell.coarse, "validation")]
     random = float(np.mean(chance)) if chance else math.nan
-    blind: Row = ("random", ("", Estimate(random), ""))
+    blind: TableRow = ("random", ("", Estimate(random), ""))
     several = len(results.config.seeds) > 1
     spread = results.spread("interval of the mean over the seeds (Student's t)")
     notes = (
         f"Silhouette of the genres in the validation split; epoch 0 is before the stage. "
         f"{spread if several else 'One seed has no interval.'} Random: genres dealt out to "
         "the videos at random, before the stage.",
-        *results.left_out(exhibit),
+        *results.left_out(paper_table),
     )
     columns = ("epoch", "silhouette", "runs")
-    table = Table(exhibit.name, results.title(exhibit), exhibit.key, columns, tuple(rows), (blind,), notes)
+    table = Table(
+        paper_table.name, results.title(paper_table), paper_table.key, columns, tuple(rows), (blind,), notes
+    )
     label = "silhouette of the genres"
     yield Made(table, lines(series, label=label, steps="epoch", random=random, log=False))
 

@@ -9,31 +9,31 @@ from dataclasses import replace
 import numpy as np
 
 from train.comparison.measured import Measured
-from train.comparison.paper import Cell, Exhibit
+from train.comparison.paper import Cell, PaperTable
 from train.comparison.results import NO_VALUE, Made, Results, term_of
 from train.evaluation.bootstrap import interval
 from train.evaluation.svg import points
-from train.evaluation.tables import Entry, Estimate, Row, Table
+from train.evaluation.tables import Estimate, Table, TableEntry, TableRow
 
 
-def make(results: Results, exhibit: Exhibit) -> Iterator[Made]:
-    rows: list[Row] = []
-    cells = [(row.name, row.cell) for row in results.config.rows(exhibit)]
+def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
+    rows: list[TableRow] = []
+    cells = [(row.name, row.cell) for row in results.config.rows(paper_table)]
     for name, cell in cells:
         runs = results.of(cell)
-        more = [_more(results, kind, cell, cells[0][1], runs) for kind in exhibit.more]
+        more = [_more(results, kind, cell, cells[0][1], runs) for kind in paper_table.more]
         rows.append((name, (*results.entries(runs), *more)))
-    _, headline = term_of(results, exhibit)
-    columns = (*results.paper.terms, "runs", *(_column(kind, headline) for kind in exhibit.more))
-    blind = [(name, (*entries, "", *("" for _ in exhibit.more))) for name, entries in results.baselines()]
+    _, headline = term_of(results, paper_table)
+    columns = (*results.paper.terms, "runs", *(_column(kind, headline) for kind in paper_table.more))
+    blind = [(name, (*entries, "", *("" for _ in paper_table.more))) for name, entries in results.baselines()]
     table = Table(
-        exhibit.name,
-        results.title(exhibit),
-        exhibit.key,
+        paper_table.name,
+        results.title(paper_table),
+        paper_table.key,
         columns,
         tuple(rows),
         tuple(blind),
-        results.notes(exhibit),
+        results.notes(paper_table),
     )
     yield Made(table, _picture(table, headline))
 
@@ -42,7 +42,7 @@ def _column(kind: str, headline: str) -> str:
     return f"change of {headline}" if kind == "change" else kind
 
 
-def _more(results: Results, kind: str, cell: Cell, first: Cell, runs: Sequence[Measured]) -> Entry:
+def _more(results: Results, kind: str, cell: Cell, first: Cell, runs: Sequence[Measured]) -> TableEntry:
     """What stands in a column beside the figures."""
     if kind == "parameters":
         sizes = sorted({run.parameters for run in runs if run.parameters is not None})

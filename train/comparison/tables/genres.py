@@ -5,48 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from train.comparison.measured import Measured
-from train.comparison.paper import Exhibit
+from train.comparison.paper import PaperTable
 from train.comparison.results import NO_VALUE, Made, Results, same_videos
 from train.evaluation.svg import grouped
-from train.evaluation.tables import Estimate, Row, Table
+from train.evaluation.tables import Estimate, Table, TableRow
 
 
-def make(results: Results, exhibit: Exhibit) -> Iterator[Made]:
+def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     support, chance = results.some.support, results.some.by_genre
     genres = sorted(support, key=lambda genre: (-support[genre], genre))
     series = {
-        row.name: _estimates(results, results.of(row.cell), genres, exhibit.figure)
-        for row in results.config.rows(exhibit)
+        row.name: _estimates(results, results.of(row.cell), genres, paper_table.figure)
+        for row in results.config.rows(paper_table)
     }
-    random = [chance[genre][exhibit.figure].random for genre in genres]
-    rows: list[Row] = [
+    random = [chance[genre][paper_table.figure].random for genre in genres]
+    rows: list[TableRow] = [
         (genre, (support[genre], *(column[place] for column in series.values()), Estimate(random[place])))
         for place, genre in enumerate(genres)
     ]
-    runs = [results.of(row.cell) for row in results.config.rows(exhibit)]
-    base, at, threshold = exhibit.figure.partition("@")
+    runs = [results.of(row.cell) for row in results.config.rows(paper_table)]
+    base, at, threshold = paper_table.figure.partition("@")
     macro = f"{base}_macro{at}{threshold}"
     means = [results.estimates(each).get(macro, NO_VALUE) for each in runs]
-    below: tuple[Row, ...] = (
+    below: tuple[TableRow, ...] = (
         ("mean of the genres", ("", *means, Estimate(results.some.figures[macro].random))),
         ("runs", ("", *(results.count(each) for each in runs), "")),
     )
     notes = results.notes(
-        exhibit,
-        f"{exhibit.label} of each genre, by the number of test videos that have it. Random: expected value "
-        "of scores that see nothing.",
-        decisions="@" in exhibit.figure,
+        paper_table,
+        f"{paper_table.label} of each genre, by the number of test videos that have it. Random: expected "
+        "value of scores that see nothing.",
+        decisions="@" in paper_table.figure,
     )
     table = Table(
-        exhibit.name,
-        results.title(exhibit),
-        exhibit.key,
+        paper_table.name,
+        results.title(paper_table),
+        paper_table.key,
         ("videos", *series, "random"),
         tuple(rows),
         below,
         notes,
     )
-    yield Made(table, grouped(series, genres, label=exhibit.label, random=random))
+    yield Made(table, grouped(series, genres, label=paper_table.label, random=random))
 
 
 def _estimates(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from train.comparison.paper import Exhibit
+from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results, Space
 from train.comparison.spaces import (
     estimate,
@@ -17,35 +17,37 @@ from train.comparison.spaces import (
     random_precision,
     random_silhouette,
 )
-from train.evaluation.tables import Estimate, Row, Table
+from train.evaluation.tables import Estimate, Table, TableRow
 
 MOST_VIDEOS = 5000  # on a map; of more, so many are drawn
 NEAREST = 5
 
 
-def make(results: Results, exhibit: Exhibit) -> Iterator[Made]:
+def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     scoring = results.config.scoring
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     chance: list[tuple[float, float]] = []
-    for row in results.config.rows(exhibit):
+    for row in results.config.rows(paper_table):
         spaces = results.spaces(row.cell)
         silhouettes = [genre_silhouettes(space) for space in spaces]
         near = [precision(space, nearest(space, NEAREST)) for space in spaces]
         entries = (estimate(spaces, silhouettes, scoring, bounds=(-1, 1)), estimate(spaces, near, scoring))
         rows.append((row.name, (*entries, results.count(spaces))))
         chance += [(random_silhouette(space), random_precision(space)) for space in spaces]
-    blind: Row = ("random", (*_means(chance), ""))
-    shown = results.spaces_of_a_seed(exhibit)
+    blind: TableRow = ("random", (*_means(chance), ""))
+    shown = results.spaces_of_a_seed(paper_table)
     seed = f" The map is of seed {shown[0]}." if shown else ""
     notes = results.notes(
-        exhibit,
+        paper_table,
         f"Silhouette of the genres; share of the {NEAREST} nearest videos that have a genre in common. "
         f"Random: genres dealt out to the videos at random, and neighbours drawn at random.{seed} A video is "
         "marked by the likeliest of its genres; maps of t-SNE keep what is near, not how far groups are.",
         decisions=False,
     )
     columns = ("silhouette", f"precision at {NEAREST}", "runs")
-    table = Table(exhibit.name, results.title(exhibit), exhibit.key, columns, tuple(rows), (blind,), notes)
+    table = Table(
+        paper_table.name, results.title(paper_table), paper_table.key, columns, tuple(rows), (blind,), notes
+    )
     yield Made(table, _picture(shown[1]) if shown else None)
 
 

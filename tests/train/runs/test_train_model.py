@@ -22,7 +22,7 @@ from train.model import genre_loss
 from train.registry import make_model
 from train.runs.config import FitConfig
 from train.runs.fit import fit
-from train.runs.module import GenreModule
+from train.runs.genre_learner import GenreLearner
 from train.runs.predict import predict_store
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware, Training, choose
@@ -62,9 +62,9 @@ SETTLED = """
 import torch
 from torch import nn
 from train.layers.basic import mean_over_time
-from train.model import Model
+from train.model import GenreModel
 
-class Settled(Model):
+class Settled(GenreModel):
     summary = "a layer; how often a genre is among the validation videos is its bias"
 
     def __init__(self, inputs, genres, options):
@@ -178,7 +178,7 @@ def test_a_training_step_minimises_the_models_own_loss_and_validation_measures_t
     model = make_model("settled", {"clip": 6}, 2)
     plain = genre_loss(model(batch), batch.labels, weights)
     logged: dict[str, float] = {}
-    module = GenreModule(model, Training(), weights)
+    module = GenreLearner(model, Training(), weights)
     module.log = lambda name, value, **_: logged.update({name: value.item()})  # type: ignore[method-assign, assignment]
     more = float(model.layer.weight.detach().square().sum())  # type: ignore[union-attr, operator]
     assert module.training_step(batch, 0).item() == pytest.approx(plain.item() + more)

@@ -7,21 +7,21 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from train.comparison.paper import Exhibit
+from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results, Space
 from train.comparison.spaces import estimate, nearest, precision, random_precision
 from train.evaluation.svg import lines
-from train.evaluation.tables import Estimate, Row, Table
+from train.evaluation.tables import Estimate, Table, TableRow
 
 AT = (1, 2, 3, 5, 10)
 QUERIES, LISTED = 8, 5  # videos whose neighbours are listed, and how many of them
 
 
-def make(results: Results, exhibit: Exhibit) -> Iterator[Made]:
-    rows: list[Row] = []
+def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
+    rows: list[TableRow] = []
     series: dict[str, list[tuple[float, Estimate]]] = {}
     chance: list[float] = []
-    for row in results.config.rows(exhibit):
+    for row in results.config.rows(paper_table):
         spaces = results.spaces(row.cell)
         near = [nearest(space, max(AT)) for space in spaces]
         shares = ([precision(*pair, most) for pair in zip(spaces, near, strict=True)] for most in AT)
@@ -30,23 +30,25 @@ def make(results: Results, exhibit: Exhibit) -> Iterator[Made]:
         rows.append((row.name, (*found, results.count(spaces))))
         chance += [random_precision(space) for space in spaces]
     random = float(np.mean(chance)) if chance else math.nan
-    blind: Row = ("random", (*(Estimate(random) for _ in AT), ""))
+    blind: TableRow = ("random", (*(Estimate(random) for _ in AT), ""))
     columns = (*(f"precision at {most}" for most in AT), "runs")
     notes = results.notes(
-        exhibit,
+        paper_table,
         "Share of a video's nearest other test videos, by the cosine, that have a genre in common with it. "
         "Random: neighbours drawn at random.",
         decisions=False,
     )
-    table = Table(exhibit.name, results.title(exhibit), exhibit.key, columns, tuple(rows), (blind,), notes)
+    table = Table(
+        paper_table.name, results.title(paper_table), paper_table.key, columns, tuple(rows), (blind,), notes
+    )
     label = "precision"
     yield Made(table, lines(series, label=label, steps="nearest videos", random=random, log=False))
-    yield from _examples(results, exhibit)
+    yield from _examples(results, paper_table)
 
 
-def _examples(results: Results, exhibit: Exhibit) -> Iterator[Made]:
+def _examples(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     """The nearest videos of some, evenly spread over the ids, of the first seed that all rows have."""
-    shown = results.spaces_of_a_seed(exhibit)
+    shown = results.spaces_of_a_seed(paper_table)
     if shown is None:
         return
     seed, spaces = shown[0], list(shown[1].values())
@@ -54,8 +56,8 @@ def _examples(results: Results, exhibit: Exhibit) -> Iterator[Made]:
     queries = np.unique((2 * np.arange(QUERIES) + 1) * count // (2 * QUERIES))
     listed = [_listed(space, queries.tolist()) for space in spaces]
     table = Table(
-        f"{exhibit.name}-videos",
-        f"{exhibit.number}: nearest videos of some, seed {seed}",
+        f"{paper_table.name}-videos",
+        f"{paper_table.number}: nearest videos of some, seed {seed}",
         "video",
         ("genres", *shown[1]),
         tuple(

@@ -7,22 +7,22 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from train.comparison.measured import Measured
-from train.comparison.paper import Exhibit
+from train.comparison.paper import PaperTable
 from train.comparison.results import NO_VALUE, Made, Results, same_videos, term_of
 from train.evaluation.bootstrap import CELLS_AT_ONCE, resample_weights
 from train.evaluation.metrics import Floats, Measures, unit_weights
 from train.evaluation.svg import lines
-from train.evaluation.tables import Estimate, Row, Table
+from train.evaluation.tables import Estimate, Table, TableRow
 
 RECALLS = np.linspace(0, 1, 101)
 SHOWN = tuple(range(10, 100, 10))  # of these, in the table
 
 
-def make(results: Results, exhibit: Exhibit) -> Iterator[Made]:
-    figure, term = term_of(results, exhibit)
-    rows: list[Row] = []
+def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
+    figure, term = term_of(results, paper_table)
+    rows: list[TableRow] = []
     series: dict[str, list[tuple[float, Estimate]]] = {}
-    for row in results.config.rows(exhibit):
+    for row in results.config.rows(paper_table):
         runs = results.of(row.cell)
         area = results.estimates(runs).get(figure, NO_VALUE)
         curve = _curve(results, runs)
@@ -30,15 +30,17 @@ def make(results: Results, exhibit: Exhibit) -> Iterator[Made]:
         series[f"{row.name}: {area.mean:.3f}"] = list(zip(RECALLS.tolist(), curve, strict=True))
     share = _share(results.some)
     random = Estimate(results.some.figures[figure].random)
-    blind: Row = ("random", (random, *(Estimate(share) for _ in SHOWN), ""))
+    blind: TableRow = ("random", (random, *(Estimate(share) for _ in SHOWN), ""))
     notes = results.notes(
-        exhibit,
+        paper_table,
         "Precision is that of the first place that reaches a recall, of all (video, genre) cells in one "
         "order. Random: expected value of scores that see nothing, and the share of cells that are true.",
         decisions=False,
     )
     columns = (term, *(f"at recall {RECALLS[place]:.1f}" for place in SHOWN), "runs")
-    table = Table(exhibit.name, results.title(exhibit), exhibit.key, columns, tuple(rows), (blind,), notes)
+    table = Table(
+        paper_table.name, results.title(paper_table), paper_table.key, columns, tuple(rows), (blind,), notes
+    )
     yield Made(table, lines(series, label="precision", steps="recall", random=share, log=False))
 
 
