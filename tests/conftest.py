@@ -1,52 +1,39 @@
-"""Fixtures that the whole suite shares: reference data, where it is present."""
+"""Fixtures that the whole suite shares: reference vectors, real media where they are present."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import signal
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests.parity import inputs_rule, weights_rule
+
 # A shell that runs the suite in the background has SIGINT ignored, and what tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+PARITY = Path(__file__).parent / "parity"
 SHARED = Path(__file__).parents[2] / "shared"
 
 settings.register_profile("patient", deadline=None)  # no test depends on time
 settings.load_profile("patient")
 
 
-def _module(path: Path) -> ModuleType:
-    """A module from a file that is on no package path; its siblings import each other by name."""
-    if path.stem in sys.modules:
-        return sys.modules[path.stem]
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 class Parity:
-    """Reference vectors of published networks under synthetic weights drawn by rule."""
+    """Reference vectors of published networks under synthetic weights drawn by rule: parity/README.md."""
 
-    def __init__(self, folder: Path, checkpoints: Path) -> None:
-        self.folder = folder
+    folder = PARITY
+    rule = weights_rule
+    inputs = inputs_rule
+
+    def __init__(self, checkpoints: Path) -> None:
         self.checkpoints = checkpoints
-        self.rule = _module(folder / "weights_rule.py")
-        _module(folder / "front_end.py")
-        self.inputs = _module(folder / "inputs_rule.py")
-        self.make = _module(folder / "make_checkpoint.py")
-        self.tolerances = json.loads((folder / "tolerances.json").read_text())
+        self.tolerances = json.loads((self.folder / "tolerances.json").read_text())
 
     def checkpoint(
         self, table: str, name: str, *, container: str | None = None, only: str | None = None
@@ -54,9 +41,11 @@ class Parity:
         """A synthetic checkpoint in the published file format under its published name."""
         out = self.checkpoints / (container or "default") / (only or "whole") / name
         if not out.exists():
+            from tests.parity import make_checkpoint  # brings torch
+
             out.parent.mkdir(parents=True, exist_ok=True)
             shapes = self.rule.load_table(self.folder / "shapes" / f"{table}.json")
-            self.make.write(shapes, 11, str(out), container, only)
+            make_checkpoint.write(shapes, 11, out, container, only)
         return out
 
     def reference(self, name: str) -> dict[str, np.ndarray]:
@@ -74,7 +63,7 @@ class Parity:
 @pytest.fixture(scope="session")
 def shared() -> Path:
     if not SHARED.is_dir():
-        pytest.skip("no ../shared beside this checkout: reference data and real clips are there")
+        pytest.skip("no ../shared beside this checkout: real media, see CONTRIBUTING.md")
     return SHARED
 
 
@@ -84,8 +73,8 @@ def media(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def parity(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Parity:
-    return Parity(shared / "parity", tmp_path_factory.mktemp("checkpoints"))
+def parity(tmp_path_factory: pytest.TempPathFactory) -> Parity:
+    return Parity(tmp_path_factory.mktemp("checkpoints"))
 
 
 PLANTED_EXPERTS = Path(__file__).parent / "fixtures" / "experts"

@@ -17,7 +17,7 @@ from extract.expert import PassThrough
 from extract.types import Frame, MediaInfo, Scene
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/*.md")])
 NOT_RELATIVE = ("http://", "https://", "#", "mailto:")
 
 

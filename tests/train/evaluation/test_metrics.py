@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,14 @@ from sklearn import metrics as oracle
 from train.errors import DataError
 from train.evaluation.metrics import AVERAGES, Measures, average_precision, decision_figures, unit_weights
 
-TOLERANCE = 1e-9  # that of ../shared/parity/metrics.npz
+TOLERANCE = 1e-9  # that of tests/parity/metrics.npz
 THREE = ("precision", "recall", "f1")
 
 
 @pytest.fixture
-def reference(shared: Path) -> dict[str, Any]:
-    with np.load(shared / "parity" / "metrics.npz") as arrays:
-        return dict(arrays)
+def reference(parity: Any) -> dict[str, Any]:
+    stored: dict[str, Any] = parity.reference("metrics")
+    return stored
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,14 @@ from sklearn.metrics import silhouette_samples
 
 from train.finetuning.contrastive import nt_xent, silhouette, silhouettes
 
-TOLERANCE = 1e-9  # that of ../shared/parity/metrics.npz
+TOLERANCE = 1e-9  # that of tests/parity/metrics.npz
 IN_FLOAT32 = 1e-5
 
 
 @pytest.fixture(scope="module")
-def stored(shared: Path) -> dict[str, Any]:
-    with np.load(shared / "parity" / "metrics.npz") as arrays:
-        return dict(arrays)
+def stored(parity: Any) -> dict[str, Any]:
+    stored: dict[str, Any] = parity.reference("metrics")
+    return stored
 
 
 @pytest.mark.parametrize("case", ["nt0", "nt1"])
