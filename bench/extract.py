@@ -27,8 +27,9 @@ from bench.replay import Cost, Decoded, Recorder, compute_only, decode_only
 from extract.engine.engine import Engine
 from extract.engine.models import load_models
 from extract.engine.task import VideoTask
+from extract.presets import Options
 from extract.registry import with_upstream
-from pipeline.settings import Options, choose, load_preset, parse_assignments
+from pipeline.settings import choose, load_preset, parse_assignments
 from pipeline.storage.scan import scan
 from pipeline.work.config import RunConfig, engine_settings, select_for, usable_cores
 from pipeline.work.run import RunReport, run_config

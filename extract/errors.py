@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Sequence
+
+SHOWN = 5  # names of a long list in a message
+
 
 class MarqueeError(Exception):
     """Root of the errors that are the user's business: one clear line, no traceback."""
@@ -37,3 +42,23 @@ class MissingDependency(MarqueeError):
 
 class StoreError(MarqueeError):
     """The feature store cannot be used: locked, read-only, or not a store."""
+
+
+def unknown(what: str, name: object, known: Iterable[str], *, have: str = "there are") -> UsageError:
+    """The error for a name that is not known: all that are, and the one that was probably meant.
+
+    ``what`` goes before the name: "no expert 'spectrogam'; there are ...; did you mean 'spectrogram'?"
+    """
+    names = list(known)
+    return UsageError(f"{what} {name!r}; {have} {', '.join(names) or 'none'}{did_you_mean(name, names)}")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name; empty where none that is known resembles it."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of many names, quoted, for a message."""
+    return ", ".join(repr(name) for name in names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

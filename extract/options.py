@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from extract.errors import UsageError
+from extract.errors import UsageError, unknown
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def checked(cls: type[T], given: Mapping[str, Any], *, owner: str, prefix: str) 
     fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in given:
         if key not in fields:
-            raise UsageError(f"{owner} has no option {key!r}; it has: {', '.join(fields) or 'none'}")
+            raise unknown(f"{owner} has no option", key, fields, have="it has:")
     values = {key: convert(f"{prefix}.{key}", hints[key], value) for key, value in given.items()}
     try:
         return cls(**values)

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import extract.experts
-from extract.errors import UsageError
 from extract.expert import Expert
 from extract.options import checked
+from extract.plugins import Plugins
+
+EXPERTS = Plugins(extract.experts, "expert")
 
 
 def expert_names() -> list[str]:
     """Names of all experts, sorted; reads the directories and imports no expert."""
-    folders = [Path(folder) for folder in extract.experts.__path__]
-    return sorted({p.stem for f in folders for p in f.glob("*.py") if not p.stem.startswith("_")})
+    return EXPERTS.names()
 
 
 def expert_class(name: str) -> type[Expert]:
     """The one Expert subclass that the file ``extract/experts/<name>.py`` defines."""
-    names = expert_names()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"no expert {name!r}; there are {', '.join(names)}{hint}")
-    module = importlib.import_module(f"extract.experts.{name}")
-    found = [
-        c
-        for c in vars(module).values()
-        if isinstance(c, type) and issubclass(c, Expert) and c.__module__ == module.__name__
-    ]
-    if len(found) != 1:
-        raise TypeError(f"{module.__name__} must define one Expert subclass, found {len(found)}")
-    return found[0]
+    return EXPERTS.subclass(name, Expert)
 
 
 def make_expert(name: str, options: Mapping[str, Any] | None = None) -> Expert:

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from extract.errors import UsageError
+from extract.presets import Options, list_presets, merged, parse_set, read_preset
 from extract.registry import expert_names, with_upstream
 
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "all"
-
-Options = dict[str, dict[str, Any]]
 
 _TEXT, _NUMBER, _SWITCH = "a text", "a whole number", "true or false"
 _TEXTS, _TABLES = "a text or a list of texts", "tables, as in [options.scenes]"
@@ -37,15 +36,12 @@ class Preset:
 
 
 def preset_names() -> list[str]:
-    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+    return list_presets(PRESETS)
 
 
 def load_preset(name: str) -> Preset:
     """A preset by name. Raises UsageError with the names that there are."""
-    path = PRESETS / f"{name}.toml"
-    if name not in preset_names():
-        raise UsageError(f"no preset {name!r}; there are {', '.join(preset_names())}")
-    entry = tomllib.loads(path.read_text("utf-8"))
+    entry = read_preset(PRESETS, name)
     experts = expert_names() if entry["experts"] == "all" else entry["experts"]
     return Preset(name, entry["summary"], tuple(experts), entry.get("options", {}))
 
@@ -88,15 +84,8 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def parse_assignments(assignments: Sequence[str]) -> Options:
-    """``["ocr.min_score=0.6"]`` as ``{"ocr": {"min_score": "0.6"}}``."""
-    options: Options = {}
-    for text in assignments:
-        target, equals, value = text.partition("=")
-        expert, dot, key = target.partition(".")
-        if not equals or not dot or not key:
-            raise UsageError(f"--set {text!r}; the form is EXPERT.OPTION=VALUE, as in scenes.threshold=0.4")
-        options.setdefault(expert.strip(), {})[key.strip()] = value.strip()
-    return options
+    """``--set EXPERT.OPTION=VALUE`` by expert. Raises UsageError for another form."""
+    return parse_set(assignments, "scenes.threshold=0.4")
 
 
 def choose(
@@ -111,13 +100,10 @@ def choose(
     """
     chosen = load_preset(preset or DEFAULT_PRESET) if preset or not experts else None
     names = tuple(experts) if experts else chosen.experts if chosen else ()
-    options: Options = {name: dict(values) for name, values in chosen.options.items()} if chosen else {}
     active = set(with_upstream(names))
-    options = {name: values for name, values in options.items() if name in active}
-    for layer in layers:
-        for name, values in layer.items():
-            options.setdefault(name, {}).update(values)
-    return names, options
+    preset_options = chosen.options if chosen else {}
+    kept = {name: values for name, values in preset_options.items() if name in active}
+    return names, merged([kept, *layers])
 
 
 def parse_seconds(text: str, flag: str) -> float:

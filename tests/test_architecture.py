@@ -30,7 +30,7 @@ DIRECTIONS = {
 # What the trainer may know: errors, options, types, and how stores are read. Importers write them, and a
 # prediction of videos starts an extraction.
 FOR_THE_TRAINER = re.compile(
-    r"(?!extract|pipeline)|extract\.(errors|options|tables|terminal|types)$"
+    r"(?!extract|pipeline)|extract\.(errors|options|plugins|presets|tables|terminal|types)$"
     r"|pipeline\.storage\.(atomic|location|parquet|versions)$|pipeline\.store\.(footer|layout|reading|videos)$"
 )
 BEYOND_THE_TRAINER = ("train/importers/", "train/runs/predict.py")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from extract.errors import UsageError
 from extract.options import checked
+from extract.presets import Options, list_presets, merged, parse_set, read_preset
 
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_MODEL = "multi-transformer"
 
 # Sections of a preset; every other name in ``--set NAME.OPTION=VALUE`` is an expert's.
 SECTIONS = ("model", "training", "labels", "split")
-
-Options = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -165,14 +163,12 @@ class Preset:
 
 
 def preset_names() -> list[str]:
-    return sorted(path.relative_to(PRESETS).with_suffix("").as_posix() for path in PRESETS.rglob("*.toml"))
+    return list_presets(PRESETS)
 
 
 def load_preset(name: str) -> Preset:
     """A preset by name; one with a ``base`` says what it has otherwise. Raises UsageError with all names."""
-    if name not in preset_names():
-        raise UsageError(f"no preset {name!r}; there are {', '.join(preset_names())}")
-    entry = tomllib.loads((PRESETS / f"{name}.toml").read_text("utf-8"))
+    entry = read_preset(PRESETS, name)
     options = entry.get("options", {})
     if "base" in entry:
         base = load_preset(entry["base"])
@@ -188,24 +184,8 @@ def load_preset(name: str) -> Preset:
 
 
 def parse_assignments(assignments: Sequence[str]) -> Options:
-    """``["model.dropout=0.3", "clip.cap=100"]`` as ``{"model": {"dropout": "0.3"}, ...}``."""
-    options: Options = {}
-    for text in assignments:
-        target, equals, value = text.partition("=")
-        section, dot, key = target.rpartition(".")
-        if not equals or not dot or not key or not section:
-            raise UsageError(f"--set {text!r}; the form is NAME.OPTION=VALUE, as in model.dropout=0.3")
-        options.setdefault(section.strip(), {})[key.strip()] = value.strip()
-    return options
-
-
-def merged(layers: Iterable[Mapping[str, Mapping[str, Any]]]) -> Options:
-    """Each layer over those before."""
-    options: Options = {}
-    for layer in layers:
-        for section, values in layer.items():
-            options.setdefault(section, {}).update(values)
-    return options
+    """``--set NAME.OPTION=VALUE`` by section or expert. Raises UsageError for another form."""
+    return parse_set(assignments, "model.dropout=0.3")
 
 
 def only(options: Mapping[str, Mapping[str, Any]], experts: Sequence[str]) -> Options:

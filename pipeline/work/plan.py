@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from extract.errors import UsageError
+from extract.errors import UsageError, some
 from pipeline.storage.location import ahead
 from pipeline.storage.names import display, new_ids, without_suffix
 from pipeline.storage.scan import Scan
@@ -49,14 +49,10 @@ def _warnings(ids: Mapping[bytes, str], vanished: list[bytes], scan: Scan) -> It
     if kept:
         yield (
             f"{len(kept)} inputs keep their suffix in video_id, because others have the same path but "
-            f"for the suffix: {_some(kept)}"
+            f"for the suffix: {some(kept)}"
         )
     if vanished:
         yield (
             f"{len(vanished)} inputs planned earlier are no longer in {str(scan.root)!r}; what the store "
-            f"has of them stays: {_some(sorted(display(raw) for raw in vanished))}"
+            f"has of them stays: {some(sorted(display(raw) for raw in vanished))}"
         )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names[:5]) + (", ..." if len(names) > 5 else "")

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from extract.errors import UsageError
+from extract.presets import Options, merged
 from extract.terminal import Commands, console, run_app
 from pipeline.storage.location import location
 from train.cli import fine as cli_fine
@@ -30,7 +31,7 @@ from train.cli.options import (
 )
 from train.comparison.paper import DEFAULT_PAPER, load_paper, paper_names
 from train.registry import model_names
-from train.settings import Hardware, Options, choose, merged, parse_assignments, preset_names
+from train.settings import Hardware, choose, parse_assignments, preset_names
 
 app = typer.Typer(
     cls=Commands,

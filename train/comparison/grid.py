@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract.errors import UsageError
+from extract.presets import Options, merged
 from pipeline.storage.location import Location
 from train.comparison.compare import compare
 from train.comparison.config import CompareConfig
@@ -18,7 +19,7 @@ from train.log import Log, silent
 from train.runs.config import FitConfig
 from train.runs.fit import fit
 from train.runs.run_folder import RunFolder
-from train.settings import Hardware, Options, choose, merged, only
+from train.settings import Hardware, choose, only
 
 if TYPE_CHECKING:
     import numpy as np

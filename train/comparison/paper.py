@@ -7,19 +7,20 @@ module what the rows of each table are; how a kind of table is made of finished 
 
 from __future__ import annotations
 
-import difflib
-import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import train.comparison.papers
-from extract.errors import UsageError
-from train.registry import files_of, model_names
-from train.settings import load_preset, merged, parse_assignments
+from extract.errors import UsageError, unknown
+from extract.plugins import Plugins
+from extract.presets import merged
+from train.registry import model_names
+from train.settings import load_preset, parse_assignments
 
 DEFAULT_PAPER = "sulun2024"
+PAPERS = Plugins(train.comparison.papers, "paper")
 
 
 @dataclass(frozen=True)
@@ -237,24 +238,18 @@ class Paper:
         if not names:
             return self.tables
         known = {key: one for one in self.tables for key in (one.option, one.name)}
-        unknown = sorted(set(names) - set(known))
-        if unknown:
-            options = ", ".join(one.option for one in self.tables)
-            raise UsageError(f"no table {', '.join(unknown)}; there are {options}")
+        for name in names:
+            if name not in known:
+                raise unknown("no table", name, (one.option for one in self.tables))
         return tuple(dict.fromkeys(known[name] for name in names))
 
 
 def paper_names() -> list[str]:
     """Names of all papers, sorted; imports none."""
-    return files_of(train.comparison.papers)
+    return PAPERS.names()
 
 
 def load_paper(name: str) -> Paper:
     """What a paper's file says. Raises UsageError for an unknown name."""
-    names = paper_names()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"no paper {name!r}; there are {', '.join(names)}{hint}")
-    found: Paper = importlib.import_module(f"train.comparison.papers.{name}").PAPER
+    found: Paper = PAPERS.attribute(name, "PAPER")
     return found

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import train.comparison.tables
 from extract.errors import MarqueeError
+from extract.plugins import Plugins
 from pipeline.storage.atomic import atomic
 from train.comparison.config import CellResult, CompareConfig, Embed
 from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results
 from train.evaluation.tables import Table
+
+TABLES = Plugins(train.comparison.tables, "kind of table")
 
 
 def write_report(config: CompareConfig, found: Sequence[CellResult], embed: Embed | None = None) -> Path:
@@ -38,9 +41,7 @@ def made_of(results: Results, paper_table: PaperTable) -> list[Made]:
     if not results.config.rows(paper_table):
         return [Made(replace(empty, notes=tuple(results.left_out(paper_table))))]
     try:
-        return list(
-            importlib.import_module(f"train.comparison.tables.{paper_table.kind}").make(results, paper_table)
-        )
+        return list(TABLES.attribute(paper_table.kind, "make")(results, paper_table))
     except MarqueeError as error:
         return [Made(replace(empty, notes=(f"It could not be made: {error}",)))]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError
+from extract.errors import UsageError, some
 from pipeline.storage.location import Location
 from pipeline.store.footer import read_footer
 from pipeline.store.layout import Store, open_store
@@ -26,7 +26,7 @@ from train.importers.posters import PosterVectors
 from train.importers.writing import Source, add_to_store, unfinished, write_store
 from train.labels.cells import SEPARATORS, CellTable, names_of, read_cells, separator_of, text
 from train.labels.matching import video_ids_of
-from train.labels.table import ID_COLUMNS, some
+from train.labels.table import ID_COLUMNS
 
 if TYPE_CHECKING:
     from extract.experts.vgg16 import Posters

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from extract.errors import some
 from train.errors import DataError
-from train.labels.table import LabelTable, some
+from train.labels.table import LabelTable
 
 
 def match(labels: LabelTable, video_ids: Sequence[str]) -> LabelTable:

@@ -12,9 +12,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError
+from extract.errors import UsageError, some
 from train.errors import DataError
-from train.labels.table import LabelTable, some
+from train.labels.table import LabelTable
 
 Part = Literal["train", "validation", "test"]
 Rule = Literal["sulun", "random", "stratified"]

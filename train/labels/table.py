@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError
+from extract.errors import UsageError, some
 from train.errors import DataError
 from train.labels.cells import CellTable, names_of, read_cells, separator_of, text
 
@@ -199,11 +199,6 @@ def _vocabulary(
         raise DataError(f"no genre has {least} videos or more: lower --least-videos, or give more labels")
     notes = [f"{len(rare)} genres have fewer than {least} videos: left out ({some(rare)})"]
     return tuple(sorted(counts.keys() - set(rare))), notes if rare else []
-
-
-def some(names: Sequence[str]) -> str:
-    """The first of many, for a message."""
-    return ", ".join(repr(name) for name in names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _groups(values: Sequence[str], ids: Sequence[str], rows: Sequence[int]) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import json
 import tempfile
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.errors import UsageError
+from extract.errors import UsageError, did_you_mean
 from pipeline.storage.atomic import atomic
 from train.errors import DataError
 from train.log import Log
@@ -189,9 +188,8 @@ def _known(queries: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
     found = video_ids_of(queries, ids)
     for query in queries:
         if query not in found:
-            near = difflib.get_close_matches(query, ids[:10_000], n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UsageError(f"the store has no video {query!r} with features{hint}")
+            near = did_you_mean(query, ids[:10_000])
+            raise UsageError(f"the store has no video {query!r} with features{near}")
     return tuple(dict.fromkeys(found[query] for query in queries))
 
 

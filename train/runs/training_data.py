@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.errors import UsageError
 from extract.options import checked
+from extract.presets import merged
 from train.errors import DataError
 from train.labels.matching import match, video_ids_of
 from train.labels.splits import Part, Split, check_genres, split_by_column, split_by_rule, split_from_json
@@ -18,7 +19,6 @@ from train.loading.normalise import Normalised, Normaliser
 from train.loading.steps import Steps
 from train.loading.stream import Loader, Stream
 from train.registry import model_class, model_options
-from train.settings import merged
 
 if TYPE_CHECKING:
     from train.runs.config import FitConfig

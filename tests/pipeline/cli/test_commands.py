@@ -79,7 +79,7 @@ WRONG = {
     "--shard-size 0": ("--shard-size is 0", "positive whole number"),
     "--decoders -1": ("--decoders is -1", "positive whole number"),
     "--random-weights x": ("'--random-weights'", "valid integer"),
-    "--set scenes": ("--set 'scenes'", "EXPERT.OPTION=VALUE"),
+    "--set scenes": ("--set 'scenes'", "NAME.OPTION=VALUE"),
     "--set scenes.nope=1": ("no option 'nope'", "detector, threshold"),
     "--set scenes.threshold=abc": ("scenes.threshold is 'abc'", "float"),
     "--set scenes.threshold=-1": ("-1.0", "0 to 255"),

@@ -253,7 +253,7 @@ def test_what_a_cell_sets() -> None:
     [
         ({"experts": ("clip", "clip")}, "experts names something twice: clip, clip"),
         ({"models": ()}, "compare needs models"),
-        ({"tables": ("expert",)}, "no table expert; there are experts, models, ablation, steps"),
+        ({"tables": ("expert",)}, "no table 'expert'; there are experts, models, ablation, steps"),
         ({"steps": (0, 4)}, "0 steps of an expert"),
         ({"experts": ("clip",)}, "two experts at least"),
     ],

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve
 
 from extract.errors import UsageError
+from extract.presets import merged
 from train.comparison.compare import compare
 from train.comparison.config import CompareConfig
 from train.comparison.paper import Cell, load_paper, paper_names
@@ -25,7 +26,7 @@ from train.labels.splits import Part
 from train.registry import make_model, model_options
 from train.runs.run_folder import RunFolder, write_predictions
 from train.runs.training_data import options_of
-from train.settings import choose, merged
+from train.settings import choose
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
@@ -369,7 +370,7 @@ def _few(cell: Cell, run: Path) -> None:
     ("paper", "options", "message"),
     [
         ("fish", {}, "no paper 'fish'; there are fish2021, lebaron2021, sulun2024, wehrmann2017"),
-        ("fish2021", {"tables": ("models",)}, "no table models; there are map, experts, sequences"),
+        ("fish2021", {"tables": ("models",)}, "no table 'models'; there are map, experts, sequences"),
     ],
 )
 def test_what_cannot_be_asked_for(tmp_path: Path, paper: str, options: dict[str, Any], message: str) -> None:
