@@ -30,8 +30,12 @@ from train.cli.options import (
     precision_of,
 )
 from train.comparison.paper import DEFAULT_PAPER, load_paper, paper_names
-from train.registry import model_names
-from train.settings import Hardware, choose, parse_assignments, preset_names
+from train.evaluation.evaluate import evaluate_run
+from train.evaluation.figures import Scoring
+from train.registry import model_class, model_names
+from train.runs.config import FitConfig
+from train.runs.run_folder import RunFolder
+from train.settings import Hardware, choose, load_preset, parse_assignments, preset_names
 
 app = typer.Typer(
     cls=Commands,
@@ -91,7 +95,6 @@ def train(
     """Train a model; run it again to resume."""
     if context.invoked_subcommand is not None:
         return
-    from train.runs.config import FitConfig
     from train.runs.fit import fit
 
     flags = {
@@ -124,7 +127,6 @@ def predict(
 ) -> None:
     """Predict genres of videos, or of all videos of a store."""
     from train.runs.predict import is_store, predict_store, predict_videos
-    from train.runs.run_folder import RunFolder
 
     place, screen = location(source), console()
     hardware = Hardware(device=device, precision=precision_of(precision))
@@ -161,9 +163,6 @@ def evaluate(
     confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
 ) -> None:
     """Measure what a run predicted; figures, tables and curves go into its folder."""
-    from train.evaluation.evaluate import evaluate_run
-    from train.evaluation.figures import Scoring
-
     chosen: dict[str, Any] = {}
     if thresholds is not None:
         chosen["thresholds"] = numbers_in(thresholds, "--thresholds", float)
@@ -269,9 +268,6 @@ def import_lmtd(
 @app.command()
 def models() -> None:
     """List the models, the presets, and the papers whose tables compare makes."""
-    from train.registry import model_class
-    from train.settings import load_preset
-
     screen, table = console(), Table("model, preset or paper", "what it is")
     for name in model_names():
         table.add_row(name, model_class(name).summary)

@@ -13,6 +13,7 @@ from extract.options import checked
 from extract.terminal import console
 from pipeline.storage.location import location
 from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, log_on, precision_of
+from train.runs.run_folder import RunFolder
 from train.settings import Hardware, parse_assignments
 
 
@@ -75,7 +76,6 @@ def retrieve(
 ) -> None:
     """The videos of a store that are nearest to others, by the cosine in a run's space."""
     from train.retrieval.retrieve import retrieve as search
-    from train.runs.run_folder import RunFolder
 
     screen = console()
     found = search(

@@ -11,6 +11,7 @@ from pipeline.storage.atomic import atomic
 from train.comparison.config import CellResult, CompareConfig, Embed
 from train.comparison.measured import measured
 from train.comparison.paper import Cell
+from train.comparison.report import write_report
 from train.log import Log, silent
 from train.runs.run_folder import RunFolder
 
@@ -30,8 +31,6 @@ def compare(
     next call tries it again. ``embed`` is needed for tables that look at a run's space. Raises UsageError
     where the store has nothing that the tables need, and where every run failed.
     """
-    from train.comparison.report import write_report
-
     found: list[CellResult] = []
     cells = list(config.cells())
     for line in config.left_out():

@@ -6,27 +6,33 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from extract.errors import UsageError
+from extract.options import checked
 from extract.presets import Options, merged
 from pipeline.storage.location import Location
+from pipeline.store.layout import open_store
 from train.comparison.compare import compare
 from train.comparison.config import CompareConfig
 from train.comparison.paper import DEFAULT_PAPER, Cell, load_paper
 from train.errors import DataError
+from train.evaluation.evaluate import read_predictions
+from train.finetuning.fine_learner import FineOptions
+from train.finetuning.finetune import FinetuneConfig, finetune
+from train.labels.splits import Part
+from train.loading.features import FeatureSet, tables_of
 from train.log import Log, silent
 from train.runs.config import FitConfig
+from train.runs.embeddings import embeddings_of
 from train.runs.fit import fit
 from train.runs.run_folder import RunFolder
+from train.runs.run_store import batches_of
+from train.runs.training_data import columns_of, make_steps, options_of
 from train.settings import Hardware, choose, only
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from train.labels.splits import Part
-    from train.loading.features import FeatureSet
 
 FINETUNE = "finetune"  # the section of the options of the fine-grained stage
 
@@ -106,9 +112,6 @@ class _Trainer:
         return fit(config)
 
     def _finetune(self, cell: Cell, run: Path) -> object:
-        from extract.options import checked
-        from train.finetuning.fine_learner import FineOptions
-        from train.finetuning.finetune import FinetuneConfig, finetune
 
         options = {**self.grid.finetune, "seed": cell.seed}
         config = FinetuneConfig(
@@ -122,9 +125,6 @@ class _Trainer:
         return finetune(config)
 
     def embed(self, run: Path, part: Part) -> tuple[Sequence[str], NDArray[np.float32]]:
-        from train.evaluation.evaluate import read_predictions
-        from train.runs.embeddings import embeddings_of
-        from train.runs.run_store import batches_of
 
         folder = RunFolder(run)
         model = folder.load_model()
@@ -158,10 +158,6 @@ def _open(
     allow_random_weights: bool,
 ) -> tuple[FeatureSet, tuple[str, ...]]:
     """The tables that are compared, and the paper's experts that the store does not have."""
-    from pipeline.store.layout import open_store
-    from train.loading.features import FeatureSet, tables_of
-    from train.runs.training_data import columns_of, make_steps
-
     store, wanted = open_store(features), load_paper(paper).experts
     missing: tuple[str, ...] = ()
     if wanted and not experts:
@@ -185,10 +181,6 @@ def _open(
 
 def _check_options(grid: CompareConfig, options: Options) -> None:
     """Raises UsageError for options that nothing in the grid has, before anything is trained."""
-    from extract.options import checked
-    from train.finetuning.fine_learner import FineOptions
-    from train.runs.training_data import options_of
-
     models = list(dict.fromkeys(cell.model for cell in grid.cells()))
     known = {name for model in models for name in options_of(model)}
     unknown = sorted(set(options.get("model", {})) - known)
@@ -201,8 +193,6 @@ def _check_options(grid: CompareConfig, options: Options) -> None:
 
 def _for_model(options: Options, model: str) -> Options:
     """The options of the model's section that this model has, and all of the others."""
-    from train.runs.training_data import options_of
-
     known = options_of(model)
     mine = {name: value for name, value in options.get("model", {}).items() if name in known}
     return {**options, "model": mine}

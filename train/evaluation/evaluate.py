@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.storage.atomic import atomic
 from train.errors import DataError
+from train.evaluation import curves
 from train.evaluation.baseline import frequency_scores, random_figures
 from train.evaluation.bootstrap import interval, replicates
 from train.evaluation.figures import Evaluation, Figure, Predictions, Scoring
@@ -63,8 +64,6 @@ def evaluate_run(run: Path, *, split: str = "test", scoring: Scoring | None = No
     ``metrics.json``, ``per_genre.csv``, ``bootstrap.npz`` (every figure of every resample) and
     ``curves/*.svg``; those of another split than ``test`` have its name: ``metrics-validation.json``.
     """
-    from train.evaluation import curves
-
     evaluation = evaluate(read_predictions(run / "predictions.parquet", split=split), scoring)
     paths = RunFiles.of(run, split)
     with atomic(paths.genres) as path, path.open("w", newline="", encoding="utf-8") as file:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from train.evaluation.bootstrap import interval
 from train.evaluation.metrics import Floats
 
 
@@ -38,8 +39,6 @@ class Estimate:
 
         ``bounds`` are those that the figure cannot leave.
         """
-        from train.evaluation.bootstrap import interval
-
         if not values:
             return cls(math.nan)
         std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan

@@ -7,23 +7,30 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import torch
 
 from extract.errors import UsageError
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, location
 from train.errors import DataError
+from train.evaluation.evaluate import read_predictions
+from train.evaluation.figures import Predictions
+from train.finetuning.fine_learner import FineLearner, FineOptions, genre_silhouette
+from train.labels.splits import Part
+from train.layers.sequenced import SequencedModel
+from train.loading.features import FeatureSet
+from train.loading.normalise import Normalised, Normaliser
+from train.loading.stream import Loader, Stream
 from train.log import Log, log_of_this_process
+from train.runs.embeddings import embeddings_of
+from train.runs.loop import train
 from train.runs.run_folder import RunFolder, stamp, write_predictions
+from train.runs.run_store import features_of, steps_of
+from train.runs.scores import scores_of_parts
 from train.settings import Hardware
-
-if TYPE_CHECKING:
-    from train.evaluation.figures import Predictions
-    from train.finetuning.fine_learner import FineLearner, FineOptions
-    from train.labels.splits import Part
-    from train.layers.sequenced import SequencedModel
-    from train.loading.features import FeatureSet
-    from train.loading.normalise import Normalised
 
 _PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
@@ -83,9 +90,6 @@ class _Stage:
 
     @classmethod
     def open(cls, config: FinetuneConfig) -> _Stage:
-        from train.evaluation.evaluate import read_predictions
-        from train.layers.sequenced import SequencedModel
-        from train.runs.run_store import features_of
 
         run, out = RunFolder(config.run), RunFolder(config.out)
         model, record = run.load_model(), run.config()
@@ -119,13 +123,6 @@ class _Stage:
 
     def train(self, log: Log) -> FineLearner | None:
         """None in a process that only helped."""
-        import numpy as np
-        import torch
-
-        from train.finetuning.fine_learner import FineLearner, genre_silhouette
-        from train.runs.embeddings import embeddings_of
-        from train.runs.loop import train
-
         options, hardware = self.config.options, self.config.hardware
         ids = {part: self.ids(part) for part in _PARTS}
         log(
@@ -158,9 +155,6 @@ class _Stage:
     def batches(
         self, ids: Sequence[str], *, shuffle: bool = False, rank: int = 0, ranks: int = 1
     ) -> Normalised:
-        from train.loading.normalise import Normalised, Normaliser
-        from train.loading.stream import Loader, Stream
-        from train.runs.run_store import steps_of
 
         options = self.config.options
         steps = steps_of(self.record)
@@ -175,9 +169,6 @@ class _Stage:
         return Normalised(loader, Normaliser.load(self.out.normalisation_path))
 
     def predict(self, model: SequencedModel) -> None:
-        import numpy as np
-
-        from train.runs.scores import scores_of_parts
 
         parts = {part: self.batches(ids) for part in _PARTS if (ids := self.ids(part))}
         hardware = self.config.hardware

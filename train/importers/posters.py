@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import MediaError
-
-if TYPE_CHECKING:
-    from extract.experts.vgg16 import Posters
+from extract.experts.vgg16 import Posters
 
 AHEAD = 32  # posters that the network sees together
 
 
 def vgg16(**options: Any) -> Posters:
     """The extractor's network; ``options`` are those of its class."""
-    from extract.experts.vgg16 import Posters
-
     return Posters(**options)
 
 

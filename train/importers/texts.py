@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import MissingDependency, UsageError
+from extract.selection import choose_device
 from extract.weights.hashing import sha256_of
 from train.errors import DataError
 
@@ -159,7 +160,6 @@ class SentenceEncoder:
     table = "sentence"
 
     def __init__(self, folder: Path, *, device: str = "auto") -> None:
-        from extract.selection import choose_device
 
         try:
             from transformers import AutoModel, AutoTokenizer

@@ -10,22 +10,24 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from extract.errors import UsageError, did_you_mean
 from pipeline.storage.atomic import atomic
+from pipeline.storage.location import Location
+from pipeline.store.layout import Store
 from train.errors import DataError
+from train.labels.matching import video_ids_of
 from train.log import Log
+from train.retrieval.vector_file import VectorFile
+from train.retrieval.vector_index import VectorIndex
 from train.runs.run_folder import RunFolder
+from train.runs.run_store import batches_of
+from train.runs.scores import each_output
 from train.settings import Hardware
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from pipeline.storage.location import Location
-    from pipeline.store.layout import Store
-    from train.retrieval.vector_file import VectorFile
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,6 @@ class Space:
         self, queries: Sequence[str], most: int, *, by: Callable[[NDArray[Any], int], Any]
     ) -> dict[str, tuple[Neighbour, ...]]:
         """``by``: the search of a VectorFile or of a VectorIndex."""
-        import numpy as np
-
         rows = np.array([bisect_left(self.ids, name) for name in queries])
         numbers, cosines = by(self.vectors.rows(rows), most + 1)
         found = {}
@@ -113,8 +113,6 @@ def retrieve(
             asked = _known(queries, space.ids)
             by: Callable[[NDArray[Any], int], Any] = space.vectors.nearest
             if index is not None and not exact:
-                from train.retrieval.vector_index import VectorIndex
-
                 opened = VectorIndex.open(space.vectors)
                 by = opened.nearest
                 if log is not None:
@@ -136,10 +134,6 @@ def open_space(
     log: Log | None = None,
 ) -> Space:
     """The vectors that are in a folder, or else computed and written there, batch by batch."""
-    from train.retrieval.vector_file import VectorFile
-    from train.runs.run_store import batches_of
-    from train.runs.scores import each_output
-
     hardware = hardware or Hardware()
     model = run.load_model()
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
@@ -183,7 +177,6 @@ def _name(run: RunFolder, runs: Sequence[RunFolder]) -> str:
 
 
 def _known(queries: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
-    from train.labels.matching import video_ids_of
 
     found = video_ids_of(queries, ids)
     for query in queries:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+import numpy as np
+from numpy.typing import NDArray
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from pipeline.storage.location import Location
-    from pipeline.store.layout import Store
-    from train.loading.batch import Batch
-    from train.model import GenreModel
-    from train.runs.run_folder import RunFolder
-    from train.settings import Hardware
+from pipeline.storage.location import Location
+from pipeline.store.layout import Store
+from train.loading.batch import Batch
+from train.model import GenreModel
+from train.runs.run_folder import RunFolder
+from train.runs.run_store import batches_of
+from train.runs.scores import outputs_of
+from train.settings import Hardware
 
 
 def embeddings_of(
@@ -25,8 +24,6 @@ def embeddings_of(
 
     Of no videos the width is 0.
     """
-    from train.runs.scores import outputs_of
-
     return outputs_of(model, batches, model.embed, device=device, precision=precision)
 
 
@@ -41,9 +38,6 @@ def embed_store(
 
     Raises DataError where the store's rows are not those that the run was trained on.
     """
-    from train.runs.run_store import batches_of
-    from train.settings import Hardware
-
     hardware = hardware or Hardware()
     model = run.load_model()
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)

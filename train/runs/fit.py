@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+
+from train.evaluation.evaluate import evaluate_run
 from train.log import Log, log_of_this_process
+from train.model import GenreModel, SolvedModel
+from train.registry import make_model, model_options
 from train.runs.config import FitConfig
 from train.runs.run_folder import RunFolder, stamp, write_predictions
-
-if TYPE_CHECKING:
-    from train.model import GenreModel
-    from train.runs.training_data import TrainingData
+from train.runs.scores import scores_of_parts
+from train.runs.train_model import size_of, solve_model, train_model
+from train.runs.training_data import TrainingData, load
 
 
 def fit(config: FitConfig, log: Log | None = None) -> RunFolder:
@@ -28,8 +32,6 @@ def fit(config: FitConfig, log: Log | None = None) -> RunFolder:
         DataError: labels, split or features that cannot be trained on.
         StoreError: the store cannot be read, or the folder cannot be written.
     """
-    from train.runs.training_data import load
-
     log = log_of_this_process(log)
     run = RunFolder(config.run)
     check(config)
@@ -57,8 +59,6 @@ def fit(config: FitConfig, log: Log | None = None) -> RunFolder:
 
 def check(config: FitConfig) -> None:
     """What is wrong whatever the data: the model, its options, the device. Raises UsageError."""
-    from train.registry import model_options
-
     model_options(config.choices.model, config.choices.model_options)
     assert config.hardware.trainer
 
@@ -66,11 +66,6 @@ def check(config: FitConfig) -> None:
 def _train(
     config: FitConfig, data: TrainingData, run: RunFolder, log: Log
 ) -> tuple[GenreModel, dict[str, Any]] | None:
-    import torch
-
-    from train.model import SolvedModel
-    from train.registry import make_model
-    from train.runs.train_model import size_of, solve_model, train_model
 
     torch.manual_seed(config.choices.training.seed)
     model = make_model(config.choices.model, data.inputs, len(data.genres), data.model_options)
@@ -91,8 +86,6 @@ def _train(
 
 def _predict(config: FitConfig, data: TrainingData, run: RunFolder, model: GenreModel) -> None:
     """Scores of every labelled video, by split and id."""
-    from train.runs.scores import scores_of_parts
-
     batches = {part: data.batches(part) for part, members in data.split.parts().items() if members}
     hardware = config.hardware
     ids, splits, scores = scores_of_parts(
@@ -117,8 +110,6 @@ def _picked(ids: Sequence[str], values: Sequence[str], chosen: Sequence[str]) ->
 
 def _evaluate(run: RunFolder, data: TrainingData, log: Log) -> None:
     """Figures of the test split, if there is one."""
-    from train.evaluation.evaluate import evaluate_run
-
     if not data.split.test:
         log("the split has no test videos: no figures")
         return

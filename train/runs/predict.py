@@ -11,21 +11,25 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+import pipeline
 from extract.errors import StoreError, UsageError
+from extract.registry import expert_class, expert_names
 from extract.scratch import Scratch
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, is_remote
 from pipeline.store.layout import Store, open_store
+from pipeline.store.videos import read_shards
 from train.errors import DataError
 from train.log import Log
 from train.runs.run_folder import RunFolder, write_predictions
+from train.runs.run_store import batches_of
+from train.runs.scores import scores_of
 from train.settings import Hardware
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,6 @@ def predict_store(
     Raises DataError where the store's rows are not of the fingerprints that the run was trained on, or
     were made with random weights.
     """
-    from pipeline.store.videos import read_shards
-    from train.runs.run_store import batches_of
-    from train.runs.scores import scores_of
-
     hardware = hardware or Hardware()
     model = run.load_model()
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
@@ -110,8 +110,6 @@ def predict_videos(
     Raises DataError where this installation would not extract what the run was trained on, and the
     errors of :func:`pipeline.run`.
     """
-    import pipeline
-
     if not is_remote(videos) and not videos.exists():
         raise UsageError(f"there is no {str(videos)!r}: give a video, a folder of videos, or a store")
     hardware = hardware or Hardware()
@@ -140,8 +138,6 @@ def extraction(experts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     ``experts`` is that of a run's config.json. Raises DataError for rows that no expert here makes.
     """
-    from extract.registry import expert_class, expert_names
-
     options = {}
     for name, entry in experts.items():
         made_of = entry["made_of"]

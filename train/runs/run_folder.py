@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from extract.errors import UsageError
 from pipeline.storage.atomic import atomic
 from pipeline.storage.versions import installed, marquee_version
+from train.registry import make_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,8 +144,6 @@ class RunFolder:
     def load_model(self) -> GenreModel:
         """The trained model, in evaluation mode. Raises UsageError for a run that is not finished."""
         from safetensors.torch import load_model
-
-        from train.registry import make_model
 
         config = self.config()
         if not self.model_path.exists():

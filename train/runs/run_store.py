@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pipeline.storage.location import Location
-    from pipeline.store.layout import Store
-    from train.loading.features import FeatureSet
-    from train.loading.normalise import Normalised
-    from train.loading.steps import Steps
-    from train.model import GenreModel
-    from train.runs.run_folder import RunFolder
+from pipeline.storage.location import Location
+from pipeline.store.layout import Store
+from train.loading.features import FeatureSet
+from train.loading.normalise import Normalised, Normaliser
+from train.loading.steps import Steps
+from train.loading.stream import Loader, Stream
+from train.model import GenreModel
+from train.runs.run_folder import RunFolder
 
 
 def batches_of(
@@ -29,9 +28,6 @@ def batches_of(
     Raises DataError where the store's rows are not of the fingerprints that the run was trained on, were
     made with random weights, or where a video has none.
     """
-    from train.loading.normalise import Normalised, Normaliser
-    from train.loading.stream import Loader, Stream
-
     config = run.config()
     features = features_of(config, store, allow_random_weights=allow_random_weights)
     training = config["options"]["training"]
@@ -48,8 +44,6 @@ def features_of(
     config: Mapping[str, Any], store: Store | Location, *, allow_random_weights: bool = False
 ) -> FeatureSet:
     """What a run's ``config`` says that it reads of a store. Raises DataError as :func:`batches_of`."""
-    from train.loading.features import FeatureSet
-
     timelines = config.get("timelines", [])
     features = FeatureSet.open(
         store,
@@ -71,6 +65,4 @@ def features_of(
 
 def steps_of(config: Mapping[str, Any]) -> dict[str, Steps]:
     """By expert, how a run chose steps in training."""
-    from train.loading.steps import Steps
-
     return {name: Steps(**entry) for name, entry in config["options"]["steps"].items()}

@@ -16,23 +16,28 @@ from numpy.typing import NDArray
 
 from extract.errors import StoreError
 from pipeline.storage.location import Location
+from pipeline.store.layout import Store
+from pipeline.store.reading import read
 from train.errors import DataError
 from train.evaluation.svg import DARK, shortened, svg
 from train.labels.matching import video_ids_of
+from train.loading.batch import Batch
+from train.loading.collate import Video, collate
+from train.loading.steps import Steps
+from train.loading.stream import Stream
+from train.runs.predict import Prediction
 from train.runs.run_folder import RunFolder
+from train.runs.run_store import batches_of
+from train.runs.scores import scores_of
 from train.settings import Hardware
 from train.views.files import csv_bytes, write
 from train.views.page import page, rounded
 from train.views.pictures import clock, look
+from train.views.reading import only
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
-    from pipeline.store.layout import Store
-    from train.loading.batch import Batch
-    from train.loading.collate import Video
-    from train.loading.steps import Steps
-    from train.loading.stream import Stream
 
 TABLE = "scenes"
 Floats = NDArray[np.float64]
@@ -60,8 +65,6 @@ class SceneScores:
 
     def best(self, threshold: float = 0.5) -> list[list[tuple[str, float]]]:
         """The genres of each shot whose score reaches ``threshold``, or the one that comes nearest."""
-        from train.runs.predict import Prediction
-
         found = Prediction((), self.genres, self.scores[self.known]).best(threshold)
         named = iter(found)
         return [next(named) if known else [] for known in self.known]
@@ -129,11 +132,6 @@ def scenes_of(
     video are read; an expert's cap, and its mean, are those of a shot. ``video_id`` may be the last part of
     an id, if only one video has it. Raises DataError for a video that is not there or has no shots.
     """
-    from train.loading.stream import Stream
-    from train.runs.run_store import batches_of
-    from train.runs.scores import scores_of
-    from train.views.reading import only
-
     hardware = hardware or Hardware()
     config, model = run.config(), run.load_model()
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
@@ -166,9 +164,6 @@ def shot_batches(video: Batch, starts: Floats, stream: Stream) -> Iterator[Batch
 
     ``starts`` (shots,) ascend. Shots in which no expert has a step are left out.
     """
-    from train.loading.collate import collate
-    from train.loading.steps import Steps
-
     pieces: dict[str, Mapping[int, Video]] = {}
     for expert, features in video.features.items():
         kept = ~video.padding[expert][0]
@@ -196,8 +191,6 @@ def _pieces(vectors: Any, seconds: Any, starts: Floats, steps: Steps) -> Mapping
 
 def _shots(store: Store, video_id: str) -> tuple[Floats, Floats]:
     """When the shots of a video begin and end, (shots,), ascending."""
-    from pipeline.store.reading import read
-
     try:
         table = read(store, TABLE, columns=["start_seconds", "end_seconds"], video_ids=[video_id])
     except StoreError as error:

@@ -14,29 +14,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from extract.errors import UsageError
 from pipeline.storage.location import Location
+from pipeline.store.layout import Store
 from train.errors import DataError
 from train.evaluation.evaluate import read_predictions
 from train.evaluation.svg import DARK, shortened, svg
 from train.labels.matching import match
 from train.labels.table import LabelTable
+from train.loading.batch import Batch
+from train.loading.normalise import Normalised
 from train.log import Log, silent
+from train.model import GenreModel
 from train.runs.run_folder import RunFolder
+from train.runs.run_store import batches_of
+from train.runs.scores import outputs_of
 from train.settings import Hardware
 from train.views.files import csv_bytes, write
 from train.views.page import page, rounded
 from train.views.pictures import look
 from train.views.projection import METHODS, check_methods, project
+from train.views.reading import only
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
-    from pipeline.store.layout import Store
-    from train.loading.normalise import Normalised
-    from train.model import GenreModel
 
 Bools = NDArray[np.bool_]
 
@@ -184,9 +189,6 @@ def _chosen(
     log: Log,
 ) -> Normalised:
     """Batches of the videos that are shown."""
-    from train.runs.run_store import batches_of
-    from train.views.reading import only
-
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
     ids = batches.ids
     if options.part is not None:
@@ -205,10 +207,6 @@ def _outputs(
     model: GenreModel, batches: Normalised, hardware: Hardware
 ) -> tuple[tuple[str, ...], NDArray[np.float32], NDArray[np.float32]]:
     """Ids, vectors (videos, width) and scores (videos, genres), of one pass over the store."""
-    import torch
-
-    from train.loading.batch import Batch
-    from train.runs.scores import outputs_of
 
     def both(batch: Batch) -> torch.Tensor:
         return torch.cat([model.embed(batch).float(), model(batch).float().sigmoid()], dim=1)

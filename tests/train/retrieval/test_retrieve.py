@@ -80,7 +80,7 @@ def test_vectors_and_index_are_kept_in_a_folder_and_used_again(
     }  # fmt: skip
     assert any("recall@10 1.0000" in line for line in said)
     assert by_index == retrieve(runs, folder / "features", ["films/004"], neighbours=4, hardware=CPU)
-    monkeypatch.setattr("train.runs.scores.each_output", None)  # nothing is computed again
+    monkeypatch.setattr("train.retrieval.retrieve.each_output", None)  # nothing is computed again
     assert retrieve(runs, folder / "features", ["films/004"], **asked) == by_index
     assert retrieve(runs, folder / "features", ["films/004"], exact=True, **asked) == by_index
     with pytest.raises(DataError, match="holds the vectors of another run or of other videos"):

@@ -18,6 +18,8 @@ from train.comparison.spaces import (
     random_silhouette,
 )
 from train.evaluation.tables import Estimate, Table, TableRow
+from train.views.projection import project
+from train.views.space import VideoMap, map_picture
 
 MOST_VIDEOS = 5000  # on a map; of more, so many are drawn
 NEAREST = 5
@@ -56,8 +58,6 @@ def _means(values: list[tuple[float, float]]) -> list[Estimate]:
 
 
 def _picture(spaces: Mapping[str, Space]) -> bytes:
-    from train.views.projection import project
-    from train.views.space import VideoMap, map_picture
 
     some = next(iter(spaces.values()))
     drawn = np.arange(len(some.ids))
