@@ -4,11 +4,15 @@ Vectors are cut to their 256 strongest directions (PCA), grouped into lists arou
 there as bytes. A query goes through the lists of the nearest centres, and the best candidates are compared
 again, exactly, with the vectors in the file. How many lists and candidates that takes is measured when the
 index is built, on videos of its own.
+
+The last comparison is ours: FAISS's IndexRefine holds every vector in memory, 4 GB of a million of 2048
+values even as float16, while here those of the candidates alone are read.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,48 +44,36 @@ class Search:
 
 
 class VectorIndex:
-    """An index of a :class:`VectorFile`: ``index.faiss``, ``index.npy``, ``index.json`` beside it.
+    """An index of a :class:`VectorFile`: ``index.faiss`` and ``index.json`` beside it."""
 
-    ``turn`` (width, directions) are the directions that it sees.
-    """
-
-    def __init__(self, vectors: VectorFile, turn: Vectors, lists: Any, search: Search) -> None:
+    def __init__(self, vectors: VectorFile, index: Any, search: Search) -> None:
         self.vectors, self.search = vectors, search
-        self._turn, self._lists = turn, lists
+        self._index = index
 
     @classmethod
     def build(cls, vectors: VectorFile, *, seed: int = 0) -> VectorIndex:
         """Train it on some of the vectors, add all, and measure how to search it. Writes the files."""
-        faiss = _faiss()
         random = np.random.default_rng(seed)
-        turn, count = _directions(vectors, random), list_count(vectors.count)
-        width = turn.shape[1]
-        lists = faiss.IndexIVFScalarQuantizer(
-            faiss.IndexFlatL2(width), width, count, faiss.ScalarQuantizer.QT_8bit
-        )
-        lists.cp.seed = seed
-        lists.train(_sample(vectors, ROWS_OF_A_LIST * count, random, turn))
+        index, count = _trained(vectors, random, seed=seed), list_count(vectors.count)
         for _, block in vectors.blocks():
-            lists.add(block @ turn)
-        built = cls(vectors, turn, lists, Search(count, max(CANDIDATES), 0.0))
+            index.add(block)
+        built = cls(vectors, index, Search(count, max(CANDIDATES), 0.0))
         built.search = built._measured(random)
         with atomic(_path(vectors, "faiss")) as temporary:
-            faiss.write_index(lists, str(temporary))
-        with atomic(_path(vectors, "npy")) as temporary, temporary.open("wb") as file:
-            np.save(file, turn)
-        with atomic(_path(vectors, "json")) as temporary:  # the last one: where it is, the others are
+            _faiss().write_index(index, str(temporary))
+        with atomic(_path(vectors, "json")) as temporary:  # the last one: where it is, the other is
             temporary.write_text(json.dumps(asdict(built.search)) + "\n", "utf-8")
         return built
 
     @classmethod
     def open(cls, vectors: VectorFile, *, seed: int = 0) -> VectorIndex:
-        """The index that is there, or else a new one."""
+        """The index that is there, or else a new one; also where it is that of an older version."""
         faiss, described = _faiss(), _path(vectors, "json")
-        if not described.exists():
-            return cls.build(vectors, seed=seed)
-        search = Search(**json.loads(described.read_text("utf-8")))
-        lists = faiss.read_index(str(_path(vectors, "faiss")))
-        return cls(vectors, np.load(_path(vectors, "npy")), lists, search)
+        if described.exists():
+            index = faiss.read_index(str(_path(vectors, "faiss")))
+            if (index.d, index.ntotal) == (vectors.width, vectors.count):
+                return cls(vectors, index, Search(**json.loads(described.read_text("utf-8"))))
+        return cls.build(vectors, seed=seed)
 
     def nearest(self, queries: Vectors, most: int) -> tuple[Numbers, Vectors]:
         """As :meth:`VectorFile.nearest`, among the candidates. Where those are fewer, numbers are -1."""
@@ -97,8 +89,8 @@ class VectorIndex:
 
     def _candidates(self, queries: Vectors, lists: int, most: int) -> Numbers:
         """Numbers, (queries, most), nearest first; -1 where there are no more."""
-        settings = _faiss().SearchParametersIVF(nprobe=lists)
-        found: Numbers = self._lists.search(queries @ self._turn, most, params=settings)[1]
+        _faiss().extract_index_ivf(self._index).nprobe = lists
+        found: Numbers = self._index.search(queries, most)[1]
         return found
 
     def _measured(self, random: np.random.Generator) -> Search:
@@ -125,27 +117,31 @@ def list_count(vectors: int) -> int:
     return int(max(1, min(wanted, vectors // ROWS_OF_A_LIST)))
 
 
-def _directions(vectors: VectorFile, random: np.random.Generator) -> Vectors:
-    """The strongest directions of some of the vectors; all, where there are few or the vectors too few.
+def _trained(vectors: VectorFile, random: np.random.Generator, *, seed: int) -> Any:
+    """An empty index: first the strongest directions, if there are more, then lists of bytes.
 
-    Distances do not change when all vectors are shifted, so nothing is taken away from them.
+    It is trained in two steps, so that the many vectors for the centres are cut before they add up in memory.
     """
-    if vectors.width <= DIRECTIONS or vectors.count < 4 * DIRECTIONS:
-        return np.eye(vectors.width, dtype=np.float32)
-    some = _sample(vectors, PCA_ROWS, random)
-    some -= some.mean(axis=0)
-    strongest = np.linalg.eigh(some.T @ some)[1][:, -DIRECTIONS:]
-    return np.ascontiguousarray(strongest, np.float32)
+    faiss, count = _faiss(), list_count(vectors.count)
+    if vectors.width > DIRECTIONS and vectors.count >= 4 * DIRECTIONS:
+        turn = faiss.PCAMatrix(vectors.width, DIRECTIONS)
+        turn.train(np.concatenate(list(_sample(vectors, PCA_ROWS, random))))
+    else:  # all directions, or too few vectors to tell which are strong
+        turn = None
+    width = vectors.width if turn is None else DIRECTIONS
+    centres = faiss.IndexFlatL2(width)
+    lists = faiss.IndexIVFScalarQuantizer(centres, width, count, faiss.ScalarQuantizer.QT_8bit)
+    lists.cp.seed = seed
+    some = _sample(vectors, ROWS_OF_A_LIST * count, random)
+    lists.train(np.concatenate([rows if turn is None else turn.apply(rows) for rows in some]))
+    return lists if turn is None else faiss.IndexPreTransform(turn, lists)
 
 
-def _sample(
-    vectors: VectorFile, most: int, random: np.random.Generator, turn: Vectors | None = None
-) -> Vectors:
-    """At most so many vectors, drawn at random, in the directions of ``turn``."""
+def _sample(vectors: VectorFile, most: int, random: np.random.Generator) -> Iterator[Vectors]:
+    """At most so many vectors, drawn at random, some at a time."""
     chosen = np.sort(random.permutation(vectors.count)[:most])
-    pieces = np.array_split(chosen, max(1, len(chosen) // 4096))
-    read = (vectors.rows(piece) for piece in pieces)
-    return np.concatenate([rows if turn is None else rows @ turn for rows in read])
+    for piece in np.array_split(chosen, max(1, len(chosen) // 4096)):
+        yield vectors.rows(piece)
 
 
 def _recall(exact: NDArray[Any], found: NDArray[Any]) -> float:

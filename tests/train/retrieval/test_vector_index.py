@@ -107,6 +107,20 @@ def test_more_lists_and_candidates_are_taken_until_recall_is_reached(
     assert most.candidates == 64 and more.recall >= 0.99
 
 
+def test_an_index_of_other_vectors_is_built_anew(
+    faiss: Any, written: VectorFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one of a version that cut the vectors itself: its lists are narrower than the vectors."""
+    monkeypatch.setattr(vector_index, "DIRECTIONS", 8)
+    built = VectorIndex.build(written)
+    path = written.path.with_name("index.faiss")
+    whole = faiss.read_index(str(path))
+    faiss.write_index(faiss.extract_index_ivf(whole), str(path))
+    queries = written.rows(np.arange(0, 600, 20))
+    again = VectorIndex.open(written)
+    np.testing.assert_array_equal(again.nearest(queries, 10)[0], built.nearest(queries, 10)[0])
+
+
 def test_a_few_vectors_have_an_index_too(faiss: Any, tmp_path: Path) -> None:
     few = VectorFile.write(tmp_path / "v", [np.eye(3, dtype=np.float32)])
     numbers, cosines = VectorIndex.build(few).nearest(np.eye(3, dtype=np.float32)[:1], 4)
