@@ -42,12 +42,14 @@ class GenreModel(nn.Module, ABC):
         timelines: tables that the model reads for their times alone (``scenes``: the shots). They are no
             inputs. Where the store has such a table, batches have its times and no values; where it does
             not, batches lack it, and the model goes by a rule that it states.
+        uses_order: whether the order of an expert's steps makes a difference.
     """
 
     summary: ClassVar[str]
     Options: ClassVar[type[Any]] = NoOptions
     suits: ClassVar[Mapping[str, int] | None] = None
     timelines: ClassVar[tuple[str, ...]] = ()
+    uses_order: ClassVar[bool] = True
 
     def __init__(self, inputs: Mapping[str, int], genres: int, options: Any) -> None:
         """``inputs``: expert -> length of its vectors, in the order in which the model takes them.

@@ -40,6 +40,7 @@ class CttS(GenreModel):
 
     summary = "convolutions through time over each 3 s of sound, predictions averaged"
     Options = CttSOptions
+    uses_order = False
     suits: ClassVar[Mapping[str, int] | None] = {"spectrogram": 130 * 513}
 
     def __init__(self, inputs: Mapping[str, int], genres: int, options: CttSOptions) -> None:

@@ -70,6 +70,7 @@ class Ensemble(GenreModel):
 
     summary = "a network each for poster, trailer, text and metadata, stacked by one layer"
     Options = EnsembleOptions
+    uses_order = False
     best: Tensor
 
     def __init__(self, inputs: Mapping[str, int], genres: int, options: EnsembleOptions) -> None:

@@ -32,6 +32,7 @@ class I3dMean(GenreModel):
 
     summary = "each expert averaged over time, one linear layer"
     Options = I3dMeanOptions
+    uses_order = False
 
     def __init__(self, inputs: Mapping[str, int], genres: int, options: I3dMeanOptions) -> None:
         super().__init__(inputs, genres, options)

@@ -33,6 +33,7 @@ class Mlp(GenreModel):
 
     summary = "each expert averaged over time, concatenated, hidden layers"
     Options = MlpOptions
+    uses_order = False
 
     def __init__(self, inputs: Mapping[str, int], genres: int, options: MlpOptions) -> None:
         super().__init__(inputs, genres, options)

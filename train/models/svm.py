@@ -61,6 +61,7 @@ class Svm(SolvedModel):
 
     summary = "a support vector machine for each genre on the means over time, Platt scaling"
     Options = SvmOptions
+    uses_order = False
     vectors: Tensor
     duals: Tensor
     intercepts: Tensor

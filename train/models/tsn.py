@@ -35,6 +35,7 @@ class Tsn(GenreModel):
 
     summary = "a linear layer on a snippet of each segment, the segments' scores averaged"
     Options = TsnOptions
+    uses_order = False
 
     def __init__(self, inputs: Mapping[str, int], genres: int, options: TsnOptions) -> None:
         super().__init__(inputs, genres, options)
