@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from extract.errors import WeightsError
-from extract.weights.hashing import cache_dir
+from extract.weights.hashing import cache_dir, git_blob_of
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,33 @@ class WeightFile:
         if self.git_blob is not None and not re.fullmatch(r"[0-9a-f]{40}", self.git_blob):
             raise ValueError(f"{self.name}: git_blob is 40 lower-case hex digits, not {self.git_blob!r}")
         for name in (self.name, *self.aliases):
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise ValueError(f"a weight file's name is relative and has no '..': {name!r}")
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or not path.name or not name.isprintable():
+                raise ValueError(f"a weight file's name is relative, printable and has no '..': {name!r}")
         for other in self.alternatives:
             if other.role != self.role or other.alternatives:
                 raise ValueError(f"{other.name}: an alternative has the same role and none of its own")
+
+    @property
+    def published(self) -> str | None:
+        """The published hash as errors show it; None where none is published."""
+        if self.sha256 is None:
+            return None if self.git_blob is None else f"git blob {self.git_blob}"
+        return self.sha256 if len(self.sha256) == 64 else f"{self.sha256}..."
+
+    def matches(self, path: Path, sha256: str) -> bool | None:
+        """Whether the local file with that SHA-256 is this one; None if no hash is published to tell by.
+
+        Raises:
+            WeightsError: the file cannot be read.
+        """
+        if self.sha256 is not None:
+            return sha256.startswith(self.sha256)
+        return None if self.git_blob is None else git_blob_of(path) == self.git_blob
+
+
+DownloadProgress = Callable[[WeightFile, int, int | None], None]
+"""Hears of a file that is downloaded how many bytes are here, and how many it has (None: not known)."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +98,12 @@ class MissingWeights(WeightsError):
     def __init__(self, rows: Sequence[MissingFile]) -> None:
         self.rows = tuple(rows)
         lines = [
-            f"  {row.expert}: {row.file.name} ({_size(row.file.size_bytes)})\n"
+            f"  {row.expert}: {row.file.name} ({size_text(row.file.size_bytes)})\n"
             f"    get it from {row.file.url}\n    put it at   {row.put}\n    {row.reason}"
             for row in self.rows
         ]
-        super().__init__(f"{len(lines)} weight file(s) missing:\n" + "\n".join(lines))
+        files = "1 weight file is" if len(lines) == 1 else f"{len(lines)} weight files are"
+        super().__init__(f"{files} missing:\n" + "\n".join(lines))
 
 
 def download_path(file: WeightFile) -> Path:
@@ -88,5 +111,6 @@ def download_path(file: WeightFile) -> Path:
     return cache_dir() / "weights" / file.name
 
 
-def _size(size_bytes: int | None) -> str:
+def size_text(size_bytes: int | None) -> str:
+    """For people: megabytes with one digit after the point."""
     return "size not published" if size_bytes is None else f"{size_bytes / 1e6:,.1f} MB"

@@ -12,20 +12,23 @@ from pathlib import Path
 
 from extract.errors import WeightsError
 
-CHUNK_BYTES = 1 << 20
 # A file touched later than this may change again without a new timestamp. File times are of the wall
 # clock, so it is asked; if it jumps back, a hash is not remembered, and that is all.
 SETTLED_SECONDS = 2.0
 
 
+def user_cache() -> Path:
+    """The folder of all programs' caches: ``XDG_CACHE_HOME``, else ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
 def cache_dir() -> Path:
     """Marquee's own cache: ``MARQUEE_CACHE``, else ``marquee`` in the user's cache folder."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("MARQUEE_CACHE") or caches / "marquee")
+    return Path(os.environ.get("MARQUEE_CACHE") or user_cache() / "marquee")
 
 
 def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hex, read in chunks.
+    """The file's SHA-256 in hex.
 
     Hashing gigabytes at every start is slow, so the result is kept in the cache together with
     the file's inode, size, mtime and ctime, and is used again only while all four are the same.
@@ -38,18 +41,16 @@ def sha256_of(path: Path) -> str:
         remembered = _recall(path, before)
         if remembered is not None:
             return remembered
-        digest = hashlib.sha256()
         with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                digest.update(chunk)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         after = _identity(path)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
     if before != after:
         raise WeightsError(f"{path} changed while it was hashed; wait until it is complete and start again")
     if time.time() - max(before[2], before[3]) / 1e9 > SETTLED_SECONDS:
-        _remember(path, before, digest.hexdigest())
-    return digest.hexdigest()
+        _remember(path, before, digest)
+    return digest
 
 
 def git_blob_of(path: Path) -> str:
@@ -59,13 +60,11 @@ def git_blob_of(path: Path) -> str:
         WeightsError: the file cannot be read.
     """
     try:
-        digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+        start = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
         with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                digest.update(chunk)
+            return hashlib.file_digest(file, lambda: start).hexdigest()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
-    return digest.hexdigest()
 
 
 def _identity(path: Path) -> list[int]:

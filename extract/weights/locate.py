@@ -1,4 +1,4 @@
-"""Published weight files: where they are looked for, how they are checked, how they are fetched.
+"""Published weight files: where they are looked for, how they are checked, when they are downloaded.
 
 Nothing here opens a checkpoint: a file is hashed before anything reads what is in it.
 """
@@ -8,16 +8,25 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from glob import escape
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from extract.errors import WeightsError
-from extract.weights.files import MissingFile, MissingWeights, ResolvedWeight, WeightFile, download_path
-from extract.weights.hashing import git_blob_of, sha256_of
+from extract.weights import hub
+from extract.weights.fetch import Unreachable, address, fetch
+from extract.weights.files import (
+    DownloadProgress,
+    MissingFile,
+    MissingWeights,
+    ResolvedWeight,
+    WeightFile,
+    download_path,
+)
+from extract.weights.hashing import sha256_of, user_cache
 
 SUMS = "SHA256SUMS"
-_HUB_URL = re.compile(r"https://huggingface\.co/(?P<repo>[^?#]+?)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 
 
 def locate(file: WeightFile, folders: Sequence[Path] = ()) -> Path | None:
@@ -44,19 +53,7 @@ def verify(path: Path, file: WeightFile, accepted: Collection[str] = ()) -> str:
     Raises:
         WeightsError: it is neither, or the file cannot be read.
     """
-    found = sha256_of(path)
-    versions = _versions_named(file, path)
-    if found in accepted or any(_is_published(path, found, v) is not False for v in versions):
-        return found
-    published = " or ".join(
-        f"{v.sha256}{'...' if len(v.sha256) < 64 else ''}" if v.sha256 else f"git blob {v.git_blob}"
-        for v in versions
-    )
-    raise WeightsError(
-        f"{path} is not the published {file.name}: its SHA-256 is {found}, published is {published}. "
-        f"Delete it and fetch it again from {file.url}; if the file is your own and meant to be used, "
-        f"vouch for it: run `sha256sum NAME >> {SUMS}` in the folder that you pass as --weights"
-    )
+    return _verified(path, file, accepted).sha256
 
 
 def check(file: WeightFile, folder: Path | None = None) -> ResolvedWeight | None:
@@ -68,51 +65,54 @@ def check(file: WeightFile, folder: Path | None = None) -> ResolvedWeight | None
     path = locate(file, () if folder is None else (folder,))
     if path is None:
         return None
-    digest = verify(path, file, () if folder is None else read_sums(folder))
-    published = any(_is_published(path, digest, v) for v in _versions_named(file, path))
-    return ResolvedWeight(path=path, sha256=digest, published=published)
+    return _verified(path, file, () if folder is None else read_sums(folder))
 
 
 def resolve(
-    files_by_expert: Mapping[str, Sequence[WeightFile]], folder: Path | None = None, *, download: bool
+    files_by_expert: Mapping[str, Sequence[WeightFile]],
+    folder: Path | None = None,
+    *,
+    download: bool,
+    progress: DownloadProgress | None = None,
 ) -> dict[str, dict[str, ResolvedWeight]]:
     """Checked local files of all experts: ``{expert: {role: file}}``.
+
+    With ``download``, files that are not here are downloaded, and ``progress`` hears how far they are. A
+    host that cannot be reached is asked once.
 
     Raises:
         MissingWeights: some are nowhere, and were not to be or could not be downloaded.
         WeightsError: a file is not what was published.
     """
-    from extract.weights.fetch import Unreachable, fetch
-
     if folder is not None and not folder.is_dir():
         raise WeightsError(f"--weights {folder}: no such folder")
-    known: dict[WeightFile, ResolvedWeight] = {}
+    found: dict[WeightFile, ResolvedWeight] = {}
     failed: dict[WeightFile, str] = {}
-    dead_hosts: dict[str, str] = {}
+    unreachable: dict[str, Unreachable] = {}
     for file in dict.fromkeys(f for files in files_by_expert.values() for f in files):
         here = check(file, folder)
-        host = urlsplit(file.url).netloc
-        if here is None and download and host not in dead_hosts:
+        if here is None and download:
             try:
-                fetch(file)
+                host = urlsplit(address(file)).netloc
+                if host in unreachable:
+                    raise unreachable[host]
+                fetch(file, None if progress is None else partial(progress, file))
                 here = check(file)
-            except Unreachable as error:
-                dead_hosts[host] = str(error)
             except WeightsError as error:
                 failed[file] = str(error)
+                if isinstance(error, Unreachable):
+                    unreachable[error.host] = error
         if here is not None:
-            known[file] = here
-        elif host in dead_hosts:
-            failed[file] = dead_hosts[host]
+            found[file] = here
     missing = [
         MissingFile(expert, f, _place(f, folder), failed.get(f, "not found on this machine"))
         for expert, files in files_by_expert.items()
         for f in files
-        if f not in known
+        if f not in found
     ]
     if missing:
         raise MissingWeights(missing)
-    return {expert: {f.role: known[f] for f in files} for expert, files in files_by_expert.items()}
+    return {expert: {f.role: found[f] for f in files} for expert, files in files_by_expert.items()}
 
 
 def read_sums(folder: Path) -> frozenset[str]:
@@ -138,18 +138,25 @@ def read_sums(folder: Path) -> frozenset[str]:
     return frozenset(hashes)
 
 
+def _verified(path: Path, file: WeightFile, accepted: Collection[str]) -> ResolvedWeight:
+    digest = sha256_of(path)
+    versions = _versions_named(file, path)
+    matches = [version.matches(path, digest) for version in versions]
+    if digest in accepted or any(match is not False for match in matches):
+        return ResolvedWeight(path=path, sha256=digest, published=any(matches))
+    raise WeightsError(
+        f"{path} is not the published {file.name}: its SHA-256 is {digest}, published is "
+        f"{' or '.join(str(version.published) for version in versions)}. "
+        f"Delete it and fetch it again from {file.url}; if the file is your own and meant to be used, "
+        f"vouch for it: run `sha256sum NAME >> {SUMS}` in the folder that you pass as --weights"
+    )
+
+
 def _versions_named(file: WeightFile, path: Path) -> list[WeightFile]:
     """The published versions that a path's name stands for; the first one if it says nothing."""
     versions = [file, *file.alternatives]
     named = [v for v in versions if path.name in {PurePosixPath(n).name for n in (v.name, *v.aliases)}]
     return named or [file]
-
-
-def _is_published(path: Path, sha256: str, version: WeightFile) -> bool | None:
-    """Whether the file is this version; None if its publisher gives nothing to tell by."""
-    if version.sha256 is not None:
-        return sha256.startswith(version.sha256)
-    return None if version.git_blob is None else git_blob_of(path) == version.git_blob
 
 
 def _in_folder(file: WeightFile, folder: Path) -> Iterator[Path]:
@@ -161,31 +168,21 @@ def _in_folder(file: WeightFile, folder: Path) -> Iterator[Path]:
 
 def _in_caches(file: WeightFile) -> Iterator[Path]:
     home = Path.home()
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    torch_home = Path(os.environ.get("TORCH_HOME") or caches / "torch")
+    torch_home = Path(os.environ.get("TORCH_HOME") or user_cache() / "torch")
     for name in (file.name, *file.aliases):
         if "/" not in name:  # these are flat, and a name like model.safetensors says nothing there
             yield torch_home / "hub" / "checkpoints" / name
-            yield caches / "whisper" / name
+            yield user_cache() / "whisper" / name
             yield home / ".cache" / "clip" / name
             yield home / "panns_data" / name
-    hub_home = Path(os.environ.get("HF_HOME") or caches / "huggingface")
-    yield from _in_hub(file, Path(os.environ.get("HF_HUB_CACHE") or hub_home / "hub"))
+    yield from _in_hub(file, hub.cache())
     yield download_path(file)
 
 
-def _in_hub(file: WeightFile, hub: Path) -> Iterator[Path]:
-    """The file in a Hugging Face cache: the revision of its URL first, then any other snapshot."""
-    match = _HUB_URL.fullmatch(file.url)
-    if match is None:
-        return
-    repo, path = match["repo"], match["path"].partition("?")[0]
-    for name in dict.fromkeys((repo, repo.rpartition("/")[2])):  # some repositories moved under an owner
-        folder = hub / f"models--{name.replace('/', '--')}"
-        reference = folder / "refs" / match["revision"]
-        if reference.is_file():
-            yield folder / "snapshots" / reference.read_text(encoding="utf-8").strip() / path
-        yield from sorted(folder.glob(f"snapshots/*/{escape(path)}"))
+def _in_hub(file: WeightFile, cache: Path) -> Iterator[Path]:
+    published = hub.hub_file(file.url)
+    if published is not None:
+        yield from hub.cached(published, cache)
 
 
 def _place(file: WeightFile, folder: Path | None) -> Path:

@@ -1,73 +1,20 @@
-"""Where weight files are found, how they are checked, and how downloads end."""
+"""Where weight files are found, and how they are checked."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from extract.errors import WeightsError
 from extract.weights import hashing
-from extract.weights.fetch import Unreachable, fetch
-from extract.weights.files import MissingWeights, WeightFile, download_path
+from extract.weights.files import MissingWeights
 from extract.weights.locate import check, locate, resolve, verify
-
-CONTENT = b"the published bytes"
-SHA = hashlib.sha256(CONTENT).hexdigest()
-
-
-def weight(name: str = "net.pth", **changes: Any) -> WeightFile:
-    facts = {"role": "model", "sha256": SHA, "url": f"https://example.org/{name}", "licence": "MIT"}
-    return WeightFile(**{"name": name, "size_bytes": len(CONTENT), **facts, **changes})
-
-
-def put(path: Path, content: bytes = CONTENT) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home, so that nothing on this machine is found."""
-    for name in ("XDG_CACHE_HOME", "TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "MARQUEE_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    """/net.pth whole, /short.pth broken off, everything else 404."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path not in ("/net.pth", "/short.pth"):
-                self.send_error(404)
-                return
-            self.send_response(200)
-            extra = 10 if self.path == "/short.pth" else 0
-            self.send_header("Content-Length", str(len(CONTENT) + extra))
-            self.end_headers()
-            self.wfile.write(CONTENT)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+from tests.fixtures.weight_files import CONTENT, SHA, git_blob, put, weight
 
 
 @pytest.mark.parametrize(
@@ -180,12 +127,6 @@ def test_a_git_blob_is_as_good_as_a_hash(tmp_path: Path) -> None:
         check(file, tmp_path)
 
 
-def git_blob(content: bytes) -> str:
-    """By git itself."""
-    done = subprocess.run(["git", "hash-object", "--stdin"], input=content, capture_output=True, check=True)
-    return done.stdout.decode().strip()
-
-
 def test_an_alternative_is_checked_against_its_own_hash(tmp_path: Path) -> None:
     other = weight("net.safetensors", sha256=hashlib.sha256(b"other").hexdigest())
     file = weight(alternatives=(other,))
@@ -264,52 +205,15 @@ def test_all_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
         resolve(files, tmp_path / "none", download=False)
 
 
-def test_a_download_is_checked_kept_and_found_again(server: str) -> None:
-    file = weight(url=f"{server}/net.pth")
-    heard: list[tuple[int, int | None]] = []
-    path = fetch(file, lambda done, total: heard.append((done, total)))
-    assert path == download_path(file) == locate(file)
-    assert path.read_bytes() == CONTENT and heard == [(len(CONTENT), len(CONTENT))]
-    assert resolve({"a": [file]}, download=True)["a"]["model"].published
-
-
-@pytest.mark.parametrize(
-    ("path", "sha256", "said"),
-    [
-        ("/net.pth", "0" * 64, "something else than net.pth.*nothing was kept"),
-        ("/short.pth", SHA, "broke off after 19"),
-        ("/gone.pth", SHA, "404"),
-    ],
-)
-def test_a_failed_download_leaves_nothing_behind(server: str, path: str, sha256: str, said: str) -> None:
-    file = weight(url=server + path, sha256=sha256)
-    with pytest.raises(WeightsError, match=said):
-        fetch(file)
-    assert list(download_path(file).parent.iterdir()) == []
-    with pytest.raises(MissingWeights, match=said):
-        resolve({"a": [file]}, download=True)
-
-
-def test_an_unreachable_host_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def refuse(file: WeightFile) -> Path:
-        asked.append(file.name)
-        raise Unreachable("no connection to example.org")
-
-    monkeypatch.setattr("extract.weights.fetch.fetch", refuse)
-    with pytest.raises(MissingWeights) as caught:
-        resolve({"a": [weight("one.pth"), weight("two.pth")]}, download=True)
-    assert asked == ["one.pth"]
-    assert [r.reason for r in caught.value.rows] == ["no connection to example.org"] * 2
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"sha256": SHA[:7]}, "8 to 64"),
         ({"sha256": SHA.upper()}, "lower-case"),
         ({"name": "../net.pth"}, r"no '\.\.'"),
+        ({"name": ""}, "relative"),
+        ({"name": "folder/.."}, r"no '\.\.'"),
+        ({"name": "net\n.pth"}, "printable"),
         ({"aliases": ("/net.pth",)}, "relative"),
         ({"alternatives": (weight(role="vocabulary"),)}, "same role"),
     ],
