@@ -13,7 +13,7 @@ from extract.fingerprint import fingerprint
 from extract.registry import make_expert, with_upstream
 from extract.tables import Dtype
 from extract.types import Precision
-from extract.weights.files import ResolvedWeight
+from extract.weights.files import DownloadProgress, ResolvedWeight
 from extract.weights.locate import resolve
 
 
@@ -60,6 +60,7 @@ def select(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     weights: Path | None = None,
     download: bool = True,
+    download_progress: DownloadProgress | None = None,
     device: str = "auto",
     precision: Precision = "float32",
     dtype: Dtype = "float16",
@@ -71,7 +72,9 @@ def select(
     """
     experts = choose_experts(names, options)
     files = {name: expert.weights() for name, expert in experts.items()}
-    resolved = resolve(files, weights, download=download) if random_seed is None else {}
+    resolved = (
+        resolve(files, weights, download=download, progress=download_progress) if random_seed is None else {}
+    )
     fingerprints: dict[str, str] = {}
     described: dict[str, dict[str, Any]] = {}
     for name, expert in experts.items():

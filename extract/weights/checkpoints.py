@@ -178,7 +178,7 @@ def _kind(path: Path) -> str:
         return "safetensors"
     if head.startswith(b"\x80"):
         return "pickle"
-    raise _damaged(path, "it starts like no checkpoint format")
+    raise _damaged(path, "it does not start like any checkpoint format")
 
 
 def _is_torchscript(path: Path) -> bool:

@@ -16,8 +16,9 @@ from rich.table import Table
 from extract.errors import MarqueeError
 from extract.opencv import check as check_opencv
 from extract.registry import expert_names, make_expert, with_upstream
-from extract.weights.files import MissingWeights, WeightFile
+from extract.weights.files import MissingWeights, WeightFile, size_text
 from extract.weights.locate import check, resolve
+from pipeline.cli.download_display import show_downloads
 from pipeline.settings import checked_folder
 from pipeline.storage.location import Location
 from pipeline.storage.scan import scan
@@ -114,15 +115,15 @@ def print_weights(
     experts = {name: make_expert(name, options.get(name)) for name in with_upstream(names)}
     files = {name: expert.weights() for name, expert in experts.items() if expert.weights()}
     if fetch:
-        resolve(files, folder, download=True)
+        with show_downloads(console) as progress:
+            resolve(files, folder, download=True, progress=progress)
     table = _table("expert", "file", "size", "licence", "state")
     complete = True
     for name, wanted in files.items():
         for file in wanted:
             state, good = _weight_state(file, folder)
             complete = complete and good
-            size = "?" if file.size_bytes is None else f"{file.size_bytes / 1e6:.1f} MB"
-            table.add_row(name, file.name, size, file.licence, state)
+            table.add_row(name, file.name, size_text(file.size_bytes), file.licence, state)
     if not files:
         _line(console, f"{', '.join(experts)}: no files needed")
     else:

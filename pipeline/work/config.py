@@ -13,6 +13,7 @@ from extract.errors import UsageError
 from extract.selection import Selection, select
 from extract.tables import Dtype
 from extract.types import Precision
+from extract.weights.files import DownloadProgress
 from pipeline.storage.location import Location
 from pipeline.store.layout import Target
 
@@ -107,13 +108,14 @@ def engine_settings(config: RunConfig, device: str, *, cores: int | None = None)
     )
 
 
-def select_for(config: RunConfig) -> Selection:
+def select_for(config: RunConfig, download_progress: DownloadProgress | None = None) -> Selection:
     """The experts, weights and fingerprints of a run."""
     return select(
         config.experts,
         options=config.options,
         weights=config.weights,
         download=config.download,
+        download_progress=download_progress,
         device=config.device,
         precision=config.precision,
         dtype=config.dtype,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from extract.engine.meter import STAGES, Reading, Stage
+from extract.weights.files import WeightFile, size_text
 from pipeline.work.jobs import JobReport
 from pipeline.work.worker_status import WorkerStatus
 
@@ -35,6 +36,11 @@ class RunProgress:
     stopping: bool = False
     _reported: JobReport = field(default_factory=JobReport)
     _readings: dict[str, Reading] = field(default_factory=dict)  # the last of every worker that there was
+
+    def show_download(self, file: WeightFile, done_bytes: int, size_bytes: int | None) -> None:
+        """Take up how much of a weight file is here."""
+        whole = "" if size_bytes is None else f" of {size_text(size_bytes)}"
+        self.stage = f"downloading {file.name}: {size_text(done_bytes)}{whole}"
 
     def report(self, report: JobReport) -> None:
         """Book a job that is over."""

@@ -74,7 +74,8 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
         ClusterError: the workers cannot be reached.
     """
     progress = progress or RunProgress()
-    selection = select_for(config)
+    selection = select_for(config, progress.show_download)
+    progress.stage = "planning"
     found = scan(config.videos, out=config.out)
     store = open_store(config.out, create=True)
     with writing(store, command=shlex.join(sys.argv)) as token, _stop_on_signals(progress):

@@ -1,4 +1,4 @@
-"""Every container of published weights, and what is said of files that are none."""
+"""Every container of published weights, and what is said of files that are not checkpoints."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_truncated_file_says_so(kept: float, zipped: bool, tmp_path: Path) -> 
         (b"RIFF" + bytes(90), "truncated or not a checkpoint"),
     ],
 )
-def test_what_is_no_checkpoint_is_named(content: bytes, said: str, tmp_path: Path) -> None:
+def test_what_is_not_a_checkpoint_is_named(content: bytes, said: str, tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=said):

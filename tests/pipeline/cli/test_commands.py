@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from extract.registry import expert_names
+from extract.registry import expert_names, make_expert
 from pipeline.cli import commands as cli
 from pipeline.settings import preset_names
+from tests.fixtures.file_server import Served, file_server
+from tests.fixtures.weight_files import empty_home
 
 CHEAP = ("--experts", "scenes", "--detector", "content", "--device", "cpu")
 
@@ -146,8 +149,6 @@ def test_a_bad_file_is_refused_in_one_line(folder: Path, call: Call, text: str) 
 
 
 def test_missing_weights_are_a_table_whose_addresses_can_be_copied(folder: Path, call: Call) -> None:
-    from extract.registry import make_expert
-
     (file,) = make_expert("panns").weights()
     ended = call("--videos", "clips", "--out", "out", "--experts", "panns", "--weights", "empty")
     assert ended.status == 2 and not ended.out and not (folder / "out").exists()
@@ -203,6 +204,22 @@ def test_weights_lists_what_is_needed(folder: Path, call: Call) -> None:
     some = call("weights", "--experts", "panns", "--weights", "empty")
     assert some.status == 1 and "panns" in some.out and "missing; from https://" in some.out
     assert "--weights nope" in call("weights", "--experts", "panns", "--weights", "nope").error
+
+
+def test_weights_that_are_missing_are_downloaded_on_request(
+    folder: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty_home(folder, monkeypatch)
+    (file,) = make_expert("beats").weights()
+    with file_server() as server:
+        server.files[urlsplit(file.url).path] = Served(b"of whoever published it")
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        assert call("weights", "--experts", "beats").status == 1 and not server.requests
+        fetched = call("weights", "--experts", "beats", "--fetch")
+        assert fetched.status == 0 and f"downloading {file.name}, 0.0 MB" in fetched.out
+        assert str(folder / ".cache/marquee/weights" / file.name) in fetched.out
+        again = call("weights", "--experts", "beats", "--fetch")
+        assert again.status == 0 and "downloading" not in again.out and len(server.requests) == 1
 
 
 def test_doctor_names_every_expert(call: Call) -> None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from pipeline.work.config import usable_cores
+from extract.registry import make_expert
+from pipeline.cli.display import status_line
+from pipeline.work.config import RunConfig, select_for, usable_cores
+from pipeline.work.progress import RunProgress
+from tests.fixtures.file_server import Served, file_server
+from tests.fixtures.weight_files import empty_home
 
 
 @pytest.mark.parametrize(("text", "cores"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None)])
@@ -16,3 +22,15 @@ def test_a_containers_limit_counts(tmp_path: Path, text: str, cores: int | None)
     all_cores = len(os.sched_getaffinity(0))
     assert usable_cores(tmp_path / "cpu.max") == (cores or all_cores)
     assert usable_cores(tmp_path / "none") == all_cores
+
+
+def test_a_run_shows_the_weights_that_it_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty_home(tmp_path, monkeypatch)
+    (file,) = make_expert("beats").weights()
+    progress = RunProgress()
+    with file_server() as server:
+        server.files[urlsplit(file.url).path] = Served(bytes(200_000))
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        selection = select_for(RunConfig(tmp_path, tmp_path / "out", ("beats",)), progress.show_download)
+    assert selection.weights["beats"]["model"].path.stat().st_size == 200_000
+    assert status_line(progress).startswith(f"downloading {file.name}: 0.2 MB of 0.2 MB")
