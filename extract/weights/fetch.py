@@ -157,9 +157,16 @@ def _alone_at(part: Path) -> Iterator[IO[bytes]]:
         with part.open("ab") as out:
             with suppress(OSError):  # not every file system has locks; size and hash are checked anyway
                 fcntl.flock(out, fcntl.LOCK_EX)
-            if os.fstat(out.fileno()).st_nlink and part.exists() and os.path.samefile(part, out.fileno()):
+            if _is_named(out, part):
                 yield out
                 return  # else the process that was waited for has renamed or removed it
+
+
+def _is_named(out: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(out.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _fill(

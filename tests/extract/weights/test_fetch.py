@@ -186,8 +186,8 @@ def test_only_web_addresses_are_asked(url: str) -> None:
 def test_two_who_want_a_file_at_once_download_it_once(server: FileServer) -> None:
     server.files["/net.pth"] = Served(LARGE)
     file = weight(url=f"{server.url}/net.pth", sha256=LARGE_SHA)
-    with ThreadPoolExecutor(4) as pool:
-        paths = list(pool.map(lambda _: fetch(file), range(4)))
+    with ThreadPoolExecutor(16) as pool:
+        paths = list(pool.map(lambda _: fetch(file), range(16)))
     assert {path.read_bytes() for path in paths} == {LARGE}
     assert len(server.requests) == 1 and kept() == ["net.pth"]
 
