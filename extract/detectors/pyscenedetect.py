@@ -2,8 +2,9 @@
 
 https://github.com/Breakthrough/PySceneDetect (BSD-3-Clause), version 0.7. Both score the change of
 hue, saturation and brightness between neighbouring frames; the content detector cuts where the
-score reaches a threshold, the adaptive one where it stands out from its neighbours' mean. As the
-package's own ``SceneManager`` does, frames are first scaled to a long side of 256 pixels.
+score reaches a threshold, the adaptive one where it stands out from its neighbours' mean. They see
+what the package's own reader and ``SceneManager`` would show them: the pictures as they are stored,
+converted to BGR, then scaled bilinearly to a long side of 256 pixels if they are larger.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from __future__ import annotations
 from collections import deque
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from extract.detectors.base import Detector, Interval
 
@@ -33,12 +32,14 @@ _MICROSECONDS = 10**6
 class _PackageDetector(Detector):
     """Feeds a detector of the package and reads its cuts as frame indices.
 
-    ``min_scene_seconds`` None is the package's default, 15 frames counted one by one. Seconds are
+    ``min_scene_seconds`` None is the package's default, 15 frames. As in the package these are presentation
+    times in units of 1 / ``fps``, rounded; without ``fps`` frames are counted one by one. Seconds are
     compared on presentation times, so they hold for variable frame rates too.
     """
 
-    def __init__(self, min_scene_seconds: float | None) -> None:
+    def __init__(self, min_scene_seconds: float | None, fps: float | None) -> None:
         self._in_seconds = min_scene_seconds is not None
+        self._fps = fps
         self._min_scene = MIN_SCENE_FRAMES if min_scene_seconds is None else float(min_scene_seconds)
         self._pushed = 0
         self._size: tuple[int, int] | None = None
@@ -74,18 +75,23 @@ class _PackageDetector(Detector):
     def _timecode(self, picture: Picture) -> Any:
         from scenedetect.common import FrameTimecode, Timecode
 
-        if not self._in_seconds:  # frame numbers: the rate is never used
+        if not self._in_seconds and self._fps is None:  # frame numbers: the rate is never used
             return FrameTimecode(self._pushed, fps=1.0)
         pts = round(picture.start_seconds * _MICROSECONDS)
-        return FrameTimecode(Timecode(pts, Fraction(1, _MICROSECONDS)), fps=1.0)
+        return FrameTimecode(Timecode(pts, Fraction(1, _MICROSECONDS)), fps=self._fps or 1.0)
 
     def _image(self, picture: Picture) -> Any:
         """uint8 (height, width, 3) BGR, of the first picture's size even if the stream's changes."""
+        import cv2
+
+        image = picture.raw.to_ndarray(format="bgr24")
         if self._size is None:
-            width, height = picture.view.width, picture.view.height
+            height, width = image.shape[:2]
             scale = min(1.0, LONG_SIDE / max(width, height))
             self._size = max(1, round(width * scale)), max(1, round(height * scale))
-        return np.ascontiguousarray(picture.thumbnail(*self._size)[..., ::-1])
+        if self._size == (image.shape[1], image.shape[0]):
+            return image
+        return cv2.resize(image, self._size, interpolation=cv2.INTER_LINEAR)
 
 
 class ContentDetector(_PackageDetector):
@@ -96,9 +102,13 @@ class ContentDetector(_PackageDetector):
     """
 
     def __init__(
-        self, *, threshold: float = CONTENT_THRESHOLD, min_scene_seconds: float | None = None
+        self,
+        *,
+        threshold: float = CONTENT_THRESHOLD,
+        min_scene_seconds: float | None = None,
+        fps: float | None = None,
     ) -> None:
-        super().__init__(min_scene_seconds)
+        super().__init__(min_scene_seconds, fps)
         from scenedetect.detectors import ContentDetector as Package
 
         self._detector = Package(threshold=threshold, min_scene_len=self._min_scene)
@@ -121,8 +131,9 @@ class AdaptiveDetector(_PackageDetector):
         min_scene_seconds: float | None = None,
         window_width: int = WINDOW_WIDTH,
         min_content_val: float = MIN_CONTENT_VAL,
+        fps: float | None = None,
     ) -> None:
-        super().__init__(min_scene_seconds)
+        super().__init__(min_scene_seconds, fps)
         from scenedetect.detectors import AdaptiveDetector as Package
 
         self._window_width = window_width

@@ -115,9 +115,9 @@ class Scenes(Expert):
         arguments = self.options.resolved()
         match self.options.detector:
             case "content":
-                return pyscenedetect.ContentDetector(**arguments)
+                return pyscenedetect.ContentDetector(**arguments, fps=media.fps)
             case "adaptive":
-                return pyscenedetect.AdaptiveDetector(**arguments)
+                return pyscenedetect.AdaptiveDetector(**arguments, fps=media.fps)
             case "ffmpeg":
                 return ffmpeg_score.FFmpegScoreDetector(**arguments)
         if predictor is None:
@@ -135,7 +135,7 @@ class Scenes(Expert):
             case "transnetv2":
                 source = {"weights_sha256": transnetv2.WEIGHTS_SHA256}
             case "content" | "adaptive":
-                source = {"scenedetect": version("scenedetect")}
+                source = {"scenedetect": version("scenedetect"), "scaler": "bilinear"}
             case "ffmpeg":
                 source = {"libavfilter": ffmpeg_score.libavfilter_major()}
         resolved = self.options.resolved()

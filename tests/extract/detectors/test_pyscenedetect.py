@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from extract.detectors.pyscenedetect import AdaptiveDetector, ContentDetector
+from extract.experts.scenes import Scenes, ScenesOptions
 from extract.media.picture import Picture
 from extract.media.probe import probe
 from extract.media.stream import DecodeCounts, read
@@ -54,6 +56,58 @@ def test_same_scenes_as_the_package_alone(name: str, film: Path, detect: Any) ->
     assert 5 < len(theirs) < 20, "some of the twenty shots are too short to stand alone"
     detector = {"ContentDetector": ContentDetector, "AdaptiveDetector": AdaptiveDetector}[name]()
     assert detect(detector, ours(film)) == theirs
+
+
+def encode(path: Path, times: list[int], *, aspect: Fraction | None = None) -> Path:
+    """Noise that changes at every fifth picture; shown at ``times`` in milliseconds."""
+    rng = np.random.default_rng(8)
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 720, 400, "yuv420p", 4_000_000
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        for number, time in enumerate(times):
+            if number % 5 == 0:
+                shot = np.kron(rng.integers(0, 230, (100, 180, 3)), np.ones((4, 4, 1)))
+            frame = av.VideoFrame.from_ndarray(shot.astype(np.uint8), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("aspect", [None, Fraction(16, 11)])
+def test_the_package_sees_what_its_own_reader_shows(aspect: Fraction | None, tmp_path: Path) -> None:
+    import scenedetect
+
+    class Recorder(scenedetect.ContentDetector):
+        def process_frame(self, timecode: Any, frame_img: np.ndarray) -> list[Any]:
+            images.append(frame_img)
+            return []
+
+    images: list[np.ndarray] = []
+    film = encode(tmp_path / "film.mkv", [40 * i for i in range(12)], aspect=aspect)
+    scenedetect.detect(str(film), Recorder(), backend="pyav")
+    mine = ContentDetector()
+    assert len(images) == 12 and images[0].shape == (142, 256, 3)
+    for theirs, picture in zip(images, ours(film), strict=True):
+        np.testing.assert_array_equal(mine._image(picture), theirs)
+
+
+@pytest.mark.parametrize("name", ["content", "adaptive"])
+def test_same_cuts_as_the_package_where_the_frame_rate_varies(name: str, tmp_path: Path) -> None:
+    import scenedetect
+
+    times = np.cumsum([0, *([20] * 59), *([120] * 59), *([40] * 60)]).tolist()
+    film = encode(tmp_path / "film.mkv", times)
+    package = {"content": scenedetect.ContentDetector, "adaptive": scenedetect.AdaptiveDetector}[name]
+    theirs = [start.seconds for start, _ in scenedetect.detect(str(film), package(), backend="pyav")]
+    detector = Scenes(ScenesOptions(detector=name)).make_detector(probe(str(film)), None)  # type: ignore[arg-type]
+    pictures = ours(film)
+    closed = [scene for picture in pictures for scene in detector.push(picture)] + detector.finish()
+    assert [pictures[start].start_seconds for start, _ in closed] == pytest.approx(theirs, abs=0.002)
+    assert len(theirs) > 5
 
 
 # A slow part (5 pictures a second) with cuts after 1.2 s and more, then a fast one (50 a second)
