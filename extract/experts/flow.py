@@ -64,7 +64,6 @@ class FlowModel:
         return rows
 
     def _rows(self, items: Sequence[Item]) -> list[Row]:
-
         from extract.ops.motion.flow_descriptors import flow_descriptors
         from extract.ops.motion.tvl1 import VARIANTS, tvl1
 
@@ -95,11 +94,13 @@ class Flow(Expert):
     A row is a pair of neighbouring frames of one shot, on the interval of the first on the grid of
     :mod:`extract.ops.motion.frame_grid`; the last of a shot has no pair, so a shot of one frame has no row.
     ``embedding`` is the histogram of oriented flow, float32 (9,): see
-    :class:`extract.ops.motion.flow_descriptors.FlowDescriptors`. Pixels are those of a short side of 256.
+    :class:`extract.ops.motion.flow_descriptors.FlowDescriptors`. Pixels are those of a short side of 256, to
+    which larger frames are reduced and smaller ones enlarged: a film's values do not depend on its size.
     """
 
     summary = "magnitude, direction histogram and motion content of the optical flow"
     Options = FlowOptions
+    version = 2  # 2: small frames are enlarged
     upstream = ("scenes",)
     packages = (Package("numba", "flow"),)
     empty_reason = "no two frames of one shot"
@@ -115,7 +116,7 @@ class Flow(Expert):
         return {self.name: TableSpec(columns, Embedding((1 + DIRECTIONS,), float32=True))}
 
     def streams(self) -> Streams:
-        return Streams(frames=FrameSpec(SHORT_SIDE, grey=True))
+        return Streams(frames=FrameSpec(SHORT_SIDE, grey=True, enlarge=True))
 
     def settings(self) -> dict[str, Any]:
         return {name: value for name, value in super().settings().items() if name != "keep_flow"}

@@ -75,6 +75,7 @@ class Lowlevel(Expert):
 
     summary = "Rasheed's four descriptors; colour, light, motion and sound statistics"
     Options = LowlevelOptions
+    version = 2  # 2: small frames are enlarged
     lane = "none"
     upstream = ("scenes",)
     packages = (Package("cv2", "lowlevel"),)
@@ -91,7 +92,7 @@ class Lowlevel(Expert):
         return Streams(
             keyframes=True,
             audio_rate=SAMPLE_RATE if self._all else None,
-            frames=FrameSpec(MOTION_SHORT_SIDE, grey=True),
+            frames=FrameSpec(MOTION_SHORT_SIDE, grey=True, enlarge=True),
         )
 
     def tap(self, media: MediaInfo) -> Tap:

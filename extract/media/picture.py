@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from extract.expert import FrameSpec
 from extract.types import MediaInfo
 
+LONGEST_ENLARGED = 4096  # pixels: a strip of one row of pixels is no reason to run out of memory
+
 
 class View:
     """How the stored pictures of one stream become upright ones with square pixels.
@@ -96,11 +98,13 @@ class Picture:
     def scaled(self, spec: FrameSpec) -> NDArray[np.uint8]:
         """uint8 (h, w, 3), or (h, w) if ``spec.grey``: upright, the short side ``spec.short_side``.
 
-        The aspect is kept to the nearest pixel, nothing is enlarged, the filter is bicubic. A short
-        side of None is the native size, as in :meth:`rgb`.
+        The aspect is kept to the nearest pixel, the filter is bicubic. Smaller pictures stay as they are
+        unless ``spec.enlarge``, which goes as far as a long side of LONGEST_ENLARGED. A short side of None
+        is the native size, as in :meth:`rgb`.
         """
-        short = min(self.view.width, self.view.height)
-        scale = min(1.0, (spec.short_side or short) / short)
+        short, long = sorted((self.view.width, self.view.height))
+        most = max(1.0, LONGEST_ENLARGED / long) if spec.enlarge else 1.0
+        scale = min(most, (spec.short_side or short) / short)
         width = max(1, round(self.view.width * scale))
         height = max(1, round(self.view.height * scale))
         return self.view.image(self.raw, width=width, height=height, format="gray" if spec.grey else "rgb24")

@@ -1,7 +1,8 @@
 """What a field of optical flow says about motion: how much, where to, and beside the camera's.
 
 Fields are float32 (n, 2, height, width), x to the right and y down, in pixels from one frame to
-the next. Pixels are counted, so a field's values do not depend on the batch or the device.
+the next: give all films at one size. Pixels are counted, so a field's values do not depend on the
+batch or the device.
 """
 
 from __future__ import annotations

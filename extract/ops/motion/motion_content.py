@@ -10,6 +10,8 @@ many directions. The direction is read from the structure tensor J of the slice'
 Of each slice at each time the directions go into a 7-bin histogram; its largest bin is taken for
 the still or moving background, and the pixels of all other bins are active.
 
+Directions are in pixels a frame: give all films at one size.
+
 The paper leaves open, and we choose: four rows and four columns, evenly spaced; central
 differences; w = binomial [1 4 6 4 1] / 16 in space and time; pixels without a measurable
 gradient (Jxx + Jtt < 1 squared grey level) count as still.

@@ -72,6 +72,20 @@ def test_scaled_sets_the_short_side_and_never_enlarges(make_clip: Callable[..., 
     assert np.abs(grey - small @ [0.299, 0.587, 0.114]).mean() < 3
 
 
+def test_small_pictures_are_enlarged_on_request(make_clip: Callable[..., Path]) -> None:
+    picture = pictures(make_clip("c.mp4", size=(128, 70), pts=range(1)))[0]
+    large = picture.scaled(FrameSpec(short_side=140, enlarge=True))
+    assert large.shape == (140, 256, 3)
+    expected = cv2.resize(picture.rgb(), (256, 140), interpolation=cv2.INTER_CUBIC)
+    assert np.abs(large.astype(int) - expected).mean() < 4
+    assert picture.scaled(FrameSpec(short_side=35, enlarge=True)).shape == (35, 64, 3)
+
+
+def test_a_strip_is_enlarged_as_far_as_memory_allows(make_clip: Callable[..., Path]) -> None:
+    strip = pictures(make_clip("strip.mp4", size=(1024, 16), pts=range(1)))[0]
+    assert strip.scaled(FrameSpec(short_side=256, enlarge=True)).shape == (64, 4096, 3)
+
+
 def test_thumbnail_of_a_turned_picture_is_the_turned_thumbnail(
     clip: Path, turn_clip: Callable[[Path, Any], Path]
 ) -> None:
