@@ -57,18 +57,22 @@ class TableSpec:
 
 @dataclass(frozen=True)
 class FrameSpec:
-    """Every frame, upright, scaled to this short side (never enlarged; None: not at all), RGB or grey."""
+    """Every frame, upright, scaled to this short side (None: not at all), RGB or grey.
+
+    ``enlarge``: smaller frames too, for values that are counted in pixels of that size.
+    """
 
     short_side: int | None
     grey: bool = False
+    enlarge: bool = False
 
 
 @dataclass(frozen=True)
 class Streams:
     """What a tap consumes; only this is converted and copied.
 
-    ``sample_seconds``: beside keyframes, further native frames of scenes that are longer than
-    that, about so many seconds apart (:mod:`extract.decoder.samples`).
+    ``sample_seconds``: beside keyframes, further native frames, so that no stretch of a scene as long as
+    that stays unseen (:mod:`extract.decoder.samples`).
     """
 
     keyframes: bool = False
@@ -110,8 +114,12 @@ class Tap:
         """
         return ()
 
-    def sample(self, scene: Scene, frame: Frame) -> Iterable[Item]:
-        """A further frame of a scene; its samples and its keyframe come in time order."""
+    def sample(self, scene_index: int, frame: Frame) -> Iterable[Item]:
+        """A further frame of a scene, which may still be open. Samples come in time order.
+
+        So does the keyframe among them, except in scenes so long that samples went ahead of it
+        (:mod:`extract.decoder.samples`): there, all come before it.
+        """
         return ()
 
     def close(self) -> Iterable[Item]:

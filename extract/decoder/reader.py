@@ -90,7 +90,7 @@ def _replay(
         targets = [(s.keyframe, s.keyframe_pts) for s in job.scenes]
         pictures = fetch(job.path, media=media, keyframe_targets=targets, counts=counts)
     for scene, picture in zip(job.scenes, pictures, strict=True):
-        taps.scene(scene, picture, {})
+        taps.scene(scene, picture)
         on_step()
 
 
@@ -150,16 +150,20 @@ class _Tracker:
             scene = self._timeline.scene(self._number, start_frame, min(end_frame, self._timeline.stop))
             self._number += 1
             keyframe = self._keyframe(scene) if self._taps.want_keyframes else None
-            self._taps.scene(scene, keyframe, {s.step_seconds: s.of(scene) for s in self._samples})
+            samples = {s.step_seconds: s.close(scene) for s in self._samples}
+            self._taps.samples(scene.index, {step: before for step, (before, _) in samples.items()})
+            self._taps.scene(scene, keyframe)
+            self._taps.samples(scene.index, {step: after for step, (_, after) in samples.items()})
         timeline, detector = self._timeline, self._detector
         timeline.forget_before(detector.open_start)
         start = timeline.start_seconds(min(detector.open_start, timeline.stop))
         settled = timeline.start_seconds(min(max(detector.settled, detector.open_start), timeline.stop))
         self._buffer.forget_until((start + settled) / 2)
-        for samples in self._samples:
-            samples.forget(start, settled)
-        open_until = min(max(detector.open_until, detector.open_start), timeline.stop)
-        self._taps.settled(start, timeline.start_seconds(open_until))
+        open_until_frame = min(max(detector.open_until, detector.open_start), timeline.stop)
+        open_until = timeline.start_seconds(open_until_frame)
+        for held in self._samples:
+            self._taps.samples(self._number, {held.step_seconds: held.settle(start, open_until)})
+        self._taps.settled(start, open_until)
 
     def _keyframe(self, scene: Scene) -> Picture:
         """From the buffer, or, where the scene outgrew it, from a second look at the file."""
@@ -227,17 +231,21 @@ class _Taps:
             if needs.audio_rate == block.sample_rate:
                 self._guard(name, partial(self._taps[name].audio, block))
 
-    def scene(
-        self, scene: Scene, picture: Picture | None, samples: Mapping[float, Sequence[Picture]]
-    ) -> None:
-        """A closed scene; ``samples`` are its further frames by step."""
+    def scene(self, scene: Scene, picture: Picture | None) -> None:
+        """A closed scene."""
         keyframe = None if picture is None else _frame(picture, picture.rgb())
-        frames = {step: [_frame(p, p.rgb()) for p in pictures] for step, pictures in samples.items()}
         for name, needs in self._needs():
-            mine = frames.get(needs.sample_seconds or 0.0, [])
-            self._guard(
-                name, partial(_in_order, self._taps[name], scene, keyframe if needs.keyframes else None, mine)
-            )
+            mine = keyframe if needs.keyframes else None
+            self._guard(name, partial(self._taps[name].scene, scene, mine))
+
+    def samples(self, scene_index: int, pictures: Mapping[float, Sequence[Picture]]) -> None:
+        """Further frames of a scene, which may still be open, by step; converted one at a time."""
+        for step, of_step in pictures.items():
+            for picture in of_step:
+                frame = _frame(picture, picture.rgb())
+                for name, needs in self._needs():
+                    if needs.sample_seconds == step:
+                        self._guard(name, partial(self._taps[name].sample, scene_index, frame))
 
     def settled(self, open_start_seconds: float, settled_seconds: float) -> None:
         for name, needs in self._needs():
@@ -255,17 +263,6 @@ class _Taps:
         except Exception as error:
             self._taps.pop(name, None)
             self._send(ExpertFailed(name, "prepare", type(error).__name__, str(error)))
-
-
-def _in_order(tap: Tap, scene: Scene, keyframe: Frame | None, samples: Sequence[Frame]) -> Iterator[Item]:
-    """A scene's frames to a tap as they were on screen."""
-    for frame in samples:
-        if frame.index < scene.keyframe:
-            yield from tap.sample(scene, frame)
-    yield from tap.scene(scene, keyframe)
-    for frame in samples:
-        if frame.index > scene.keyframe:
-            yield from tap.sample(scene, frame)
 
 
 def _frame(picture: Picture, image: Any) -> Frame:

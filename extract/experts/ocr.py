@@ -32,9 +32,10 @@ class OcrOptions:
     """What determines the rows.
 
     ``max_side``: text is looked for on the frame with its longer side reduced to this many pixels.
-    ``use_cls``: look for upside-down lines too (RapidOCR only). ``sample_seconds``: in scenes that
-    are longer than that read further frames, about so many seconds apart, since text comes and goes
-    within a shot and a fade joins shots; None reads keyframes only, as Sulun et al. 2024 do.
+    ``use_cls``: look for upside-down lines too (RapidOCR only). ``sample_seconds``: beside keyframes read as
+    many further frames as it takes that no text is missed that is on screen so long within a scene, since
+    text comes and goes within a shot and a fade joins shots; None reads keyframes only, as Sulun et al.
+    2024 do.
     """
 
     engine: Literal["rapidocr", "paddleocr"] = "rapidocr"
@@ -42,7 +43,7 @@ class OcrOptions:
     max_side: int = 960
     use_cls: bool = False
     spelling: Literal["symspell", "bart", "none"] = "symspell"
-    sample_seconds: float | None = 2.0
+    sample_seconds: float | None = 1.5
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_score <= 1:
@@ -56,22 +57,23 @@ class OcrOptions:
 
 
 class FrameTap(Tap):
-    """One item for each keyframe and sample: the picture as it is, on the frame's own interval."""
+    """One item for each frame looked at: the picture as it is, on its own interval, in time order.
+
+    The keyframe of a scene whose later frames were looked at already is left out: they lie close enough.
+    """
+
+    def __init__(self) -> None:
+        self._last_index = -1
 
     def scene(self, scene: Scene, keyframe: Frame | None) -> Iterable[Item]:
         if keyframe is None:
             raise MediaError(f"the keyframe of scene {scene.index} could not be decoded")
-        return self.sample(scene, keyframe)
+        return self.sample(scene.index, keyframe) if keyframe.index > self._last_index else ()
 
-    def sample(self, scene: Scene, frame: Frame) -> Iterable[Item]:
-        return [
-            Item(
-                frame.start_seconds,
-                frame.end_seconds,
-                arrays={"image": frame.image},
-                columns={"scene": scene.index},
-            )
-        ]
+    def sample(self, scene_index: int, frame: Frame) -> Iterable[Item]:
+        self._last_index = frame.index
+        columns = {"scene": scene_index}
+        return [Item(frame.start_seconds, frame.end_seconds, {"image": frame.image}, columns)]
 
 
 class OcrModel:
