@@ -105,6 +105,7 @@ class Ocr(Expert):
 
     summary = "text on the frames of every scene: RapidOCR (PP-OCRv6) and corrected spelling"
     Options = OcrOptions
+    version = 2  # 2: the frames that are read, the rules of spelling
     lane = "host"
     upstream = ("scenes",)
     packages = (Package("rapidocr", "all"), Package("onnxruntime", "all"), Package("symspellpy", "all"))

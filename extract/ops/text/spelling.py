@@ -5,12 +5,14 @@ around them; any dictionary lacks many of these words ("theaters" is missing in 
 So an unknown word is no error in itself, and a correction needs evidence of its own:
 
 * *Lost spaces* (``THISSUMMER``) are the usual error on well-read cards. A word is split only if it
-  is unknown and falls apart into known words of which each neighbouring pair is a known English
-  bigram. The letters stay as they are, so ``NORTHWIND``, whose halves are no such pair, stays whole.
-* *Digits among letters* (``TOM0RROW``) become the letters that they look like, if that gives a word.
-* *One wrong letter* (``COMNG``) is mended only in a line that was read without confidence, in words
-  of five letters and more that are not capitalised like a name, and only towards a candidate that
-  is ten times as frequent as the next one.
+  is unknown and falls apart into known words of which neighbours are a known English bigram, and one
+  that stands together far more often than chance has it. The letters stay as they are, so ``NORTHWIND``,
+  whose halves are no such pair, stays whole, and so does the Spanish ``PROGRAMA``.
+* *Digits inside of a word* (``TOM0RROW``) become the letters that they look like, if that gives a word.
+  Digits at its ends are meant: ``MI6``, ``FAST5``, ``R2D2``.
+* *One wrong letter* (``COMNG``) is mended only in a line that was read without confidence, beside
+  English words, in words of five letters and more that are not capitalised like a name, and only towards a
+  common word that is ten times as frequent as the next candidate.
 
 Nothing is touched in a frame whose other words do not look English.
 """
@@ -22,6 +24,8 @@ import importlib.resources
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,11 +38,14 @@ if TYPE_CHECKING:
 UNIGRAMS = "frequency_dictionary_en_82_765.txt"
 BIGRAMS = "frequency_bigramdictionary_en_243_342.txt"
 COMMON = 10_000_000  # occurrences in the dictionary's corpus; some 5,700 words have as many
-CONFIDENT = 0.98  # a line read with this score keeps its letters
+CONFIDENT = 0.95  # a line read with this score keeps its letters
 DOMINANT = 10.0
 SHORTEST_EDIT = 5  # letters; shorter words have too many neighbours
+SHORTEST_DIGITS = 4  # letters and digits
 SHORTEST_SPLIT = 5
+SURE_SPLIT = 8  # shorter words fall apart by chance: only beside English words
 LONGEST_SPLIT = 40
+TOGETHER = 150.0  # times as often as chance: "of a" 212, "the end" 812; "a bend" 104, "not re" 26
 # In the English dictionary, yet commoner in other languages: no evidence of English.
 FOREIGN = frozenset(
     {"al", "che", "con", "de", "del", "den", "der", "die", "dos", "est", "la"}
@@ -46,7 +53,9 @@ FOREIGN = frozenset(
 )
 LOOKALIKES = str.maketrans("015689", "oisbbg"), str.maketrans("015689", "olsgbg")
 
-_TOKEN = re.compile(r"(\W*)(.*?)(\W*)", re.DOTALL)
+_SPACES = re.compile(r"(\s+)")
+_CORE = re.compile(r"\w.*\w|\w", re.DOTALL)  # what a token is without punctuation around it
+_COUNTED = re.compile(r"\W*([A-Za-z]{2,})\W*")
 
 
 class Speller(Protocol):
@@ -91,6 +100,33 @@ def _symspell() -> SymSpell:
     return lists
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What tokens say of their language: words counted, common English ones, tokens beyond ASCII."""
+
+    words: int
+    common: int
+    beyond_ascii: int
+
+    def __add__(self, other: Evidence) -> Evidence:
+        return Evidence(
+            self.words + other.words, self.common + other.common, self.beyond_ascii + other.beyond_ascii
+        )
+
+    def __sub__(self, other: Evidence) -> Evidence:
+        return Evidence(
+            self.words - other.words, self.common - other.common, self.beyond_ascii - other.beyond_ascii
+        )
+
+    @property
+    def looks_english(self) -> bool:
+        """At least half of the words are common English ones; true of no words at all."""
+        return not self.beyond_ascii and self.words <= 2 * self.common
+
+
+_NOTHING = Evidence(0, 0, 0)
+
+
 class SymSpellSpeller:
     """The default: word by word with the lists of symspellpy (https://github.com/mammothb/symspellpy).
 
@@ -102,38 +138,45 @@ class SymSpellSpeller:
 
     def __call__(self, lines: Sequence[str], scores: Sequence[float], /) -> list[str]:
         """The corrected lines of one frame; white space and punctuation stay where they are."""
-        return [self._line(index, lines, score) for index, score in enumerate(scores)]
+        tokens = [_SPACES.split(line) for line in lines]
+        frame = sum((self._evidence(token) for of_line in tokens for token in of_line), _NOTHING)
+        return [
+            "".join(self._token(token, score, frame) for token in of_line)
+            for of_line, score in zip(tokens, scores, strict=True)
+        ]
 
-    def _line(self, index: int, lines: Sequence[str], score: float) -> str:
-        pieces = re.split(r"(\s+)", lines[index])
-        for place, piece in enumerate(pieces):
-            match = _TOKEN.fullmatch(piece)
-            if match is None or not _is_word(match[2]) or match[2].lower() in self._lists.words:
-                continue
-            others = [*lines[:index], *pieces[:place], *pieces[place + 1 :], *lines[index + 1 :]]
-            if self._looks_english(" ".join(others)):
-                pieces[place] = match[1] + self._word(match[2], score) + match[3]
-        return "".join(pieces)
+    def _token(self, token: str, score: float, frame: Evidence) -> str:
+        core = _CORE.search(token)
+        if core is None or not _is_word(core[0]) or core[0].lower() in self._lists.words:
+            return token
+        others = frame - self._evidence(token)
+        if not others.looks_english:
+            return token
+        return token[: core.start()] + self._word(core[0], score, others) + token[core.end() :]
 
-    def _word(self, word: str, score: float) -> str:
+    def _word(self, word: str, score: float, others: Evidence) -> str:
         parts = self.split(word.lower())
-        if parts is not None:
+        if parts is not None and self._stand_together(parts) and (others.common or len(word) >= SURE_SPLIT):
             return _cut(word, parts)
         read = self._without_digits(word)
-        if read is None and score < CONFIDENT:
+        if read is None and score < CONFIDENT and others.common:
             read = self._nearest(word)
         return word if read is None else _like(word, read)
 
-    def _looks_english(self, text: str) -> bool:
-        """At least half of the words are common English ones; true of no words at all.
+    def _evidence(self, token: str) -> Evidence:
+        """Words of one letter, and those with digits or punctuation inside, do not count."""
+        counted = _COUNTED.fullmatch(token)
+        word = counted[1].lower() if counted else ""
+        common = word not in FOREIGN and self._lists.words.get(word, 0) >= COMMON
+        return Evidence(int(counted is not None), int(common), int(not token.isascii()))
 
-        Words of one letter, and those with digits or punctuation inside, do not count.
-        """
-        if not text.isascii():
-            return False
-        words: list[str] = [m.lower() for m in re.findall(r"(?<!\S)\W*([A-Za-z]{2,})\W*(?!\S)", text)]
-        common: int = sum(w not in FOREIGN and self._lists.words.get(w, 0) >= COMMON for w in words)
-        return len(words) <= 2 * common
+    def _stand_together(self, parts: Sequence[str]) -> bool:
+        """Every two neighbours are found side by side TOGETHER times as often as if by chance."""
+        words, bigrams, total = self._lists.words, self._lists.bigrams, self._lists.N
+        return all(
+            bigrams[f"{first} {second}"] * total >= TOGETHER * words[first] * words[second]
+            for first, second in pairwise(parts)
+        )
 
     def split(self, word: str) -> list[str] | None:
         """The likeliest chain of known bigrams that spells ``word`` (lower case), or None.
@@ -164,8 +207,10 @@ class SymSpellSpeller:
         return max(whole)[1] if whole else None
 
     def _without_digits(self, word: str) -> str | None:
+        """The word that is meant if digits inside of it are letters; those at its ends stay digits."""
         letters = sum(c.isalpha() for c in word)
-        if letters == len(word) or 2 * letters <= len(word):
+        inside = word[0].isalpha() and word[-1].isalpha() and letters < len(word)
+        if not inside or 2 * letters <= len(word) or len(word) < SHORTEST_DIGITS:
             return None
         for table in LOOKALIKES:
             read = word.lower().translate(table)
@@ -180,7 +225,7 @@ class SymSpellSpeller:
         if len(word) < SHORTEST_EDIT or not word.isalpha() or named:
             return None
         found = self._lists.lookup(word.lower(), Verbosity.CLOSEST, max_edit_distance=1)
-        if not found or (len(found) > 1 and found[0].count < DOMINANT * found[1].count):
+        if not found or found[0].count < max(COMMON, DOMINANT * found[1].count if found[1:] else 0):
             return None
         return str(found[0].term)
 

@@ -54,6 +54,7 @@ def test_mends(speller: SymSpellSpeller, line: str, score: float, corrected: str
         ["¿QUIÉN APAGÓ", "LA LUZ?"],
         ["Basada en hechos imaginarios"],
         ["DEMNÄCHST IM KINO", "COMNG"],
+        ["VERY" + "!" * 5000 + "LONG"],
         ["来年公開", "Скоро в кино"],
         ["", "  ", "!?", "a"],
         ["x" * 500],
@@ -61,6 +62,48 @@ def test_mends(speller: SymSpellSpeller, line: str, score: float, corrected: str
 )
 def test_leaves_alone(speller: SymSpellSpeller, lines: list[str]) -> None:
     assert speller(lines, [UNSURE] * len(lines)) == lines
+
+
+WELL_READ = (
+    *("MI6", "FAST5", "PART5", "MAY5", "007", "R2D2", "C3PO", "3D", "4K", "80s", "B52S", "AREA51", "HAL9000"),
+    *("1ST", "SEPTEMBRE", "DECEMBRE", "OKTOBER", "DEZEMBER", "AMELIE", "NOTRE", "PROGRAMA", "ABEND", "XVIII"),
+    *("ROCKYIII", "PATHE", "GAUMONT", "STUDIOCANAL", "BAVARIA", "TOHO", "YASH", "TRUFFAUT"),
+)
+
+
+@pytest.mark.parametrize("company", ["", "THE ", "COMING SOON: "])
+@pytest.mark.parametrize("word", WELL_READ)
+@pytest.mark.parametrize("score", [SURE, 0.96])
+def test_keeps_digits_names_and_foreign_words_of_well_read_lines(
+    speller: SymSpellSpeller, word: str, company: str, score: float
+) -> None:
+    assert speller([company + word], [score]) == [company + word]
+
+
+@pytest.mark.parametrize("word", ["MUCHAS", "FORMA", "FORME"])
+def test_a_short_word_alone_is_not_split(speller: SymSpellSpeller, word: str) -> None:
+    assert speller([word], [UNSURE]) == [word]
+    assert speller(["COMING", "INTHE", "END"], [SURE] * 3)[1] == "IN THE", "beside English words it is"
+
+
+def test_a_lone_word_is_no_evidence_of_english(speller: SymSpellSpeller) -> None:
+    assert speller(["DEZEMBER", "AMELIE"], [UNSURE, UNSURE]) == ["DEZEMBER", "AMELIE"]
+    assert speller(["THE WORLD OF AMELIE"], [UNSURE]) == ["THE WORLD OF AMELIE"], "Amelia is no commoner"
+
+
+def test_a_line_of_many_words_is_quick(speller: SymSpellSpeller) -> None:
+    """Every word is looked at a fixed number of times, however many there are."""
+    looked_at = 0
+
+    class Counting(SymSpellSpeller):
+        def _evidence(self, token: str) -> spelling.Evidence:
+            nonlocal looked_at
+            looked_at += 1
+            return super()._evidence(token)
+
+    line = " ".join(["the", "end", "PART5", "comng"] * 1250)
+    assert Counting()([line], [UNSURE])[0].split()[:4] == ["the", "end", "PART5", "coming"]
+    assert looked_at < 5 * 5000
 
 
 def test_a_line_read_with_confidence_keeps_its_letters(speller: SymSpellSpeller) -> None:
