@@ -41,7 +41,7 @@ def values(path: Path, frames: list[NDArray[np.uint8]], size: tuple[int, int]) -
         stream.width, stream.height, stream.pix_fmt = *size, "yuv444p"
         for picture in frames:
             small = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(small, format="rgb24")))
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(small.astype(np.uint8), format="rgb24")))
         out.mux(stream.encode())
     options = {"scenes": {"detector": "ffmpeg", "threshold": 1.0}}
     tables = extract.video(path, experts=["flow", "lowlevel"], options=options, device="cpu")
