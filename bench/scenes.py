@@ -126,7 +126,7 @@ class Benchmark:
             running[name] = expert.make_detector(media, LocalPredictor(network) if network else None)
         found: dict[str, list[Interval]] = {name: [] for name in running}
         starts: list[float] = []
-        for piece in read(str(truth.path), media=media, video=True, audio_rates=(), counts=DecodeCounts()):
+        for piece in read(str(truth.path), media=media, video=True, sounds=(), counts=DecodeCounts()):
             if not isinstance(piece, Picture):
                 continue
             starts.append(piece.start_seconds)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from extract.errors import MissingDependency
-from extract.types import AudioBlock, Frame, Item, MediaInfo, Precision, Row, Scene
+from extract.types import AudioBlock, Downmix, Frame, Item, MediaInfo, Precision, Row, Scene, Sound
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,13 +72,20 @@ class Streams:
     """What a tap consumes; only this is converted and copied.
 
     ``sample_seconds``: beside keyframes, further native frames, so that no stretch of a scene as long as
-    that stays unseen (:mod:`extract.decoder.samples`).
+    that stays unseen (:mod:`extract.decoder.samples`). ``audio_downmix`` is ``ffmpeg`` for experts
+    whose published front end loads sound with FFmpeg (docs/experts.md).
     """
 
     keyframes: bool = False
     sample_seconds: float | None = None
     audio_rate: int | None = None
+    audio_downmix: Downmix = "mean"
     frames: FrameSpec | None = None
+
+    @property
+    def sound(self) -> Sound | None:
+        """The sound that the tap hears."""
+        return None if self.audio_rate is None else Sound(self.audio_rate, self.audio_downmix)
 
 
 @dataclass(frozen=True)
@@ -213,6 +220,12 @@ class Expert(ABC):
         if (self.follows_scenes and media.has_video) or (self.streams().audio_rate and media.has_audio):
             return None
         return "no video stream" if self.follows_scenes else "no audio stream"
+
+    def unreadable_stream(self, media: MediaInfo) -> str | None:
+        """Why the stream that this expert reads is in the file and cannot be read, or None."""
+        if self.follows_scenes and (media.unreadable_video or media.has_video):
+            return media.unreadable_video
+        return media.unreadable_audio if self.streams().audio_rate else None
 
     def tap(self, media: MediaInfo) -> Tap:
         return Tap()

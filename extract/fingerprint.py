@@ -10,7 +10,7 @@ from typing import Any
 from extract.expert import Expert, TableSpec
 from extract.tables import Dtype, embedding_dtype
 
-MEDIA_VERSION = 1  # raise when the same file would give other frames, samples or times than before
+MEDIA_VERSION = 2  # raise when the same file would give other frames, samples or times than before
 
 
 def fingerprint(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Precision = Literal["float32", "float16", "bfloat16"]  # what networks compute in
 State = Literal["ok", "absent", "failed"]
+Downmix = Literal["mean", "ffmpeg"]
 Row = dict[str, Any]
 
 
@@ -28,7 +29,10 @@ class MediaInfo:
     """What a container says of itself before anything is decoded (so durations may lie).
 
     ``width`` and ``height`` are those of the upright picture with square pixels, that is after
-    rotation and sample aspect ratio; ``stored_width`` and ``stored_height`` are the coded ones.
+    rotation and sample aspect ratio; ``stored_width`` and ``stored_height`` are the coded ones. The
+    stored picture is turned upside down first if ``flipped`` (top to bottom, as in a mirror), then
+    ``rotation_degrees`` clockwise. ``unreadable_video`` and ``unreadable_audio`` say why a stream that
+    the file has cannot be read; ``has_video`` and ``has_audio`` are about streams that can.
     """
 
     path: str
@@ -42,12 +46,15 @@ class MediaInfo:
     stored_width: int | None = None
     stored_height: int | None = None
     rotation_degrees: int = 0
+    flipped: bool = False
     sample_aspect_ratio: float = 1.0
     fps: float | None = None
     video_codec: str | None = None
     audio_codec: str | None = None
     sample_rate: int | None = None
     audio_tracks: int = 0
+    unreadable_video: str | None = None
+    unreadable_audio: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,17 @@ class Frame:
             )
 
 
+class Sound(NamedTuple):
+    """What an expert wants to hear: mono at this rate, mixed from the channels in this way.
+
+    ``mean`` is the plain mean of all channels; ``ffmpeg`` is what ``ffmpeg -ac 1`` gives, for experts whose
+    published front end loads sound with FFmpeg: the two differ from three channels on.
+    """
+
+    sample_rate: int
+    downmix: Downmix = "mean"
+
+
 @dataclass(frozen=True)
 class AudioBlock:
     """Consecutive mono samples: float32 (samples,), full scale 1, the first one at ``start_seconds``."""
@@ -74,6 +92,7 @@ class AudioBlock:
     samples: NDArray[np.float32]
     sample_rate: int
     start_seconds: float
+    downmix: Downmix = "mean"
 
     def __post_init__(self) -> None:
         if self.samples.dtype != np.float32 or self.samples.ndim != 1:

@@ -9,7 +9,7 @@ part of a group of pictures up to that frame. ``DecodeCounts`` counts both.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,13 +17,14 @@ from extract.decoder.keyframes import KeyframeBuffer, Timeline
 from extract.decoder.messages import ExpertFailed, Job, Message, Opened, Produced
 from extract.decoder.samples import SceneSamples
 from extract.detectors.base import Detector, Interval, Predictor
+from extract.errors import MediaError
 from extract.expert import Expert, FrameSpec, Streams, Tap
 from extract.media.picture import Picture
 from extract.media.probe import probe
 from extract.media.seek import SecondLook, Target, fetch
-from extract.media.stream import DecodeCounts, read
+from extract.media.stream import DecodeCounts, Kind, read
 from extract.registry import make_expert
-from extract.types import AudioBlock, Frame, Item, MediaInfo, Scene
+from extract.types import AudioBlock, Frame, Item, MediaInfo, Scene, Sound
 
 Send = Callable[[Message], None]
 
@@ -55,12 +56,12 @@ def read_video(
             else _KnownScenes(job.scenes)
         )
         tracker = _Tracker(job, media, taps, detector, counts)
-    if pass_video or taps.audio_rates:
+    if pass_video or taps.sounds:
         for piece in read(
             job.path,
             media=media,
             video=pass_video,
-            audio_rates=taps.audio_rates,
+            sounds=taps.sounds,
             counts=counts,
             threads=job.threads,
         ):
@@ -72,6 +73,7 @@ def read_video(
                 if tracker is not None:
                     tracker.push(piece)
             on_step()
+        taps.fail_silent(measured.seen, counts.refused)
     if tracker is not None:
         tracker.finish()
     elif scenes_wanted and job.scenes:
@@ -131,9 +133,10 @@ class _Tracker:
     def push(self, picture: Picture) -> None:
         self._timeline.add(picture)
         if self._taps.want_keyframes:
-            self._buffer.add(picture)
-        for samples in self._samples:
-            samples.add(picture)
+            held = picture.kept()
+            self._buffer.add(held)
+            for samples in self._samples:
+                samples.add(held)
         self._close(self._detector.push(picture))
         while self._buffer.full:
             settled = self._detector.settled
@@ -178,12 +181,16 @@ class _Taps:
 
     def __init__(self, job: Job, media: MediaInfo, send: Send) -> None:
         self._send = send
+        self._path, self._has_video = media.path, media.has_video
         self._taps: dict[str, Tap] = {}
         self._streams: dict[str, Streams] = {}
         self._follows_scenes: dict[str, bool] = {}
         for name, options in job.experts.items():
             expert = make_expert(name, options)
-            if expert.missing_stream(media) is None:
+            unreadable = expert.unreadable_stream(media)
+            if unreadable is not None:
+                self._fail(name, "decode", MediaError.__name__, f"{media.path!r}: {unreadable}")
+            elif expert.missing_stream(media) is None:
                 self._streams[name] = expert.streams()
                 self._follows_scenes[name] = expert.follows_scenes
                 self._guard(name, partial(self._add, expert, media))
@@ -215,8 +222,8 @@ class _Taps:
         return sorted({needs.sample_seconds for _, needs in self._needs() if needs.sample_seconds})
 
     @property
-    def audio_rates(self) -> list[int]:
-        return sorted({needs.audio_rate for _, needs in self._needs() if needs.audio_rate})
+    def sounds(self) -> list[Sound]:
+        return sorted({needs.sound for _, needs in self._needs() if needs.sound is not None})
 
     def frame(self, picture: Picture) -> None:
         images: dict[FrameSpec, Frame] = {}
@@ -228,7 +235,7 @@ class _Taps:
 
     def audio(self, block: AudioBlock) -> None:
         for name, needs in self._needs():
-            if needs.audio_rate == block.sample_rate:
+            if needs.sound == (block.sample_rate, block.downmix):
                 self._guard(name, partial(self._taps[name].audio, block))
 
     def scene(self, scene: Scene, picture: Picture | None) -> None:
@@ -252,6 +259,16 @@ class _Taps:
             if needs.frames is not None:
                 self._guard(name, partial(self._taps[name].settled, open_start_seconds, settled_seconds))
 
+    def fail_silent(self, seen: Collection[Kind], refused: Mapping[Kind, str]) -> None:
+        """Fail the experts whose stream is there and gave nothing, or turned out to be impossible."""
+        for name in list(self._taps):
+            kind: Kind = "video" if self._follows_scenes[name] and self._has_video else "audio"
+            if kind in refused or kind not in seen:
+                why = refused.get(
+                    kind, f"not one packet of its {kind} could be decoded; re-encode or remove it"
+                )
+                self._fail(name, "decode", MediaError.__name__, f"{self._path!r}: {why}")
+
     def close(self) -> None:
         for name in list(self._taps):
             self._guard(name, self._taps[name].close)
@@ -261,8 +278,11 @@ class _Taps:
             for item in hook():
                 self._send(Produced(name, item))
         except Exception as error:
-            self._taps.pop(name, None)
-            self._send(ExpertFailed(name, "prepare", type(error).__name__, str(error)))
+            self._fail(name, "prepare", type(error).__name__, str(error))
+
+    def _fail(self, name: str, stage: str, error_type: str, message: str) -> None:
+        self._taps.pop(name, None)
+        self._send(ExpertFailed(name, stage, error_type, message))
 
 
 def _frame(picture: Picture, image: Any) -> Frame:
@@ -277,8 +297,10 @@ class _Measured:
         self._kind: type = Picture if media.has_video else AudioBlock
         self._span: tuple[float, float] | None = None
         self._pieces = 0
+        self.seen: set[Kind] = set()
 
     def add(self, piece: Picture | AudioBlock) -> None:
+        self.seen.add("video" if isinstance(piece, Picture) else "audio")
         if isinstance(piece, self._kind):
             first = piece.start_seconds if self._span is None else self._span[0]
             self._span = (first, piece.end_seconds)
@@ -295,6 +317,9 @@ class _Measured:
             facts |= {
                 "duration_seconds": self._span[1] - self._span[0],
                 "frames": self._pieces if self._media.has_video else None,
+            }
+        if self.seen:
+            facts |= {
                 "decode_errors": counts.decode_errors + counts.corrupt_pictures,
                 "partial": counts.partial,
                 "note": _note(self._media, counts),
@@ -307,6 +332,9 @@ def _note(media: MediaInfo, counts: DecodeCounts) -> str | None:
     notes = []
     if counts.truncated:
         notes.append("truncated")
+    notes += [
+        why for why in (media.unreadable_video, media.unreadable_audio, *counts.refused.values()) if why
+    ]
     if counts.decode_errors or counts.corrupt_pictures:
         notes.append(f"{counts.decode_errors} damaged packets, {counts.corrupt_pictures} damaged pictures")
     header = media.header_duration_seconds

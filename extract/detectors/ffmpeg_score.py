@@ -32,7 +32,7 @@ class FFmpegScoreDetector(Detector):
     def push(self, picture: Picture) -> list[Interval]:
         frame = self.settled
         self.settled += 1
-        if self._score(picture.raw) <= self._threshold:
+        if self._score(picture.kept().raw) <= self._threshold:
             return []
         closed = [(self.open_start, frame)]
         self.open_start = frame

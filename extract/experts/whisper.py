@@ -103,7 +103,7 @@ class Whisper(Expert):
         return {self.name: TableSpec(columns)}
 
     def streams(self) -> Streams:
-        return Streams(audio_rate=SAMPLE_RATE)
+        return Streams(audio_rate=SAMPLE_RATE, audio_downmix="ffmpeg")  # as whisper.load_audio
 
     def weights(self) -> tuple[WeightFile, ...]:
         return (weight_file(self.options.model),)

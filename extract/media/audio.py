@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 import av
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from extract.types import AudioBlock
+from extract.media.downmix import mono
+from extract.types import AudioBlock, Sound
 
 BLOCK_SECONDS = 1.0  # what is collected before it is resampled and handed on
 TOLERANCE_SECONDS = 0.1  # timestamps may jitter this far from the count of samples
-RESET_SECONDS = 1.0  # a timestamp that falls back further does not mean an overlap
-MAX_GAP_SECONDS = 600.0  # nor does one that runs ahead further mean silence
 
 
 class Resampler:
@@ -25,8 +23,9 @@ class Resampler:
     and ``n`` samples in give ``round(n * rate / input_rate)`` out, give or take one.
     """
 
-    def __init__(self, input_rate: int, rate: int, *, start_seconds: float) -> None:
-        self.rate = rate
+    def __init__(self, input_rate: int, sound: Sound, *, start_seconds: float) -> None:
+        self.sound = sound
+        rate = sound.sample_rate
         self._start_seconds = start_seconds
         self._given = 0
         self._stream = (
@@ -40,44 +39,46 @@ class Resampler:
         ready = samples if self._stream is None else self._stream.resample_chunk(samples, last=last)
         if not len(ready):
             return None
-        block = AudioBlock(ready, self.rate, self._start_seconds + self._given / self.rate)
+        rate = self.sound.sample_rate
+        block = AudioBlock(ready, rate, self._start_seconds + self._given / rate, self.sound.downmix)
         self._given += len(ready)
         return block
 
 
 class AudioTrack:
-    """One audio track: decoded frames in, blocks of about a second at each rate out.
+    """One audio track: decoded frames in, blocks of about a second of each sound out.
 
-    Channels are averaged. The clock starts at the first timestamp and then counts samples, so
-    blocks are contiguous to the sample. Where timestamps and count part by more than 0.1 s, the
-    timestamps win: a gap is filled with silence, an overlap is cut off. Jumps back by more than
-    1 s and ahead by more than 10 min are no gaps but broken or restarted timestamps: the count goes on.
+    The clock starts at the first timestamp and then counts samples, so blocks are contiguous to the
+    sample. Where timestamps and count part by more than 0.1 s, the timestamps win: a gap is filled with
+    silence, an overlap is cut off. What jumps they may make is for :mod:`extract.media.clock` to say.
 
     Args:
-        rates: samples per second, each wanted once; one that equals the track's own is not resampled.
+        sounds: each wanted once; one that has the track's own rate is not resampled.
+        counted: the container only counts frames itself, so samples alone tell the time.
     """
 
-    def __init__(self, rates: Sequence[int]) -> None:
-        self._rates = rates
+    def __init__(self, sounds: Sequence[Sound], *, counted: bool = False) -> None:
+        self._downmixes = sorted({sound.downmix for sound in sounds})
+        self._sounds = sounds
+        self._counted = counted
         self._resamplers: list[Resampler] = []
-        self._pending: list[NDArray[np.float32]] = []
+        self._pending: list[NDArray[np.float32]] = []  # (downmixes, samples) each
         self._pending_samples = 0
         self._input_rate = 0
         self._end_seconds: float | None = None  # of all samples so far, pending ones included
-        self._shift_seconds = 0.0  # timestamps to clock, after a restart
 
-    def push(self, frame: av.AudioFrame) -> Iterator[AudioBlock]:
-        """The blocks that are complete with this frame."""
-        samples = mono(frame)
-        seconds = frame.time
+    def push(self, frame: av.AudioFrame, shift_seconds: float | None = 0.0) -> Iterator[AudioBlock]:
+        """The blocks that are complete with this frame; a shift of None says that its time is damaged."""
+        samples = np.stack([mono(frame, downmix) for downmix in self._downmixes])
+        seconds = None if frame.time is None or shift_seconds is None else frame.time + shift_seconds
         if self._end_seconds is None:
             self._end_seconds = seconds or 0.0
         if frame.sample_rate != self._input_rate:
             yield from self._restart(frame.sample_rate)
-        if seconds is not None:
+        if seconds is not None and not self._counted:
             ahead = self._seconds_ahead(seconds)
             yield from self._silence(round(max(0.0, ahead) * self._input_rate))
-            samples = samples[round(max(0.0, -ahead) * self._input_rate) :]
+            samples = samples[:, round(max(0.0, -ahead) * self._input_rate) :]
         yield from self._add(samples)
 
     def finish(self) -> Iterator[AudioBlock]:
@@ -88,31 +89,28 @@ class AudioTrack:
     def _seconds_ahead(self, seconds: float) -> float:
         """How far a timestamp is ahead of the samples so far, 0 within the tolerance."""
         assert self._end_seconds is not None
-        ahead = seconds + self._shift_seconds - self._end_seconds
-        if not -RESET_SECONDS <= ahead <= MAX_GAP_SECONDS:
-            self._shift_seconds -= ahead
-            return 0.0
+        ahead = seconds - self._end_seconds
         return ahead if abs(ahead) > TOLERANCE_SECONDS else 0.0
 
     def _silence(self, samples: int) -> Iterator[AudioBlock]:
         while samples > 0:
             part = min(samples, self._input_rate)
-            yield from self._add(np.zeros(part, np.float32))
+            yield from self._add(np.zeros((len(self._downmixes), part), np.float32))
             samples -= part
 
     def _add(self, samples: NDArray[np.float32]) -> Iterator[AudioBlock]:
         assert self._end_seconds is not None
         self._pending.append(samples)
-        self._pending_samples += len(samples)
-        self._end_seconds += len(samples) / self._input_rate
+        self._pending_samples += samples.shape[1]
+        self._end_seconds += samples.shape[1] / self._input_rate
         if self._pending_samples >= BLOCK_SECONDS * self._input_rate:
             yield from self._flush(last=False)
 
     def _flush(self, *, last: bool) -> Iterator[AudioBlock]:
-        samples = np.concatenate(self._pending) if self._pending else np.zeros(0, np.float32)
+        samples = np.concatenate(self._pending or [np.zeros((len(self._downmixes), 0), np.float32)], axis=1)
         self._pending, self._pending_samples = [], 0
         for resampler in self._resamplers:
-            block = resampler.push(samples, last=last)
+            block = resampler.push(samples[self._downmixes.index(resampler.sound.downmix)], last=last)
             if block is not None:
                 yield block
 
@@ -122,20 +120,5 @@ class AudioTrack:
         assert self._end_seconds is not None
         self._input_rate = input_rate
         self._resamplers = [
-            Resampler(input_rate, rate, start_seconds=self._end_seconds) for rate in self._rates
+            Resampler(input_rate, sound, start_seconds=self._end_seconds) for sound in self._sounds
         ]
-
-
-def mono(frame: av.AudioFrame) -> NDArray[np.float32]:
-    """The mean of the channels, float32 (samples,) in [-1, 1].
-
-    Damaged float audio decodes to any number: NaN becomes silence, what is too loud full scale.
-    """
-    values = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
-    middle = 128 if values.dtype == np.uint8 else 0
-    full_scale = 1.0 if values.dtype.kind == "f" else 2.0 ** (8 * values.dtype.itemsize - 1)
-    scaled = (values.astype(np.float32) - middle) / full_scale
-    samples = np.clip(np.nan_to_num(scaled.mean(axis=0, dtype=np.float32)), -1.0, 1.0)
-    return cast("NDArray[np.float32]", samples)

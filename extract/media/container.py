@@ -12,8 +12,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import SimpleNamespace
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 import av
 from av.audio.stream import AudioStream
@@ -22,6 +21,7 @@ from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
 from extract.errors import MediaError
+from extract.media.limits import refuse_pictures, refuse_sound
 
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -36,9 +36,44 @@ DEMUXERS = (
 MAX_PIXELS = 8192 * 8192  # of one stored picture; a header may ask for far more memory than any film
 
 
+class Streams(NamedTuple):
+    """The picture and the sound that all of Marquee reads of a file.
+
+    Each is None if the file has none that can be read; then ``no_video`` and ``no_audio`` say why one that
+    it does have cannot, and are None where it has none.
+    """
+
+    video: VideoStream | None
+    audio: AudioStream | None
+    no_video: str | None = None
+    no_audio: str | None = None
+
+    @property
+    def readable(self) -> list[VideoStream | AudioStream]:
+        return [stream for stream in (self.video, self.audio) if stream is not None]
+
+
+class _Stretch:
+    """Some bytes of a file as if they were a file: what FFmpeg reads from."""
+
+    def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
+        self._file, self._start, self._stop = file, start, stop
+        file.seek(start)
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(max(0, min(size, self._stop - self._file.tell())))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._stop}[whence]
+        return self._file.seek(max(self._start, base + offset)) - self._start
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+
 @contextmanager
-def open_container(path: PathLike) -> Iterator[InputContainer]:
-    """The opened container; the file is closed on leaving.
+def open_container(path: PathLike, stretch: tuple[int, int] | None = None) -> Iterator[InputContainer]:
+    """The opened container; the file is closed on leaving. ``stretch``: these bytes of the file only.
 
     Raises:
         MediaError: if the file cannot be read, is not a regular file, is empty, is not in one
@@ -50,10 +85,10 @@ def open_container(path: PathLike) -> Iterator[InputContainer]:
     def refuse(url: str, flags: int, options: Mapping[str, str]) -> BinaryIO:
         raise MediaError(f"{shown} refers to another file or URL; only self-contained media are read")
 
-    with _open_regular(path, shown) as file:
+    with open_regular(path) as file:
         try:
             with av.open(
-                SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell),
+                _Stretch(file, *(stretch or (0, os.fstat(file.fileno()).st_size))),
                 "r",
                 options={"max_pixels": str(MAX_PIXELS)},
                 container_options={
@@ -72,8 +107,9 @@ def open_container(path: PathLike) -> Iterator[InputContainer]:
             ) from error
 
 
-def _open_regular(path: PathLike, shown: str) -> BinaryIO:
-    """The file, opened without ever waiting for the other end of a pipe."""
+def open_regular(path: PathLike) -> BinaryIO:
+    """The file, opened without ever waiting for the other end of a pipe. Raises MediaError if it is none."""
+    shown = repr(os.fsdecode(path))
 
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
@@ -95,6 +131,21 @@ def _open_regular(path: PathLike, shown: str) -> BinaryIO:
     return file
 
 
+def choose_streams(container: InputContainer) -> Streams:
+    """The streams of :func:`choose_video` and :func:`choose_audio`, unless their headers cannot be true."""
+    video, audio = choose_video(container), choose_audio(container)
+    no_video = no_audio = None
+    if video is not None and (no_video := refuse_pictures(video)):
+        video = None
+    elif video is None and any(not _is_cover(stream) for stream in container.streams.video):
+        no_video = "no decoder knows its picture's codec; re-encode it"
+    if audio is not None and (no_audio := refuse_sound(audio)):
+        audio = None
+    elif audio is None and container.streams.audio:
+        no_audio = "no decoder knows its sound's codec; re-encode it"
+    return Streams(video, audio, no_video, no_audio)
+
+
 def choose_video(container: InputContainer) -> VideoStream | None:
     """The video stream that all of Marquee sees, or None.
 
@@ -102,14 +153,30 @@ def choose_video(container: InputContainer) -> VideoStream | None:
     more pictures and bits); cover art and streams that no decoder knows are passed over.
     """
     usable = [s for s in container.streams.video if s.codec_context is not None and not _is_cover(s)]
-    best = container.streams.best("video")
+    best = _best_video(container)
     return next((s for s in usable if s is best), usable[0] if usable else None)
 
 
 def choose_audio(container: InputContainer) -> AudioStream | None:
-    """The first audio track marked as default, else the first one; None if there is none."""
+    """The first audio track marked as default, else the first one; None if there is none.
+
+    Of several programs (a transport stream may carry many) only that of :func:`choose_video`'s picture
+    counts, if it has sound.
+    """
     usable = [s for s in container.streams.audio if s.codec_context is not None]
-    return next((s for s in usable if s.disposition & Disposition.default), usable[0] if usable else None)
+    picture = choose_video(container)
+    beside = [s for s in usable if picture is _best_video(container, beside=s)]
+    candidates = beside or usable
+    default = next((s for s in candidates if s.disposition & Disposition.default), None)
+    return default or next(iter(candidates), None)
+
+
+def _best_video(container: InputContainer, *, beside: Stream | None = None) -> Stream | None:
+    """FFmpeg's own choice, of the program of another stream if there are several programs."""
+    try:
+        return container.streams.best("video", related=beside)
+    except IndexError:  # a stream that came up while the file was opened, too late for PyAV
+        return None
 
 
 def open_decoder(stream: VideoStream | AudioStream, *, threads: int = 1, strict: bool = False) -> None:
@@ -121,6 +188,7 @@ def open_decoder(stream: VideoStream | AudioStream, *, threads: int = 1, strict:
     if strict:
         options["err_detect"] = "explode"
     stream.codec_context.options = options
+    stream.codec_context.copy_opaque = True  # a frame carries its packet's extract.media.clock.Stamp
     kind: Literal["NONE", "AUTO"] = "NONE" if threads == 1 else "AUTO"
     stream.codec_context.thread_count = threads
     stream.codec_context.thread_type = kind  # takes names too

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import cast
 
 import av
 import numpy as np
+from av.filter import Graph
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
@@ -41,7 +43,9 @@ class View:
         self.width = media.width
         self.height = media.height
         self._turns = media.rotation_degrees // 90
+        self._flipped = media.flipped
         self._reformatters: dict[tuple[int, int, str], VideoReformatter] = {}
+        self._copiers: dict[tuple[int, int, str], Graph] = {}
 
     def image(self, frame: av.VideoFrame, *, width: int, height: int, format: str) -> NDArray[np.uint8]:
         """The frame as an upright uint8 array (height, width[, 3]) in a packed 8-bit ``format``.
@@ -63,8 +67,26 @@ class View:
             threads=1,
         )
         image = cast("NDArray[np.uint8]", converted.to_ndarray())
+        if self._flipped:
+            image = image[::-1]
         # numpy turns counter-clockwise; a copy, because the rest of the code wants contiguous rows.
-        return np.ascontiguousarray(np.rot90(image, -self._turns)) if self._turns else image
+        return np.ascontiguousarray(np.rot90(image, -self._turns))
+
+    def copy(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The same frame in memory of its own (libavfilter's ``copy``)."""
+        kind = (frame.width, frame.height, frame.format.name)
+        graph = self._copiers.get(kind)
+        if graph is None:
+            graph = self._copiers[kind] = Graph()
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+            )
+            copy, sink = graph.add("copy"), graph.add("buffersink")
+            source.link_to(copy)
+            copy.link_to(sink)
+            graph.configure()
+        graph.vpush(frame)
+        return graph.vpull()
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +103,15 @@ class Picture:
     pts: int
     start_seconds: float
     end_seconds: float
+
+    def kept(self) -> Picture:
+        """This picture to be held on to, in memory of its own.
+
+        A decoder that conceals damage may show what a recycled buffer held before. Which buffer it gets
+        must not depend on who holds pictures: so the decoder's own are let go as soon as the next
+        ones come.
+        """
+        return replace(self, raw=self.view.copy(self.raw))
 
     @cached_property
     def size_bytes(self) -> int:

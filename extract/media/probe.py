@@ -15,12 +15,12 @@ from extract.errors import MediaError
 from extract.media.container import (
     MAX_PIXELS,
     PathLike,
-    choose_audio,
-    choose_video,
+    choose_streams,
     discard_others,
     open_container,
     open_decoder,
 )
+from extract.media.orientation import Orientation, orientation
 from extract.types import MediaInfo
 
 PROBE_PACKETS = 256  # how far to look for a first picture that decodes
@@ -32,9 +32,8 @@ def probe(path: PathLike) -> MediaInfo:
 
     The streams are those of :func:`extract.media.container.choose_video` (FFmpeg's choice, never
     cover art) and :func:`~extract.media.container.choose_audio` (the default track, else the
-    first). ``rotation_degrees`` is how far the stored picture is turned clockwise to stand
-    upright: 0, 90, 180 or 270. A display matrix says so (other angles go to the nearest quarter;
-    mirroring is not applied). ``width`` is the stored width times the sample aspect ratio,
+    first). ``rotation_degrees`` and ``flipped`` are what :mod:`extract.media.orientation` reads from
+    the display matrix. ``width`` is the stored width times the sample aspect ratio,
     rounded, and changes places with ``height`` after a quarter turn.
 
     Raises:
@@ -42,12 +41,12 @@ def probe(path: PathLike) -> MediaInfo:
             and no audio that can be decoded.
     """
     with open_container(path) as container:
-        video, audio = choose_video(container), choose_audio(container)
+        video, audio, no_video, no_audio = choose_streams(container)
         shown = repr(os.fsdecode(path))
         if video is None and audio is None:
+            why = "; ".join(reason for reason in (no_video, no_audio) if reason) or "re-encode or remove it"
             raise MediaError(
-                f"{shown} ({container.format.name}) has neither video nor audio that can be decoded; "
-                "re-encode or remove it"
+                f"{shown} ({container.format.name}) has neither video nor audio that can be decoded: {why}"
             )
         picture = {} if video is None else _picture_fields(container, video, shown)
         return MediaInfo(
@@ -60,6 +59,8 @@ def probe(path: PathLike) -> MediaInfo:
             audio_codec=None if audio is None else audio.codec_context.codec.canonical_name,
             sample_rate=None if audio is None else audio.codec_context.sample_rate or None,
             audio_tracks=len(container.streams.audio),
+            unreadable_video=no_video,
+            unreadable_audio=no_audio,
             **picture,
         )
 
@@ -76,16 +77,17 @@ def _picture_fields(container: InputContainer, stream: VideoStream, shown: str) 
     stretch = float(stream.sample_aspect_ratio or 1)
     if not 1 / MAX_STRETCH <= stretch <= MAX_STRETCH:
         stretch = 1.0
-    # FFmpeg's angle is counter-clockwise.
-    rotation = 0 if picture is None else round(-picture.rotation / 90) % 4 * 90
+    turned = Orientation() if picture is None else orientation(picture)
+    sideways = turned.degrees % 180 != 0
     upright = (max(1, round(width * stretch)), height)
     rate = stream.average_rate or stream.guessed_rate
     return {
-        "width": upright[rotation % 180 != 0],
-        "height": upright[rotation % 180 == 0],
+        "width": upright[sideways],
+        "height": upright[not sideways],
         "stored_width": width,
         "stored_height": height,
-        "rotation_degrees": rotation,
+        "rotation_degrees": turned.degrees,
+        "flipped": turned.flipped,
         "sample_aspect_ratio": stretch,
         "fps": float(rate) if rate else None,
         "video_codec": stream.codec_context.codec.canonical_name,

@@ -20,8 +20,10 @@ from av.video.stream import VideoStream
 
 from extract.errors import MediaError
 from extract.media.container import PathLike, choose_video, discard_others, open_container, open_decoder
+from extract.media.damage import Shown
 from extract.media.picture import Picture
-from extract.media.stream import DecodeCounts, PictureClock, decode, packets, read
+from extract.media.picture_clock import PictureClock
+from extract.media.stream import DecodeCounts, decode, packets, read
 from extract.types import MediaInfo
 
 SEEKABLE = ("mov", "matroska")  # containers that index keyframes with exact timestamps
@@ -112,7 +114,7 @@ class SecondPass:
 
     def __init__(self, path: PathLike, *, media: MediaInfo, counts: DecodeCounts) -> None:
         self._media = media
-        self._parts = read(path, media=media, video=True, audio_rates=(), counts=counts)
+        self._parts = read(path, media=media, video=True, sounds=(), counts=counts)
 
     def find(self, target: Target) -> Picture:
         for part in self._parts:
@@ -197,7 +199,7 @@ def _pictures_from(
                 if frame.pts != keyframe_pts if last_pts is None else frame.pts <= last_pts:
                     return
                 last_pts = frame.pts
-                yield from clock.push(frame)
+                yield from clock.push(Shown(frame, frame))
     except av.FFmpegError:
         return
     yield from clock.finish()

@@ -1,13 +1,13 @@
 """One pass over a file: pictures and audio as they come, each decoded once.
 
-Memory does not grow with the file: at most a picture and about a second of audio wait here.
+Memory does not grow with the file: at most a few pictures and about a second of audio wait here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import av
 from av.audio.stream import AudioStream
@@ -16,21 +16,30 @@ from av.video.stream import VideoStream
 
 from extract.errors import MediaError
 from extract.media.audio import AudioTrack
+from extract.media.clock import Packet, SharedClock, Stamp, Statement
+from extract.media.completeness import mp3_frames, shortfall
 from extract.media.container import (
     PathLike,
-    choose_audio,
-    choose_video,
+    Streams,
+    choose_streams,
     discard_others,
     open_container,
     open_decoder,
+    open_regular,
 )
-from extract.media.picture import Picture, View
-from extract.types import AudioBlock, MediaInfo
+from extract.media.damage import LastGood
+from extract.media.limits import most_seconds, plausible_rate, rate_refusal
+from extract.media.ogg import links
+from extract.media.picture import Picture
+from extract.media.picture_clock import PictureClock
+from extract.types import AudioBlock, MediaInfo, Sound
 
-RESET_SECONDS = 1.0  # a timestamp that falls back further is a restart of the clock
-MAX_GAP_SECONDS = 600.0  # one that runs ahead further is damage
-STEP_SECONDS = 1e-6  # between pictures whose timestamps do not rise
-DEFAULT_FPS = 25.0  # for the length of a last picture, where nothing says it
+RESTARTS = 0x0200  # AVFMT_TS_DISCONT of libavformat: the clock may jump anywhere, so no length is stated
+COUNTED = ("aac", "mp3", "ac3", "eac3", "dts", "truehd", "amr")  # bare frames, whose times FFmpeg makes up
+STATED = ("flv", "flac", "ivf")  # say how long they are, and nothing else about their size
+STATED_TOLERANCE_SECONDS = 0.5
+
+Kind = Literal["video", "audio"]
 
 
 @dataclass
@@ -38,8 +47,9 @@ class DecodeCounts:
     """What was decoded so far, whoever decoded it (:func:`read`, ``seek.fetch``); read any time.
 
     ``pictures_decoded`` over the pictures of a video is its number of decodes. ``decode_errors``
-    are packets that gave nothing, ``corrupt_pictures`` what the decoder itself says it patched up,
-    ``truncated`` files have fewer pictures than their index names (MP4, MOV, AVI; others do not say).
+    are packets that gave nothing, ``corrupt_pictures`` those in whose place the last good one is shown
+    (:mod:`extract.media.damage`), ``truncated`` files say themselves that there should be more
+    (:mod:`extract.media.completeness`). ``refused`` says why a stream was given up on the way.
     """
 
     pictures_decoded: int = 0
@@ -52,11 +62,12 @@ class DecodeCounts:
     truncated: bool = False
     first_seconds: float | None = None
     last_seconds: float | None = None
+    refused: dict[Kind, str] = field(default_factory=dict)
 
     @property
     def partial(self) -> bool:
         """Whether anything of the file was lost."""
-        return self.truncated or self.decode_errors > 0 or self.corrupt_pictures > 0
+        return self.truncated or self.decode_errors > 0 or self.corrupt_pictures > 0 or bool(self.refused)
 
     def saw(self, start_seconds: float, end_seconds: float) -> None:
         """Widen the span of what was decoded."""
@@ -66,155 +77,197 @@ class DecodeCounts:
             self.last_seconds = end_seconds
 
 
-class PictureClock:
-    """Frames in presentation order to pictures whose seconds never go back, one frame late.
-
-    A picture starts at its PTS (else DTS, else one frame after the last) and ends where the next
-    one starts; the last one lasts its own duration, or one frame. A PTS that does not rise is
-    moved to a microsecond after the last picture's; one that falls back by more than 1 s or runs
-    ahead by more than 10 min is a restart: its picture follows one frame after the last, and the
-    ones after it keep their distance to it.
-    """
-
-    def __init__(self, stream: VideoStream, media: MediaInfo) -> None:
-        if stream.time_base is None:
-            raise MediaError(f"{media.path!r}: its video has no time base; re-encode it")
-        self._time_base = stream.time_base
-        self._frame_seconds = 1 / (media.fps or DEFAULT_FPS)
-        self._view = View(media)
-        self._shift_seconds = 0.0
-        self._waiting: tuple[av.VideoFrame, int, float] | None = None
-        self._index = 0
-
-    def push(self, frame: av.VideoFrame) -> Iterator[Picture]:
-        """The picture before this frame, if there is one."""
-        pts = self._pts(frame)
-        start_seconds = self._start_seconds(pts)
-        yield from self._complete(start_seconds)
-        self._waiting = (frame, pts, start_seconds)
-
-    def finish(self) -> Iterator[Picture]:
-        """The last picture."""
-        if self._waiting is not None:
-            frame, _, start_seconds = self._waiting
-            lasts_seconds = (frame.duration or 0) * float(self._time_base) or self._frame_seconds
-            yield from self._complete(start_seconds + lasts_seconds)
-
-    def _complete(self, end_seconds: float) -> Iterator[Picture]:
-        if self._waiting is not None:
-            frame, pts, start_seconds = self._waiting
-            self._waiting = None
-            self._index += 1
-            yield Picture(frame, self._view, self._index - 1, pts, start_seconds, end_seconds)
-
-    def _pts(self, frame: av.VideoFrame) -> int:
-        for pts in (frame.pts, frame.dts):
-            if pts is not None:
-                return pts
-        step = max(1, round(self._frame_seconds / float(self._time_base)))
-        return 0 if self._waiting is None else self._waiting[1] + step
-
-    def _start_seconds(self, pts: int) -> float:
-        seconds = pts * self._time_base.numerator / self._time_base.denominator + self._shift_seconds
-        if self._waiting is None:
-            return seconds
-        last_seconds = self._waiting[2]
-        if not -RESET_SECONDS <= seconds - last_seconds <= MAX_GAP_SECONDS:
-            follows = last_seconds + self._frame_seconds
-            self._shift_seconds += follows - seconds
-            return follows
-        return seconds if seconds > last_seconds else last_seconds + STEP_SECONDS
-
-
 def read(
     path: PathLike,
     *,
     media: MediaInfo,
     video: bool,
-    audio_rates: Sequence[int],
+    sounds: Sequence[Sound],
     counts: DecodeCounts,
     threads: int = 1,
 ) -> Generator[Picture | AudioBlock, None, None]:
     """Decode a file once, and of it only what is asked for.
 
     Pictures come in presentation order with ``index`` 0, 1, ...; audio blocks in time order for
-    each rate; the two as they lie in the file, so one may run ahead of the other by what the
-    container interleaves. All seconds are PTS * time base: a file that starts at 100 s does so here.
+    each sound; the two as they lie in the file, so one may run ahead of the other by what the
+    container interleaves. All seconds are PTS * time base on one clock for both
+    (:mod:`extract.media.clock`): a file that starts at 100 s does so here. That clock reads the packets of
+    picture and sound whatever is asked for, so times do not depend on it either.
 
     Args:
         path: the file that ``media`` was probed from.
         media: from :func:`extract.media.probe.probe`.
-        video: whether pictures are wanted; else their packets are not even read.
-        audio_rates: the rates at which mono audio is wanted; empty for none.
-        counts: added to while reading. Damaged packets are counted there and skipped.
+        video: whether pictures are wanted.
+        sounds: the rates and downmixes in which audio is wanted; empty for none.
+        counts: added to while reading. Damaged packets are counted there and skipped; a stream that turns
+            out to be impossible is named there and ends.
         threads: decoder threads; one is best where each core has its own video.
 
     Raises:
         MediaError: the file cannot be opened, or nothing of what was asked could be decoded.
     """
-    with open_container(path) as container:
-        for part in _parts(container, media, video, audio_rates, counts, threads):
-            counts.saw(part.start_seconds, part.end_seconds)
-            yield part
-
-
-def _parts(
-    container: InputContainer,
-    media: MediaInfo,
-    video: bool,
-    audio_rates: Sequence[int],
-    counts: DecodeCounts,
-    threads: int,
-) -> Iterator[Picture | AudioBlock]:
-    picture_stream = choose_video(container) if video else None
-    audio_stream = choose_audio(container) if audio_rates else None
-    chosen = [s for s in (picture_stream, audio_stream) if s is not None]
-    if not chosen:
-        return
-    clock = None if picture_stream is None else PictureClock(picture_stream, media)
-    track = AudioTrack(audio_rates)
     before = replace(counts)
-    discard_others(container, chosen)
-    for stream in chosen:
-        open_decoder(stream, threads=threads)
-    for packet in packets(container, chosen, counts):
-        for frame in decode(packet, counts):
-            if isinstance(frame, av.AudioFrame):
-                yield from track.push(frame)
-            elif clock is not None:
-                yield from clock.push(frame)
-    if clock is not None:
-        yield from clock.finish()
-    yield from track.finish()
-    if picture_stream is not None and counts.video_packets - before.video_packets < picture_stream.frames:
-        counts.truncated = True
+    one_pass = _Pass(path, media, video, sounds, counts)
+    for stretch in links(path) if media.container == "ogg" else [None]:
+        with open_container(path, stretch) as container:
+            for part in one_pass.read(container, threads):
+                counts.saw(part.start_seconds, part.end_seconds)
+                yield part
+    yield from one_pass.finish()
+    if not one_pass.asked:
+        return
     if (counts.pictures_decoded, counts.samples_decoded) == (before.pictures_decoded, before.samples_decoded):
-        raise MediaError(
-            f"{media.path!r}: nothing could be decoded (video {media.video_codec}, audio "
-            f"{media.audio_codec}, {counts.decode_errors - before.decode_errors} damaged packets); "
-            "re-encode or remove it"
+        why = "; ".join(counts.refused.values()) or (
+            f"nothing could be decoded (video {media.video_codec}, audio {media.audio_codec}, "
+            f"{counts.decode_errors - before.decode_errors} damaged packets); re-encode or remove it"
         )
+        raise MediaError(f"{media.path!r}: {why}")
+
+
+class _Pass:
+    """What goes on from one link of a chained file to the next."""
+
+    def __init__(
+        self, path: PathLike, media: MediaInfo, video: bool, sounds: Sequence[Sound], counts: DecodeCounts
+    ) -> None:
+        self._path, self._media, self._counts = path, media, counts
+        self._video = video and media.has_video
+        self._sounds = sounds if media.has_audio else ()
+        self._track = AudioTrack(self._sounds, counted=media.container in COUNTED)
+        self._next_index = 0
+        self._end_seconds: float | None = None  # of the links before
+        self._packets = {"video": 0, "audio": 0}
+
+    @property
+    def asked(self) -> bool:
+        return self._video or bool(self._sounds)
+
+    def read(self, container: InputContainer, threads: int) -> Iterator[Picture | AudioBlock]:
+        """One link of the file, which is the whole file unless it is chained."""
+        streams = choose_streams(container)
+        wanted = {
+            stream.index
+            for stream, asked in ((streams.video, self._video), (streams.audio, bool(self._sounds)))
+            if stream is not None and asked
+        }
+        if not wanted:
+            return
+        shared = SharedClock(
+            _statement(container, self._media),
+            most_seconds=most_seconds(self._media.size_bytes),
+            start_seconds=self._end_seconds,
+        )
+        pictures = None
+        if streams.video is not None and self._video:
+            pictures = _Pictures(streams.video, self._media, self._next_index)
+        discard_others(container, streams.readable)
+        for stream in streams.readable:
+            open_decoder(stream, threads=threads)
+        for packet in shared.stamp(packets(container, streams.readable, self._counts)):
+            kind: Kind = "video" if isinstance(packet.stream, VideoStream) else "audio"
+            self._packets[kind] += packet.size > 0
+            if packet.stream.index not in wanted or kind in self._counts.refused:
+                continue
+            if packet.stream.index in shared.refused:
+                self._counts.refused[kind] = shared.refused[packet.stream.index]
+            elif kind == "video" and pictures is not None:
+                yield from pictures.decode(packet, self._counts)
+            else:
+                yield from self._hear(packet)
+        if pictures is not None:
+            yield from pictures.finish(shared.latest_seconds)
+            self._counts.corrupt_pictures += pictures.replaced
+            self._next_index = pictures.next_index
+        self._end_seconds = shared.end_seconds
+        if self._incomplete(container, streams, shared):
+            self._counts.truncated = True
+
+    def finish(self) -> Iterator[AudioBlock]:
+        for block in self._track.finish():
+            self._counts.saw(block.start_seconds, block.end_seconds)
+            yield block
+
+    def _hear(self, packet: Packet) -> Iterator[AudioBlock]:
+        for frame in decode(packet, self._counts):
+            assert isinstance(frame, av.AudioFrame)
+            if not plausible_rate(frame.sample_rate):
+                self._counts.refused["audio"] = rate_refusal(frame.sample_rate)
+                return
+            stamp = frame.opaque
+            yield from self._track.push(frame, stamp.shift_seconds if isinstance(stamp, Stamp) else 0.0)
+
+    def _incomplete(self, container: InputContainer, streams: Streams, shared: SharedClock) -> bool:
+        """Whether the file's own structure says that there should be more of it."""
+        name = container.format.name
+        with open_regular(self._path) as file:
+            if shortfall(file, self._media.size_bytes, name):
+                return True
+            if name == "mp3" and self._packets["audio"] + 1 < (mp3_frames(file) or 0):
+                return True
+        if streams.video is not None and self._packets["video"] < streams.video.frames:
+            return True
+        return name in STATED and shared.short_of_statement_seconds > STATED_TOLERANCE_SECONDS
+
+
+class _Pictures:
+    """A video stream's packets to pictures: decoded, damage replaced, on the clock."""
+
+    def __init__(self, stream: VideoStream, media: MediaInfo, first_index: int) -> None:
+        self._clock = PictureClock(stream, media, first_index=first_index)
+        self._last_good = LastGood()
+
+    @property
+    def next_index(self) -> int:
+        return self._clock.next_index
+
+    @property
+    def replaced(self) -> int:
+        return self._last_good.replaced
+
+    def decode(self, packet: Packet, counts: DecodeCounts) -> Iterator[Picture]:
+        for frame in decode(packet, counts):
+            assert isinstance(frame, av.VideoFrame)
+            stamp = frame.opaque
+            shift_seconds = stamp.shift_seconds if isinstance(stamp, Stamp) else 0.0
+            yield from self._clock.push(self._last_good.push(frame), shift_seconds)
+
+    def finish(self, latest_seconds: float) -> Iterator[Picture]:
+        yield from self._clock.finish(latest_seconds)
+
+
+def _statement(container: InputContainer, media: MediaInfo) -> Statement:
+    """How long the container says that it is, unless no file of its size can be."""
+    restarts = bool(container.format.flags & RESTARTS)
+    if container.duration is None or container.duration <= 0:
+        return Statement(None, restarts)
+    start_seconds = (container.start_time or 0) / av.time_base
+    length_seconds = container.duration / av.time_base
+    if length_seconds > most_seconds(media.size_bytes):
+        return Statement(None, restarts)
+    return Statement(start_seconds + length_seconds, restarts)
 
 
 def packets(
     container: InputContainer, chosen: Sequence[VideoStream | AudioStream], counts: DecodeCounts
-) -> Iterator[av.Packet[Any]]:
+) -> Iterator[Packet]:
     """The packets of the chosen streams from where the container stands, then one flush each.
 
     A demuxer that fails half-way is the end of a truncated file, not an error.
     """
     try:
         yield from container.demux(list(chosen))
+    except IndexError:
+        return  # PyAV, after its last flush: damage has made streams come up that it does not know
     except av.FFmpegError:
         counts.truncated = True
         for stream in chosen:
-            flush: av.Packet[Any] = av.Packet()
+            flush: Packet = av.Packet()
             flush.stream = stream
             yield flush
 
 
 def decode(
-    packet: av.Packet[Any], counts: DecodeCounts, *, strict: bool = False
+    packet: Packet, counts: DecodeCounts, *, strict: bool = False
 ) -> Sequence[av.VideoFrame | av.AudioFrame]:
     """The frames that a packet completes; none if it is damaged, which is counted.
 
@@ -241,7 +294,6 @@ def decode(
     for frame in frames:
         if isinstance(frame, av.VideoFrame):
             counts.pictures_decoded += 1
-            counts.corrupt_pictures += frame.is_corrupt
         else:
             counts.samples_decoded += frame.samples
     return frames

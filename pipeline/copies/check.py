@@ -12,13 +12,13 @@ from extract.errors import MediaError
 from extract.media.container import choose_audio, choose_video, discard_others, open_container
 from extract.media.probe import probe
 from extract.media.stream import DecodeCounts, read
-from extract.types import AudioBlock, MediaInfo
+from extract.types import AudioBlock, MediaInfo, Sound
 from pipeline.copies.ffmpeg import Recipe
 
 TAG = "MARQUEE_PREPARE"
 MILLISECOND = 0.001
 AUDIO_TOLERANCE_SECONDS = 0.1  # as in extract.media.audio: timestamps may jitter this far
-_ANY_RATE = 16_000
+_ANY_SOUND = Sound(16_000)
 
 Interval = tuple[float, float]
 
@@ -92,8 +92,8 @@ def decoded_spans(path: Path, media: MediaInfo) -> Spans:
     """What the experts would get: the first and last second of the pictures and of the samples."""
     video: Interval | None = None
     audio: Interval | None = None
-    rates = (_ANY_RATE,) if media.has_audio else ()
-    for part in read(path, media=media, video=media.has_video, audio_rates=rates, counts=DecodeCounts()):
+    sounds = (_ANY_SOUND,) if media.has_audio else ()
+    for part in read(path, media=media, video=media.has_video, sounds=sounds, counts=DecodeCounts()):
         if isinstance(part, AudioBlock):
             audio = (audio[0] if audio else part.start_seconds, part.end_seconds)
         else:

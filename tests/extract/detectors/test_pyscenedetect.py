@@ -40,7 +40,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ours(path: Path) -> list[Picture]:
-    stream = read(str(path), media=probe(str(path)), video=True, audio_rates=(), counts=DecodeCounts())
+    stream = read(str(path), media=probe(str(path)), video=True, sounds=(), counts=DecodeCounts())
     return [piece for piece in stream if isinstance(piece, Picture)]
 
 

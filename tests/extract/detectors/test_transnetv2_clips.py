@@ -36,7 +36,7 @@ def test_cuts_of_the_reference(name: str, media: Path, parity: Any, detect: Any)
         return answers[-1]
 
     path = media / name
-    stream = read(str(path), media=probe(str(path)), video=True, audio_rates=(), counts=DecodeCounts())
+    stream = read(str(path), media=probe(str(path)), video=True, sounds=(), counts=DecodeCounts())
     pictures = [picture for picture in stream if isinstance(picture, Picture)]
     found = detect(TransNetV2Detector(LocalPredictor(predict)), pictures)
 

@@ -9,8 +9,8 @@ import pytest
 import scipy.signal
 import soxr
 
-from extract.media.audio import AudioTrack, Resampler, mono
-from extract.types import AudioBlock
+from extract.media.audio import AudioTrack, Resampler
+from extract.types import AudioBlock, Sound
 
 RATE = 44100
 
@@ -42,7 +42,7 @@ def joined(blocks: list[AudioBlock], rate: int) -> np.ndarray:
 def test_streamed_resampling_equals_one_shot(rate: int) -> None:
     samples = noise(3.3)
     cuts = np.split(samples, [1, 1000, 1024, 40000, 100001])
-    resampler = Resampler(RATE, rate, start_seconds=2.0)
+    resampler = Resampler(RATE, Sound(rate), start_seconds=2.0)
     blocks = [resampler.push(cut, last=i == len(cuts) - 1) for i, cut in enumerate(cuts)]
     given = [block for block in blocks if block is not None]
     assert given[0].start_seconds == 2.0
@@ -55,7 +55,7 @@ def test_streamed_resampling_equals_one_shot(rate: int) -> None:
 def test_resampling_agrees_with_scipy_and_keeps_the_place() -> None:
     seconds = np.arange(3 * RATE) / RATE
     samples = np.exp(-(((seconds - 1.5) / 0.001) ** 2)).astype(np.float32)  # one click, at 1.5 s
-    mine = joined(run(AudioTrack([16000]), [frame(samples, 0.0)]), 16000)
+    mine = joined(run(AudioTrack([Sound(16000)]), [frame(samples, 0.0)]), 16000)
     reference = scipy.signal.resample_poly(samples, 160, 441)
     assert int(mine.argmax()) == 24000
     np.testing.assert_allclose(mine, reference[: len(mine)], atol=2e-3)
@@ -64,7 +64,8 @@ def test_resampling_agrees_with_scipy_and_keeps_the_place() -> None:
 def test_its_own_rate_passes_through_untouched() -> None:
     samples = noise(2.5)
     blocks = run(
-        AudioTrack([RATE, 16000]), [frame(part, 100 + i * 0.5) for i, part in enumerate(np.split(samples, 5))]
+        AudioTrack([Sound(RATE), Sound(16000)]),
+        [frame(part, 100 + i * 0.5) for i, part in enumerate(np.split(samples, 5))],
     )
     assert np.array_equal(joined(blocks, RATE), samples)
     assert len(joined(blocks, 16000)) == 40000
@@ -76,13 +77,13 @@ def test_its_own_rate_passes_through_untouched() -> None:
 def test_jitter_of_timestamps_changes_nothing(jitter_seconds: float) -> None:
     samples = noise(2.0)
     frames = [frame(samples[:RATE], 0.0), frame(samples[RATE:], 1.0 + jitter_seconds)]
-    assert np.array_equal(joined(run(AudioTrack([RATE]), frames), RATE), samples)
+    assert np.array_equal(joined(run(AudioTrack([Sound(RATE)]), frames), RATE), samples)
 
 
 def test_a_gap_is_silence() -> None:
     samples = noise(2.0)
     frames = [frame(samples[:RATE], 0.0), frame(samples[RATE:], 3.5)]
-    mine = joined(run(AudioTrack([RATE]), frames), RATE)
+    mine = joined(run(AudioTrack([Sound(RATE)]), frames), RATE)
     assert len(mine) == round(4.5 * RATE)
     assert np.array_equal(mine[:RATE], samples[:RATE])
     assert not mine[RATE : round(3.5 * RATE)].any()
@@ -90,7 +91,7 @@ def test_a_gap_is_silence() -> None:
 
 
 def test_a_long_gap_is_handed_on_in_small_blocks() -> None:
-    track = AudioTrack([8000])
+    track = AudioTrack([Sound(8000)])
     blocks = run(track, [frame(noise(0.5), 0.0), frame(noise(0.5), 500.0)])
     assert max(block.samples.nbytes for block in blocks) < 8000 * 4 * 3
     assert blocks[-1].end_seconds == pytest.approx(500.5, abs=1e-3)
@@ -99,25 +100,14 @@ def test_a_long_gap_is_handed_on_in_small_blocks() -> None:
 def test_an_overlap_is_cut_off() -> None:
     samples = noise(2.0)
     frames = [frame(samples[:RATE], 0.0), frame(samples[RATE:], 0.6)]
-    mine = joined(run(AudioTrack([RATE]), frames), RATE)
+    mine = joined(run(AudioTrack([Sound(RATE)]), frames), RATE)
     assert len(mine) == round(1.6 * RATE)
     assert np.array_equal(mine[RATE:], samples[RATE + round(0.4 * RATE) :])
 
 
-@pytest.mark.parametrize("restart_seconds", [0.0, 95443.7])
-def test_a_restarted_clock_is_counted_on(restart_seconds: float) -> None:
-    samples = noise(6.0)
-    frames = [frame(samples[: 4 * RATE], 10.0)]
-    frames += [frame(samples[4 * RATE : 5 * RATE], restart_seconds)]
-    frames += [frame(samples[5 * RATE :], restart_seconds + 1.0)]
-    blocks = run(AudioTrack([RATE]), frames)
-    assert np.array_equal(joined(blocks, RATE), samples)
-    assert (blocks[0].start_seconds, blocks[-1].end_seconds) == (10.0, pytest.approx(16.0))
-
-
 def test_a_track_may_change_its_rate() -> None:
     frames = [frame(noise(1.5), 0.0), frame(noise(1.5, rate=22050), 1.5, rate=22050)]
-    blocks = run(AudioTrack([16000]), frames)
+    blocks = run(AudioTrack([Sound(16000)]), frames)
     assert len(joined(blocks, 16000)) == 48000
 
 
@@ -125,26 +115,9 @@ def test_no_timestamps_count_from_zero() -> None:
     frames = [frame(noise(1.0), 0.0), frame(noise(1.0), 0.0)]
     for one in frames:
         one.pts = None
-    blocks = run(AudioTrack([RATE]), frames)
+    blocks = run(AudioTrack([Sound(RATE)]), frames)
     assert (blocks[0].start_seconds, blocks[-1].end_seconds) == (0.0, 2.0)
 
 
 def test_an_unused_track_gives_nothing() -> None:
-    assert list(AudioTrack([16000]).finish()) == []
-
-
-@pytest.mark.parametrize(
-    ("format", "array", "expected"),
-    [
-        ("s16", np.array([[-32768, 0, 16384, 16384]], np.int16), [-0.5, 0.5]),
-        ("s16p", np.array([[-32768, 16384], [0, 16384]], np.int16), [-0.5, 0.5]),
-        ("s32", np.array([[-(2**31), 0, 2**30, 2**30]], np.int32), [-0.5, 0.5]),
-        ("u8", np.array([[0, 128, 192, 192]], np.uint8), [-0.5, 0.5]),
-        ("flt", np.array([[-1, 0, 0.5, 0.5]], np.float32), [-0.5, 0.5]),
-        ("dblp", np.array([[-1, 0.5], [0, 0.5]], np.float64), [-0.5, 0.5]),
-    ],
-)
-def test_mono_is_the_mean_of_the_channels(format: str, array: np.ndarray, expected: list[float]) -> None:
-    samples = mono(av.AudioFrame.from_ndarray(array, format, "stereo"))
-    assert samples.dtype == np.float32
-    assert samples.tolist() == expected
+    assert list(AudioTrack([Sound(16000)]).finish()) == []

@@ -62,7 +62,7 @@ def test_an_allowed_demuxer_could_still_open_nothing_beside(
 def test_an_avi_that_wraps_a_playlist_shows_its_own_pictures_only(tmp_path: Path, server: Server) -> None:
     for kind in ("hls", "concat"):
         path = avi_with_subtitle(tmp_path / "movie.avi", playlist(kind, url(server)))
-        parts = list(read(path, media=probe(path), video=True, audio_rates=(), counts=DecodeCounts()))
+        parts = list(read(path, media=probe(path), video=True, sounds=(), counts=DecodeCounts()))
         assert len(parts) == 3
         with open_container(path) as container:  # all streams, the text too
             assert [stream.type for stream in container.streams] == ["video", "subtitle"]
@@ -130,7 +130,7 @@ def test_the_file_is_closed_afterwards(clip: Path) -> None:
     if before is None:
         pytest.skip("no /proc here to count open files")
     probe(clip)
-    parts = read(clip, media=probe(clip), video=True, audio_rates=(), counts=DecodeCounts())
+    parts = read(clip, media=probe(clip), video=True, sounds=(), counts=DecodeCounts())
     next(parts)
     parts.close()
     assert set(os.listdir("/proc/self/fd")) == before

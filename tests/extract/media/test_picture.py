@@ -25,7 +25,7 @@ QUARTERS = {  # display matrices as MP4 stores them, by clockwise rotation
 
 def pictures(path: Path) -> list[Picture]:
     media = probe(path)
-    parts = read(path, media=media, video=True, audio_rates=(), counts=DecodeCounts())
+    parts = read(path, media=media, video=True, sounds=(), counts=DecodeCounts())
     return [part for part in parts if isinstance(part, Picture)]
 
 

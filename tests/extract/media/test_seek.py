@@ -40,7 +40,7 @@ ENCODINGS = [
 
 def sequential(path: Path) -> tuple[list[tuple[int, int]], list[np.ndarray], list[tuple[float, float]]]:
     """The whole file once: (index, pts), planes, seconds of every picture."""
-    parts = read(path, media=probe(path), video=True, audio_rates=(), counts=DecodeCounts())
+    parts = read(path, media=probe(path), video=True, sounds=(), counts=DecodeCounts())
     pictures = [part for part in parts if isinstance(part, Picture)]
     planes = [picture.raw.to_ndarray() for picture in pictures]
     spans = [(picture.start_seconds, picture.end_seconds) for picture in pictures]

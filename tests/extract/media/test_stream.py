@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import pytest
 from extract.errors import MediaError
 from extract.media.picture import Picture
 from extract.media.probe import probe
-from extract.media.stream import DecodeCounts, PictureClock, read
-from extract.types import AudioBlock, MediaInfo
+from extract.media.stream import DecodeCounts, read
+from extract.types import AudioBlock, Sound
 
 MakeClip = Callable[..., Path]
 FPS = 24
@@ -25,7 +24,14 @@ def split(
 ) -> tuple[list[Picture], list[AudioBlock], DecodeCounts]:
     counts = DecodeCounts()
     parts = list(
-        read(path, media=probe(path), video=video, audio_rates=rates, counts=counts, threads=threads)
+        read(
+            path,
+            media=probe(path),
+            video=video,
+            sounds=[Sound(rate) for rate in rates],
+            counts=counts,
+            threads=threads,
+        )
     )
     pictures = [part for part in parts if isinstance(part, Picture)]
     return pictures, [part for part in parts if isinstance(part, AudioBlock)], counts
@@ -84,35 +90,6 @@ def test_a_late_start_stays_late(make_clip: MakeClip) -> None:
     assert counts.first_seconds == pictures[0].start_seconds
 
 
-@pytest.mark.parametrize(
-    ("pts", "starts"),
-    [
-        ([0, 1, 2], [0, 0.1, 0.2]),
-        ([0, 1, 1, 2], [0, 0.1, 0.100001, 0.2]),
-        ([0, 3, 2, 4], [0, 0.3, 0.300001, 0.4]),
-        ([100, 101, 0, 1, 5], [10, 10.1, 10.2, 10.3, 10.7]),
-        ([0, 1, 900000, 900001], [0, 0.1, 0.2, 0.3]),
-        ([0, 1, None, 3], [0, 0.1, 0.2, 0.3]),
-        ([None, None], [0, 0.1]),
-    ],
-)
-def test_time_never_goes_back(clip: Path, pts: list[int | None], starts: list[float]) -> None:
-    with av.open(str(clip)) as container:
-        stream = container.streams.video[0]
-        stream.time_base = Fraction(1, 10)
-        media = MediaInfo("x", 1, "mp4", 1.0, True, False, width=16, height=16, fps=10.0)
-        clock = PictureClock(stream, media)
-    pictures = []
-    for value in pts:
-        frame = av.VideoFrame(16, 16, "yuv420p")
-        frame.pts = value
-        pictures += list(clock.push(frame))
-    pictures += list(clock.finish())
-    assert [p.start_seconds for p in pictures] == pytest.approx(starts, abs=1e-9)
-    assert all(a.end_seconds == b.start_seconds for a, b in pairwise(pictures))
-    assert pictures[-1].end_seconds == pytest.approx(starts[-1] + 0.1)
-
-
 @pytest.mark.parametrize("name", ["cut.mp4", "cut.mkv"])
 def test_a_truncated_file_gives_what_is_there(make_clip: MakeClip, name: str) -> None:
     index_first = {"movflags": "faststart"} if name.endswith("mp4") else {}
@@ -121,7 +98,7 @@ def test_a_truncated_file_gives_what_is_there(make_clip: MakeClip, name: str) ->
     path.write_bytes(data[: len(data) * 6 // 10])
     pictures, _, counts = split(path)
     assert 5 < len(pictures) < 48
-    assert counts.truncated == name.endswith("mp4")  # Matroska does not say how many there should be
+    assert counts.truncated
 
 
 def test_damaged_packets_are_counted_and_passed_over(make_clip: MakeClip) -> None:
@@ -146,7 +123,7 @@ def test_a_file_of_which_nothing_decodes_is_an_error(make_clip: MakeClip) -> Non
         data[at : at + size] = b"\xff" * size
     path.write_bytes(data)
     with pytest.raises(MediaError, match="nothing could be decoded"):
-        list(read(path, media=media, video=True, audio_rates=(), counts=DecodeCounts()))
+        list(read(path, media=media, video=True, sounds=(), counts=DecodeCounts()))
 
 
 def test_real_awkward_files(media: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 from extract.errors import MissingDependency, StoreError, UsageError
 from extract.media.probe import probe
 from extract.media.stream import DecodeCounts, read
-from extract.types import AudioBlock
+from extract.types import AudioBlock, Sound
 from pipeline.cli import commands as cli
 from pipeline.cli.prepare_display import status_line
 from pipeline.copies import ffmpeg
@@ -78,7 +78,7 @@ def decoded(path: Path) -> tuple[list[float], list[float], np.ndarray, float]:
     """Start and mean of every picture; all samples at 16 kHz, and the start of the first."""
     media = probe(path)
     starts, means, blocks = [], [], []
-    for part in read(path, media=media, video=True, audio_rates=(16_000,), counts=DecodeCounts()):
+    for part in read(path, media=media, video=True, sounds=(Sound(16_000),), counts=DecodeCounts()):
         if isinstance(part, AudioBlock):
             blocks.append(part)
         else:
@@ -378,13 +378,14 @@ def test_awkward_files(folder: Path, media: Path, real_ffmpeg: str, name: str) -
     starts, means, _, _ = decoded(copy)
     source_starts, source_means, _, _ = decoded(source)
     assert starts == pytest.approx(source_starts, abs=0.0011)
-    assert means == pytest.approx(source_means, abs=3)
+    # FFmpeg conceals damage in the copy; in the source the last good picture is shown
+    assert means == pytest.approx(source_means, abs=4 if name.startswith("corrupt") else 3)
     thumbnails = [next(pictures(path)) for path in (copy, source)]
     assert np.abs(thumbnails[0] - thumbnails[1]).mean() < 8, "the same way up"
 
 
 def pictures(path: Path) -> Any:
-    for part in read(path, media=probe(path), video=True, audio_rates=(), counts=DecodeCounts()):
+    for part in read(path, media=probe(path), video=True, sounds=(), counts=DecodeCounts()):
         assert not isinstance(part, AudioBlock)
         yield part.thumbnail(32, 32).astype(float)
 
