@@ -20,12 +20,13 @@ $(PIP) uninstall --quiet --yes opencv-python opencv-python-headless opencv-contr
 $(PIP) install --quiet --no-deps $(OPENCV)
 endef
 
-.PHONY: help setup demo test lint types pytest bench docker-test clean
+.PHONY: help setup demo check quick test lint types pytest bench docker-test clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make setup   a virtual environment in $(VENV) with everything that the tests need"
 	@echo "make demo    install the core, render small trailers, extract, print what was found"
+	@echo "make check   setup, lint, types, the tests that are not slow and need no real media and no GPU"
 	@echo "make test    setup, lint, types, tests"
 	@echo "make bench   setup, decode and compute times and how well they overlap"
 	@echo "make docker-test  build the image and try it, alone and as a cluster; needs a running Docker engine"
@@ -58,6 +59,9 @@ demo: $(CORE)
 test: $(TEST)
 	$(MAKE) --no-print-directory --jobs=2 lint types pytest
 
+check: $(TEST)
+	$(MAKE) --no-print-directory --jobs=2 lint types quick
+
 lint: $(TEST)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -67,6 +71,9 @@ types: $(TEST)
 
 pytest: $(TEST)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+quick: $(TEST)
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile -m "not slow and not media and not cuda"
 
 bench: $(TEST)
 	$(PY) -m bench.extract

@@ -24,16 +24,52 @@ settings.register_profile("patient", deadline=None)  # no test depends on time
 settings.load_profile("patient")
 
 
-class Parity:
-    """Reference vectors of published networks under synthetic weights drawn by rule: parity/README.md."""
+# What a test needs says what it costs: these marks come with the fixtures, others stand at the tests.
+MARKS = {
+    "shared": "media",
+    "parity": "slow",  # whole checkpoints of published networks
+    "picture_checks": "slow",
+    "s3_server": "slow",
+    "browser": "slow",
+    "small_trailers": "slow",  # rendered, and made for whole extractions
+    "real_ffmpeg": "slow",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in MARKS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKS[name])
+
+
+class Vectors:
+    """Reference vectors of published networks, and the rules of their inputs: parity/README.md."""
 
     folder = PARITY
     rule = weights_rule
     inputs = inputs_rule
 
-    def __init__(self, checkpoints: Path) -> None:
-        self.checkpoints = checkpoints
+    def __init__(self) -> None:
         self.tolerances = json.loads((self.folder / "tolerances.json").read_text())
+
+    def reference(self, name: str) -> dict[str, np.ndarray]:
+        with np.load(self.folder / f"{name}.npz") as arrays:
+            return dict(arrays)
+
+    def assert_close(self, name: str, array: str, mine: Any, stored: np.ndarray) -> None:
+        """Max |mine - stored| <= the tolerance that is published with the vectors."""
+        mine = np.asarray(mine)
+        assert mine.shape == stored.shape, f"{name}/{array}: {mine.shape = }, {stored.shape = }"
+        worst = float(np.abs(mine.astype(np.float64) - stored.astype(np.float64)).max())
+        assert worst <= self.tolerances[name][array], f"{name}/{array}: off by {worst}"
+
+
+class Parity(Vectors):
+    """The same with whole networks under synthetic weights."""
+
+    def __init__(self, checkpoints: Path) -> None:
+        super().__init__()
+        self.checkpoints = checkpoints
 
     def checkpoint(
         self, table: str, name: str, *, container: str | None = None, only: str | None = None
@@ -48,17 +84,6 @@ class Parity:
             make_checkpoint.write(shapes, 11, out, container, only)
         return out
 
-    def reference(self, name: str) -> dict[str, np.ndarray]:
-        with np.load(self.folder / f"{name}.npz") as arrays:
-            return dict(arrays)
-
-    def assert_close(self, name: str, array: str, mine: Any, stored: np.ndarray) -> None:
-        """Max |mine - stored| <= the tolerance that is published with the vectors."""
-        mine = np.asarray(mine)
-        assert mine.shape == stored.shape, f"{name}/{array}: {mine.shape = }, {stored.shape = }"
-        worst = float(np.abs(mine.astype(np.float64) - stored.astype(np.float64)).max())
-        assert worst <= self.tolerances[name][array], f"{name}/{array}: off by {worst}"
-
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
@@ -70,6 +95,12 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def media(shared: Path) -> Path:
     return shared / "media"
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Vectors:
+    """What needs no checkpoint."""
+    return Vectors()
 
 
 @pytest.fixture(scope="session")

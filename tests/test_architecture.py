@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,8 @@ ROOT = Path(__file__).parents[1]
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_CONSTRUCTOR_PARAMETERS = 8
+MAX_MODULES = 16
+OPEN_FOLDERS = {"experts", "models", "nets", "bench"}  # lists of things that grow
 
 # The first names the package, the second what it must not know.
 DIRECTIONS = {
@@ -129,6 +132,11 @@ def test_the_trainer_reads_stores_and_only_its_importers_write_them() -> None:
 def test_files_are_short() -> None:
     lengths = {name: len((ROOT / name).read_bytes().splitlines()) for name in trees()}
     assert {name: n for name, n in lengths.items() if n > MAX_FILE_LINES} == {}
+
+
+def test_folders_are_small() -> None:
+    folders = Counter(Path(name).parent for name in trees() if not name.startswith("tests/"))
+    assert {str(f): n for f, n in folders.items() if n > MAX_MODULES and f.name not in OPEN_FOLDERS} == {}
 
 
 def test_functions_are_short() -> None:

@@ -37,6 +37,7 @@ def test_there_is_a_preset_for_every_model_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("name", preset_names())
+@pytest.mark.slow
 def test_a_preset_is_what_its_model_and_the_trainer_take(name: str) -> None:
     choices = choose(preset=name)
     assert choices.model in model_names() and load_preset(name).summary

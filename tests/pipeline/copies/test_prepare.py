@@ -29,6 +29,8 @@ from pipeline.copies.prepare import PrepareConfig, PrepareProgress, PrepareRepor
 from pipeline.storage.names import new_ids
 from pipeline.storage.scan import scan
 
+pytestmark = pytest.mark.slow
+
 RATE = 48_000
 
 

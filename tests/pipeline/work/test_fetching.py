@@ -14,6 +14,8 @@ from extract.errors import MediaError, StoreError
 from pipeline.storage.location import location
 from pipeline.work.fetching import Fetcher
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def fetcher(tmp_path: Path) -> Iterator[Fetcher]:

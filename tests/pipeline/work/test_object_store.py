@@ -31,6 +31,8 @@ from pipeline.store.todo import todo, todo_by_shard
 from pipeline.store.verify import verify
 from pipeline.store.videos import read_shards, update_videos
 
+pytestmark = pytest.mark.slow
+
 WIDE = TableSpec(embedding=Embedding((50_000,)))
 
 

@@ -36,6 +36,7 @@ def options(folder: Path, run: Path) -> list[object]:
     ]
 
 
+@pytest.mark.slow
 def test_train_predict_and_evaluate(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +73,7 @@ def test_train_predict_and_evaluate(
     assert "ap_macro" in said and (run / "metrics-validation.json").exists()
 
 
+@pytest.mark.slow
 def test_compare_makes_a_report(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +128,7 @@ MISTAKES: list[tuple[list[Any], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "words"), MISTAKES, ids=[" ".join(a) for a, _ in MISTAKES])
+@pytest.mark.slow
 def test_a_mistake_is_one_line(
     arguments: list[Any],
     words: str,
@@ -154,6 +157,7 @@ def test_labels_of_other_videos_are_one_line(
     assert "none of the 2 labels (as 'tt001') is a video with features" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_genre_that_a_part_does_not_have_is_one_line(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

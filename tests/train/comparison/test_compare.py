@@ -94,6 +94,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
     return Grid(whole, training.cells, compare(whole, training).read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_a_grid_trains_each_cell_once(grid: Grid) -> None:
     assert len(grid.cells) == len(set(grid.cells)) == 2 * (2 + 2 + 2 * 2), "Tables 1 and 3 share runs"
     for title in ("Table 1", "Table 2", "Table 3", "Figure 6"):
@@ -142,6 +143,7 @@ def test_steps_against_map(grid: Grid) -> None:
     assert list(alone.cells()) == [Cell(("clip",), "mlp", 0, 4)], "only what the figure needs"
 
 
+@pytest.mark.slow
 def test_finished_runs_are_not_trained_again(grid: Grid) -> None:
     again = Training()
     assert compare(grid.config, again).read_text("utf-8") == grid.report
@@ -169,6 +171,7 @@ def test_measured_anew_where_the_scoring_is_another(tmp_path: Path) -> None:
         assert "f1_macro@0.4" in drawn
 
 
+@pytest.mark.slow
 def test_a_failure_costs_its_cell_only(tmp_path: Path) -> None:
     broken = Training(lambda cell: cell.experts == ("ocr",) or (cell.experts == ("clip",) and cell.seed == 1))
     lines: list[str] = []
@@ -187,6 +190,7 @@ def test_a_failure_costs_its_cell_only(tmp_path: Path) -> None:
     assert len(again.cells) == 3, "the next call tries them again"
 
 
+@pytest.mark.slow
 def test_the_change_is_over_the_seeds_that_both_have(tmp_path: Path) -> None:
     some = config(tmp_path, tables=("ablation",))
     compare(some, Training(lambda cell: cell.experts == ("ocr",) and cell.seed == 1))

@@ -52,6 +52,7 @@ def compared(folder: Path, out: Path, **chosen: Any) -> Path:
     return compare_fits(out, features=folder / "features", labels=folder / "labels.csv", **(known | chosen))
 
 
+@pytest.mark.slow
 def test_a_paper_is_trained_and_fine_tuned(tmp_path: Path) -> None:
     write_long(tmp_path)
     report = compared(
@@ -82,6 +83,7 @@ def test_a_paper_is_trained_and_fine_tuned(tmp_path: Path) -> None:
         assert (tmp_path / f"fish/{name}.svg").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_an_option_goes_to_the_models_that_have_it(folder: Path, tmp_path: Path) -> None:
     report = compared(
         folder,

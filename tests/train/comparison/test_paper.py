@@ -141,6 +141,7 @@ def wehrmann(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 
 @pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.slow
 def test_every_row_can_be_trained(name: str, tmp_path: Path) -> None:
     paper = load_paper(name)
     experts = paper.experts[:3] or ("clip", "panns")
@@ -184,6 +185,7 @@ def test_a_row_is_what_its_name_says(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_tables_share_their_trainings(fish: Report) -> None:
     assert len(fish.cells) == len(set(fish.cells))
     assert len(fish.cells) == 2 * (2 + 1 + 1 + 1), "single experts, all twice, fine"
@@ -220,6 +222,7 @@ def test_fish_experts_and_lengths(fish: Report) -> None:
     assert "decisions at a score of 0.3" in fish.text and ">F1 weighted<" in fish.picture("table2")
 
 
+@pytest.mark.slow
 def test_what_the_store_lacks_is_named(fish: Report, wehrmann: Report, tmp_path: Path) -> None:
     assert 'The store has no places, i3d, r2plus1d: "all" is without.' in fish.text
     assert "Left out: places (no places among the experts); i3d (no i3d among the experts)" in fish.text
@@ -241,6 +244,7 @@ def test_what_the_store_lacks_is_named(fish: Report, wehrmann: Report, tmp_path:
         compare(nothing, train)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("train.comparison.paper.model_names", lambda: ["svm", "ctt"])
     report = Report.of(config(tmp_path, "wehrmann2017", ("resnet152", "lowlevel_video"), tables=("models",)))
@@ -266,6 +270,7 @@ def test_every_genre(wehrmann: Report) -> None:
     assert all(f">{name}<" in wehrmann.picture("table4") for name in (*GENRES, "CTT-MMC-C", "random"))
 
 
+@pytest.mark.slow
 def test_precision_over_recall(wehrmann: Report) -> None:
     table = wehrmann.table("figure2")
     for t, s in wehrmann.predicted("figure2", "LSTM")[:1]:
@@ -322,6 +327,7 @@ def test_neighbours_before_and_after(fish: Report) -> None:
     assert "precision" in fish.picture("figure9")
 
 
+@pytest.mark.slow
 def test_the_networks_of_an_ensemble(tmp_path: Path) -> None:
     report = Report.of(config(tmp_path, "lebaron2021", ("poster", "words"), missing=("vgg16", "metadata")))
     (genre, *_) = report.rows("figure5")
@@ -336,6 +342,7 @@ def test_the_networks_of_an_ensemble(tmp_path: Path) -> None:
     assert float(genre["ensemble"]) > float(genre["poster"]) > float(genre["random"])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_shown_costs_its_figure_only(tmp_path: Path) -> None:
     def broken(cell: Cell, run: Path) -> None:
         if cell.fine:

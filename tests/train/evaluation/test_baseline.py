@@ -43,6 +43,7 @@ def test_decisions_of_all_choices(threshold: float) -> None:
     assert {name: float(value) for name, value in found.items()} == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_every_figure_is_the_mean_of_drawn_scores() -> None:
     """600 draws; each mean is within five standard errors of the closed form."""
     rng = np.random.default_rng(1)

@@ -70,6 +70,7 @@ def test_an_interval_mirrors_its_resamples_and_keeps_its_bounds() -> None:
     assert interval(-0.6, -drawn, confidence=0.5, bounds=(-1, 1)) == pytest.approx((-0.6, -0.4))
 
 
+@pytest.mark.slow
 def test_the_interval_of_macro_average_precision_holds_the_truth() -> None:
     """Of 40 sets of 300 videos at least 34 intervals of 95 % do; the plain quantiles of few do."""
     rng = np.random.default_rng(0)

@@ -57,6 +57,7 @@ def test_a_run_is_measured_on_the_videos_of_a_split(run: Path) -> None:
     assert evaluation.empty_genres == ("Nobody's",)
 
 
+@pytest.mark.slow
 def test_what_a_run_folder_holds_afterwards(run: Path) -> None:
     evaluation = evaluate_run(run, scoring=QUICK)
     record = json.loads((run / "metrics.json").read_text("utf-8"), parse_constant=pytest.fail)
@@ -77,6 +78,7 @@ def test_what_a_run_folder_holds_afterwards(run: Path) -> None:
     assert json.loads((run / "metrics.json").read_text("utf-8")) == record
 
 
+@pytest.mark.slow
 def test_curves_are_the_same_bytes_again_and_names_stay_text(run: Path) -> None:
     def pictures() -> list[bytes]:
         evaluate_run(run, scoring=QUICK)
@@ -104,6 +106,7 @@ def test_groups_widen_the_interval() -> None:
     assert evaluate(grouped, QUICK).groups == 30
 
 
+@pytest.mark.slow
 def test_the_groups_of_a_run_are_read(run: Path) -> None:
     table = pq.read_table(run / "predictions.parquet")
     table = table.append_column("group", pa.array([f"film {number // 2}" for number in range(60)]))
@@ -111,6 +114,7 @@ def test_the_groups_of_a_run_are_read(run: Path) -> None:
     assert evaluate_run(run, scoring=QUICK).groups == 20
 
 
+@pytest.mark.slow
 def test_without_resamples_there_is_no_interval(run: Path) -> None:
     evaluation = evaluate_run(run, scoring=Scoring(resamples=0))
     assert np.isnan(evaluation.figures["ap_macro"].low)

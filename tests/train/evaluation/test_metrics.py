@@ -18,8 +18,8 @@ THREE = ("precision", "recall", "f1")
 
 
 @pytest.fixture
-def reference(parity: Any) -> dict[str, Any]:
-    stored: dict[str, Any] = parity.reference("metrics")
+def reference(vectors: Any) -> dict[str, Any]:
+    stored: dict[str, Any] = vectors.reference("metrics")
     return stored
 
 
@@ -87,6 +87,7 @@ def test_equal_to_the_stored_reference(reference: dict[str, Any], case: int) -> 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("digits", [1, 9])
+@pytest.mark.slow
 def test_equal_to_scikit_learn(seed: int, digits: int) -> None:
     target, score = data(seed, digits=digits)
     overall, by_genre = figures(target, score, thresholds=(0.4,))

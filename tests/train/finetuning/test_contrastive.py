@@ -17,8 +17,8 @@ IN_FLOAT32 = 1e-5
 
 
 @pytest.fixture(scope="module")
-def stored(parity: Any) -> dict[str, Any]:
-    stored: dict[str, Any] = parity.reference("metrics")
+def stored(vectors: Any) -> dict[str, Any]:
+    stored: dict[str, Any] = vectors.reference("metrics")
     return stored
 
 

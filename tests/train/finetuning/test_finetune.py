@@ -60,6 +60,7 @@ def fine(coarse: RunFolder, folder: Path) -> tuple[RunFolder, list[str]]:
     return finetune(config(coarse, folder / "fine"), said.append), said
 
 
+@pytest.mark.slow
 def test_it_writes_a_run_of_the_same_form_in_another_space(
     fine: tuple[RunFolder, list[str]], coarse: RunFolder, folder: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_halves_of_a_video_come_nearer_each_other_than_others(
         assert apart(fine[0]) < apart(coarse) - 0.1
 
 
+@pytest.mark.slow
 def test_a_stage_that_was_ended_in_mid_epoch_goes_on_to_the_same_weights(
     fine: tuple[RunFolder, list[str]], coarse: RunFolder, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def write(path: Path, value: Any, protocol: int = 4) -> Path:
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+@pytest.mark.slow
 def test_a_file_becomes_a_store_and_labels(tmp_path: Path, kind: Any, protocol: int) -> None:
     made = content(kind)
     path = write(tmp_path / "features.pkl", made, protocol)

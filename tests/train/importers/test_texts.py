@@ -98,6 +98,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_sentence_encoder_is_the_mean_of_its_last_hidden_states(folder: Path) -> None:
     import torch
     from transformers import BertModel

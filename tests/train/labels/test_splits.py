@@ -32,6 +32,7 @@ def test_sulun_cuts_the_sorted_ids() -> None:
     assert [*split.train, *split.validation, *split.test] == [f"v{i:03d}" for i in range(200)]
 
 
+@pytest.mark.slow
 def test_sulun_gives_the_published_lists(shared: Path) -> None:
     table = read_labels(shared / "data/movienet_labels.csv", least_videos=2)
     published = split_from_json(table, shared / "data/movienet_splits.json")

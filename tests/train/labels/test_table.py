@@ -128,6 +128,7 @@ def test_the_duration_filter_is_the_inner_fence(tmp_path: Path) -> None:
         duration_filter(table(tmp_path / "x.csv", text))
 
 
+@pytest.mark.slow
 def test_a_published_table_is_read_as_it_is(shared: Path) -> None:
     labels = read_labels(
         shared / "data/movienet_labels.csv", LabelColumns(duration="duration"), least_videos=2

@@ -14,9 +14,9 @@ from train.layers.clips import NetVlad
 from train.layers.gating import CollaborativeGating, GatedEmbedding, RowNorm
 
 
-def reference_state(parity: Any, name: str) -> dict[str, Tensor]:
-    table = parity.rule.load_table(parity.folder / "shapes" / f"{name}.json")
-    return {key: torch.from_numpy(value) for key, value in parity.rule.tensors(table, 11)}
+def reference_state(vectors: Any, name: str) -> dict[str, Tensor]:
+    table = vectors.rule.load_table(vectors.folder / "shapes" / f"{name}.json")
+    return {key: torch.from_numpy(value) for key, value in vectors.rule.tensors(table, 11)}
 
 
 def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -54,10 +54,11 @@ def published_gating(state: dict[str, Tensor], **options: Any) -> CollaborativeG
         ("ce_pairwise_noself", {"g_layers": 2, "h_layers": 1}),
     ],
 )
+@pytest.mark.slow
 def test_it_is_the_published_one_with_all_experts_gated_at_once(
-    parity: Any, name: str, options: dict[str, Any]
+    vectors: Any, name: str, options: dict[str, Any]
 ) -> None:
-    stored, state = parity.reference(name), reference_state(parity, name)
+    stored, state = vectors.reference(name), reference_state(vectors, name)
     videos, steps = stored["batch_time"].tolist()
     experts, present = stored["experts"].tolist(), torch.from_numpy(stored["mask"]) > 0
     reduced = []
@@ -65,7 +66,7 @@ def test_it_is_the_published_one_with_all_experts_gated_at_once(
         weight, bias = (state[f"ce.video_dim_reduce.{i}.fc.{leaf}"] for leaf in ("weight", "bias"))
         seed, there = int(stored["input_seed"]) + i, present[:, i]
         if expert == "audio":
-            windows = torch.from_numpy(parity.inputs.normal((videos, steps, 128), seed))
+            windows = torch.from_numpy(vectors.inputs.normal((videos, steps, 128), seed))
             vlad = NetVlad(128, 16).eval()
             pooling = part(state, "pooling.audio.")
             norm = {f"norm.{k}": v for k, v in part(pooling, "batch_norm.").items()}
@@ -73,11 +74,11 @@ def test_it_is_the_published_one_with_all_experts_gated_at_once(
             owner = torch.arange(videos).repeat_interleave(steps)
             values = vlad(windows.flatten(0, 1), owner, videos)
             mine, theirs = values[there, ::16].detach(), stored["vlad_audio"][there]
-            parity.assert_close(name, "vlad_audio", mine, theirs)
+            vectors.assert_close(name, "vlad_audio", mine, theirs)
         else:
-            values = torch.from_numpy(parity.inputs.normal((videos, weight.shape[1]), seed))
+            values = torch.from_numpy(vectors.inputs.normal((videos, weight.shape[1]), seed))
         reduced.append(functional.normalize(functional.linear(values, weight, bias), dim=1))
-        parity.assert_close(
+        vectors.assert_close(
             name, f"reduced_{expert}", reduced[-1][there].detach(), stored[f"reduced_{expert}"][there]
         )
     with torch.no_grad():
@@ -87,11 +88,11 @@ def test_it_is_the_published_one_with_all_experts_gated_at_once(
         )
     for i, expert in enumerate(experts):
         there = present[:, i]
-        parity.assert_close(name, f"parallel_{expert}", gated[there, i], stored[f"parallel_{expert}"][there])
+        vectors.assert_close(name, f"parallel_{expert}", gated[there, i], stored[f"parallel_{expert}"][there])
         assert not gated[~there, i].any()
     full = present.all(dim=1)  # the reference has values where an expert is missing, ours are zero
     assert full.any() and not full.all()
-    parity.assert_close(name, "parallel_logits", whole[full], stored["parallel_logits"][full])
+    vectors.assert_close(name, "parallel_logits", whole[full], stored["parallel_logits"][full])
 
 
 def by_loops(gating: CollaborativeGating, vectors: Tensor, present: Tensor) -> Tensor:

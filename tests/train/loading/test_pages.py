@@ -61,6 +61,7 @@ def no_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize("codec", ["zstd", "snappy", "gzip", "none"])
 @pytest.mark.parametrize("page_bytes", [None, 700])  # the small ones begin and end within a vector
+@pytest.mark.slow
 def test_plain_pages_are_read_without_arrow(
     tmp_path: Path, no_arrow: None, dtype: str, codec: str, page_bytes: int | None
 ) -> None:

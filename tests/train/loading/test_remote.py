@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
 
+@pytest.mark.slow
 def test_batches_from_a_bucket(
     tmp_path: Path,
     bucket: UPath,  # noqa: F811

@@ -62,6 +62,7 @@ def equal(left: Batch, right: Batch) -> bool:
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("buffer_bytes", [1, 700, 1 << 30])
+@pytest.mark.slow
 def test_every_video_comes_once_with_its_steps(
     features: FeatureSet, shuffle: bool, buffer_bytes: int
 ) -> None:

@@ -132,6 +132,7 @@ def counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("train.models.shot_counter", None)
 
 
+@pytest.mark.slow
 def test_a_run_reads_the_timeline_that_it_was_trained_on(counter: None, tmp_path: Path) -> None:
     features, labels = genre_store(tmp_path)
     choices = choose(model="shot-counter", options={"training": {"epochs": 1, "learning_rate": 1e-9}})

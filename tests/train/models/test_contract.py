@@ -98,6 +98,7 @@ def logits(model: GenreModel, batch: Batch) -> Tensor:
 
 
 @variants
+@pytest.mark.slow
 def test_it_gives_one_logit_for_each_genre_and_one_vector(name: str, options: dict[str, Any]) -> None:
     model = small(name, options)
     assert model.summary and "\n" not in model.summary
@@ -109,6 +110,7 @@ def test_it_gives_one_logit_for_each_genre_and_one_vector(name: str, options: di
 
 @variants
 @pytest.mark.parametrize("junk", [1e4, float("nan"), float("inf")])
+@pytest.mark.slow
 def test_padded_steps_and_absent_experts_have_no_influence(
     name: str, options: dict[str, Any], junk: float
 ) -> None:
@@ -121,6 +123,7 @@ def test_padded_steps_and_absent_experts_have_no_influence(
 
 
 @variants
+@pytest.mark.slow
 def test_every_present_step_has_influence_and_gets_a_gradient(name: str, options: dict[str, Any]) -> None:
     model, plain = small(name, options), batch(name)
     leaves = {expert: f.clone().requires_grad_() for expert, f in plain.features.items()}
@@ -132,6 +135,7 @@ def test_every_present_step_has_influence_and_gets_a_gradient(name: str, options
 
 
 @variants
+@pytest.mark.slow
 def test_every_parameter_can_learn(name: str, options: dict[str, Any]) -> None:
     model, steps = small(name, options), steps_of(name)
     if isinstance(model, SolvedModel):
@@ -146,6 +150,7 @@ def test_every_parameter_can_learn(name: str, options: dict[str, Any]) -> None:
 
 
 @variants
+@pytest.mark.slow
 def test_the_order_of_the_batch_does_not_matter(name: str, options: dict[str, Any]) -> None:
     model, order, whole = small(name, options), [5, 0, 7, 2, 1, 6, 3, 4], batch(name)
     torch.testing.assert_close(
@@ -154,6 +159,7 @@ def test_the_order_of_the_batch_does_not_matter(name: str, options: dict[str, An
 
 
 @variants
+@pytest.mark.slow
 def test_a_video_does_not_depend_on_its_batch_or_its_padding(name: str, options: dict[str, Any]) -> None:
     model, whole = small(name, options), batch(name)
     expected = logits(model, whole)
@@ -171,12 +177,14 @@ def test_a_video_does_not_depend_on_its_batch_or_its_padding(name: str, options:
 
 
 @variants
+@pytest.mark.slow
 def test_a_video_may_be_longer_than_any_before(name: str, options: dict[str, Any]) -> None:
     steps = {expert: (40, 1) for expert in dims_of(name)}
     assert logits(small(name, options), make_batch(steps, dims_of(name))).isfinite().all()
 
 
 @variants
+@pytest.mark.slow
 def test_saving_and_loading_gives_the_same_predictions(
     name: str, options: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -192,6 +200,7 @@ def test_saving_and_loading_gives_the_same_predictions(
 
 
 @variants
+@pytest.mark.slow
 def test_a_batch_of_8_is_overfitted(name: str, options: dict[str, Any]) -> None:
     undropped = {"dropout": 0.0} if "dropout" in model_class(name).Options.__dataclass_fields__ else {}
     model, eight = small(name, {**options, **undropped}).train(), batch(name)

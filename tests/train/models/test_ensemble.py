@@ -87,6 +87,7 @@ def test_a_table_that_no_video_of_a_batch_has_costs_nothing() -> None:
     assert all(not p.grad.any() for p in model.networks[1].parameters())
 
 
+@pytest.mark.slow
 def test_each_network_is_kept_at_its_own_best_epoch() -> None:
     model, batch = ensemble(), many()
     assert batch.labels is not None

@@ -20,6 +20,7 @@ def new(name: str, inputs: Any, genres: int, options: Any) -> Any:
     return make_model(name, inputs, genres, options)
 
 
+@pytest.mark.slow
 def test_tsn_averages_the_scores_of_its_segments() -> None:
     model, batch = new("tsn", DIMS, 4, PLAIN), make_batch({"resnet152": (7, 3)}, DIMS)
     torch.manual_seed(5)

@@ -56,6 +56,7 @@ def test_a_video_is_its_means_and_what_it_lacks(parts: tuple[Batch, Batch]) -> N
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
+@pytest.mark.slow
 def test_decisions_and_probabilities_are_those_of_scikit_learn(
     kernel: Any, parts: tuple[Batch, Batch]
 ) -> None:
@@ -104,6 +105,7 @@ def test_each_genre_takes_the_pair_of_the_grid_that_does_best_in_validation(
         assert float(model.gammas[genre]) == pytest.approx(best[1])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_machines(parts: tuple[Batch, Batch]) -> None:
     first, again, other = solved(parts), solved(parts), solved(parts, seed=6)
     for name, value in first.state_dict().items():

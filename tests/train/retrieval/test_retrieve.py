@@ -44,6 +44,7 @@ def expected(run: RunFolder, folder: Path, query: str, most: int) -> list[tuple[
     return [(ids[i], float(cosines[i])) for i in order]
 
 
+@pytest.mark.slow
 def test_the_nearest_of_two_runs_side_by_side(
     runs: tuple[RunFolder, RunFolder], folder: Path, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run
     return fit(config(folder, tmp_path_factory.mktemp("runs") / "mlp"), said.append), said
 
 
+@pytest.mark.slow
 def test_a_run_folder_has_all_that_it_says(trained: tuple[RunFolder, list[str]], folder: Path) -> None:
     run, _ = trained
     for name in ("model.safetensors", "normalisation.safetensors", "metrics.json", "per_genre.csv"):
@@ -93,6 +94,7 @@ def test_a_folder_of_other_things_is_refused(folder: Path, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [tmp_path / "thesis.txt"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_other_ones(folder: Path, tmp_path: Path) -> None:
     def weights(name: str, seed: int) -> dict[str, Any]:
         wanted = config(folder, tmp_path / name, "training.epochs=1", f"training.seed={seed}")
@@ -104,6 +106,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_other_ones(folder: Pat
     assert not any(np.array_equal(first[name], other[name]) for name in first if "weight" in name)
 
 
+@pytest.mark.slow
 def test_random_weights_are_refused_unless_they_are_allowed(tmp_path: Path) -> None:
     genre_store(tmp_path, random_seed=3)
     wanted = config(tmp_path, tmp_path / "run", "training.epochs=1")
@@ -124,6 +127,7 @@ def test_steps_of_experts_that_are_not_there_are_refused(
         fit(config(folder, tmp_path / "run", assignment))
 
 
+@pytest.mark.slow
 def test_the_split_may_be_a_column_or_a_file_and_needs_videos_to_validate(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -150,6 +154,7 @@ def test_the_split_may_be_a_column_or_a_file_and_needs_videos_to_validate(
         sizes("none", "split.by=file", f"split.name={tmp_path / 'splits.json'}")
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_a_run_that_goes_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +178,7 @@ def test_an_interrupt_leaves_a_run_that_goes_on(
     assert [line[:8] for line in said if line.startswith("epoch")] == ["epoch 2:"]
 
 
+@pytest.mark.slow
 def test_an_expert_that_is_read_as_its_mean_is_averaged_in_the_model(folder: Path, tmp_path: Path) -> None:
     wanted = config(
         folder, tmp_path / "run", "clip.mean=true", "training.epochs=1", model="multi-transformer"
@@ -195,6 +201,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_was_killed_in_mid_epoch_ends_with_the_same_weights(
     folder: Path, tmp_path: Path
 ) -> None:

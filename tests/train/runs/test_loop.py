@@ -108,6 +108,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained | Non
 
 # Before any checkpoint; just after one in mid-epoch, and not; at an epoch's last step, and at its first.
 @pytest.mark.parametrize("kill_at", [(0, 1), (1, 2), (1, 4), (2, 0)])
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_weights(
     kill_at: tuple[int, int], whole: tuple[Path, Trained | None, list[str]], tmp_path: Path
 ) -> None:

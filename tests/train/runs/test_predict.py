@@ -42,6 +42,7 @@ def run(features: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return fit(FitConfig(features, labels, tmp_path_factory.mktemp("runs") / "a", choices, CPU))
 
 
+@pytest.mark.slow
 def test_a_store_gets_the_scores_that_the_run_wrote(features: Path, run: RunFolder) -> None:
     found = predict_store(run, features, hardware=CPU)
     assert found.genres == GENRES and found.without == () and list(found.ids) == sorted(found.ids)

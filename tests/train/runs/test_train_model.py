@@ -102,6 +102,7 @@ def config(folder: Path, run: Path, model: str, experts: tuple[str, ...] = ()) -
     return FitConfig(folder / "features", folder / "labels.csv", run, choices, CPU)
 
 
+@pytest.mark.slow
 def test_a_solved_model_is_fitted_predicts_and_is_measured(folder: Path, tmp_path: Path) -> None:
     said: list[str] = []
     run = fit(config(folder, tmp_path / "run", "neighbour"), said.append)
@@ -127,6 +128,7 @@ def test_a_solved_model_is_fitted_predicts_and_is_measured(folder: Path, tmp_pat
     assert again[-1].endswith("nothing to do")
 
 
+@pytest.mark.slow
 def test_a_solved_model_is_compared_with_others(folder: Path, tmp_path: Path) -> None:
     report = compare_fits(
         tmp_path / "report",
@@ -156,6 +158,7 @@ def test_sizes_of_buffers_are_restored_wherever_they_are() -> None:
         other.load_state_dict({})
 
 
+@pytest.mark.slow
 def test_settling_follows_training_and_is_saved_and_predicted_with(folder: Path, tmp_path: Path) -> None:
     run = fit(config(folder, tmp_path / "run", "settled", ("clip",)))
     rows = pq.read_table(run.predictions_path).to_pylist()

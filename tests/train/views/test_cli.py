@@ -20,6 +20,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return 0 if left.value.code is None else int(left.value.code)
 
 
+@pytest.mark.slow
 def test_a_map_is_a_page_and_a_picture(
     features: Path,
     run: RunFolder,

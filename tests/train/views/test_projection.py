@@ -51,6 +51,7 @@ def test_tsne_puts_together_what_points_the_same_way() -> None:
 @pytest.mark.skipif(
     importlib.util.find_spec("umap") is None, reason="needs umap-learn: pip install 'marquee[map]'"
 )
+@pytest.mark.slow
 def test_umap_puts_together_what_points_the_same_way(tmp_path: Path) -> None:
     """In a process of its own, where its loops are not compiled: so few videos are faster without."""
     vectors, kinds = directions(12)

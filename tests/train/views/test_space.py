@@ -35,6 +35,7 @@ def found(features: Path, run: RunFolder) -> VideoMap:
     return map_of(run, features, options=TSNE, hardware=CPU)
 
 
+@pytest.mark.slow
 def test_places_are_of_the_models_vectors_and_scores_are_its_predictions(
     found: VideoMap, features: Path, run: RunFolder
 ) -> None:
@@ -137,6 +138,7 @@ def test_the_table_can_be_read_as_labels(tmp_path: Path) -> None:
     assert np.array_equal(read_labels(tmp_path / "map.csv").matrix, made.matrix)
 
 
+@pytest.mark.slow
 def test_the_picture_has_a_point_for_each_video_and_names_only_as_text(tmp_path: Path) -> None:
     genres = ("</svg><script>", "$x^2$", *(f"genre {i}" for i in range(10)))
     made = hand_made(tuple(f"film {i}" for i in range(30)), genres)

@@ -289,6 +289,7 @@ def test_the_triton_kernels_compile_for_hopper() -> None:
     run_kernels("compile")
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_a_gpu_gives_the_cpus_flow(three_pairs: tuple[torch.Tensor, torch.Tensor]) -> None:
     on_cpu = tvl1(*three_pairs)

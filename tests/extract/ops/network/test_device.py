@@ -18,6 +18,7 @@ def test_a_batch_for_the_cpu_is_not_copied() -> None:
     assert to_device(tensor, torch.device("cpu")) is tensor
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_batch_for_a_gpu_arrives_whole() -> None:
     """Many copies in a row: a pinned block that was given away too early would show."""

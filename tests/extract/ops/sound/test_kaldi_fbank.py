@@ -49,13 +49,15 @@ def test_equals_transformers(shape: WindowShape, power: float) -> None:
     np.testing.assert_allclose(mine, theirs.T, atol=1e-5)
 
 
-def test_povey_agrees_with_the_reference(parity: Any) -> None:
-    reference = parity.reference("beats")
+def test_povey_agrees_with_the_reference(vectors: Any) -> None:
+    reference = vectors.reference("beats")
     for index, (length, seed) in enumerate(reference["waves"].tolist()):
-        fbank = kaldi_fbank(parity.inputs.waveform(length, 16_000, seed) * np.float32(32_768), window="povey")
+        fbank = kaldi_fbank(
+            vectors.inputs.waveform(length, 16_000, seed) * np.float32(32_768), window="povey"
+        )
         mine = (fbank - 15.41663) / (2 * 6.55582)
         key = f"wav{index}_fbank"
-        parity.assert_close("beats", key, mine[::8], reference[key])
+        vectors.assert_close("beats", key, mine[::8], reference[key])
 
 
 def test_frames_lie_inside_the_sound() -> None:

@@ -121,6 +121,7 @@ def reached(run: RunFolder) -> float:
     return float(figures["ap_macro"]["value"])
 
 
+@pytest.mark.slow
 def test_ctt_finds_the_ten_crops_by_itself(folder: Path, tmp_path: Path) -> None:
     run = train(folder, tmp_path / "run", "ctt", "model.filters=16", "model.head=A")
     assert run.config()["inputs"] == {"resnet152": 6} and run.config()["options"]["model"]["crops"] == 10
@@ -129,6 +130,7 @@ def test_ctt_finds_the_ten_crops_by_itself(folder: Path, tmp_path: Path) -> None
     assert np.array_equal(found.scores, predict_store(run, folder / "features", hardware=CPU).scores)
 
 
+@pytest.mark.slow
 def test_an_lstm_sees_the_pictures_that_fit_its_cap(folder: Path, tmp_path: Path) -> None:
     run = train(folder, tmp_path / "run", "lstm", "model.units=12", "resnet152.cap=3")
     assert run.config()["options"]["steps"]["resnet152"]["rows"] == 10
@@ -136,6 +138,7 @@ def test_an_lstm_sees_the_pictures_that_fit_its_cap(folder: Path, tmp_path: Path
     assert reached(run) > 0.8
 
 
+@pytest.mark.slow
 def test_the_two_networks_are_fused_with_a_share_that_the_validation_split_chose(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -160,6 +163,7 @@ def test_a_model_that_needs_one_of_two_experts_says_which(folder: Path, tmp_path
         train(folder, tmp_path / "c", "ctt-tn", experts=("resnet152",))
 
 
+@pytest.mark.slow
 def test_a_machine_sees_rasheeds_descriptors_or_the_audio_visual_set(folder: Path, tmp_path: Path) -> None:
     table, columns = ("lowlevel_video",), f"lowlevel_video.columns={','.join(RASHEED)}"
     four = train(folder, tmp_path / "vllf", "svm", columns, experts=table)
@@ -185,6 +189,7 @@ def test_columns_are_read_as_vectors(folder: Path) -> None:
             torch.testing.assert_close(row, torch.tensor(expected), equal_nan=True)
 
 
+@pytest.mark.slow
 def test_columns_hold_in_a_comparison(folder: Path, tmp_path: Path) -> None:
     report = compare_fits(
         tmp_path / "report",
