@@ -29,9 +29,11 @@ from extract.engine.models import load_models
 from extract.engine.task import VideoTask
 from extract.presets import Options
 from extract.registry import with_upstream
+from extract.selection import select
 from pipeline.settings import choose, load_preset, parse_assignments
 from pipeline.storage.scan import scan
-from pipeline.work.config import RunConfig, engine_settings, select_for, usable_cores
+from pipeline.work.config import RunConfig, usable_cores
+from pipeline.work.host import engine_settings
 from pipeline.work.run import RunReport, run_config
 
 SEED = 1
@@ -71,7 +73,7 @@ class Result:
 
 def measure(config: RunConfig, *, name: str, repeat: int) -> Result:
     """Record a run, then take each time ``repeat`` times. ``config.out`` is a folder for the stores."""
-    selection = select_for(config)
+    selection = select(config)
     settings = engine_settings(config, selection.device)
     found = scan(config.videos)
     assert isinstance(config.out, Path) and isinstance(found.root, Path)  # a bench is local
@@ -159,7 +161,7 @@ def table(results: Sequence[Result]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Decode and compute times, and how well they overlap.")
     parser.add_argument("--videos", type=Path, help="folder of videos (default: rendered trailers)")
-    parser.add_argument("--preset", action="append", help=f"may be repeated (default: {', '.join(PRESETS)})")
+    parser.add_argument("--preset", action="append", help=f"repeatable (default: {', '.join(PRESETS)})")
     parser.add_argument("--experts", nargs="+", help="only these of the preset")
     parser.add_argument("--repeat", type=_count, default=2, help="times that each is taken (default: 2)")
     parser.add_argument("--copies", type=_count, default=COPIES, help=f"of the trailers (default: {COPIES})")
@@ -174,7 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ours = {name: values for name, values in OPTIONS.items() if name in experts}
             layers = [ours, parse_assignments(chosen.set)]
             names, options = choose(preset=preset, experts=experts, layers=layers)
-            config = RunConfig(videos, Path(folder), names, options, random_seed=SEED)
+            config = RunConfig(
+                videos=videos, out=Path(folder), experts=names, options=options, random_seed=SEED
+            )
             results.append(measure(config, name=preset, repeat=chosen.repeat))
     print(table(results))
     print(f"\nLoad average at the end: {os.getloadavg()[0]:.1f}; what else ran in between adds to the times.")

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract.errors import MarqueeError, MediaError
+from extract.options import arguments_checked, convert
 from extract.types import Precision
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@arguments_checked
 def video(
     path: str | os.PathLike[str],
     *,
@@ -43,17 +45,19 @@ def video(
     """
     from extract.engine.engine import Engine, EngineSettings
     from extract.engine.task import VideoTask
-    from extract.selection import select
+    from extract.selection import ExtractConfig, select
 
-    selection = select(
-        experts,
-        options=options,
-        weights=None if weights is None else Path(weights),
+    convert("path", Path, path)
+    config = ExtractConfig(
+        experts=convert("experts", tuple[str, ...], experts, texts=False),
+        options={} if options is None else options,
+        weights=convert("weights", Path | None, weights, texts=False),
         device=device,
         precision=precision,
         dtype="float32",
         random_seed=random_seed,
     )
+    selection = select(config)
     shown = os.fsencode(path).decode("utf-8", "backslashreplace")  # Arrow holds UTF-8 only
     task = VideoTask(shown, os.fsencode(os.path.abspath(path)), tuple(selection.experts))
     threads = os.cpu_count() or 1

@@ -3,18 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from extract.errors import UsageError
+from extract.errors import UsageError, unknown
 from extract.expert import Expert
 from extract.fingerprint import fingerprint
-from extract.registry import make_expert, with_upstream
+from extract.options import Checked, Device, Seed
+from extract.registry import expert_names, make_expert, with_upstream
 from extract.tables import Dtype
 from extract.types import Precision
 from extract.weights.files import DownloadProgress, ResolvedWeight
 from extract.weights.locate import resolve
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractConfig(Checked):
+    """What to extract, and with what; checks itself.
+
+    Attributes:
+        experts: names; what they read from is added.
+        options: of each expert, ``{"scenes": {"detector": "content"}}``.
+        weights: folder with published checkpoints; None: the libraries' caches, then a download.
+        download: whether weights that are nowhere may be downloaded.
+        random_seed: draw all weights from this seed instead of reading files (dry runs).
+        device: ``auto`` (the first GPU, if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: of the networks.
+        dtype: of stored vectors.
+    """
+
+    experts: tuple[str, ...]
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    weights: Path | None = None
+    download: bool = True
+    random_seed: Seed | None = None
+    device: Device = "auto"
+    precision: Precision = "float32"
+    dtype: Dtype = "float16"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.experts:
+            raise UsageError(f"--experts names none; there are {', '.join(expert_names())}")
+        if self.weights is not None and not self.weights.is_dir():
+            raise UsageError(f"--weights {str(self.weights)!r}: no such folder; give one that exists")
+
+    @classmethod
+    def named(cls, field: str) -> str:
+        """By the flag of the command line, where there is one."""
+        if field == "random_seed":
+            return "random_seed (--random-weights)"
+        return field if field in ("download", "options") else f"--{field.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -35,45 +75,34 @@ class Selection:
     random_seed: int | None = None
 
 
-def choose_experts(
-    names: Iterable[str], options: Mapping[str, Mapping[str, Any]] | None = None
-) -> dict[str, Expert]:
+def choose_experts(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> dict[str, Expert]:
     """The named experts and what they read from, upstream first; checks options and packages.
 
     Raises:
         UsageError: an unknown expert or option, or options for an expert that is not chosen.
         MissingDependency: a package is not installed.
     """
-    options = options or {}
     experts = {name: make_expert(name, options.get(name)) for name in with_upstream(names)}
     for name in options:
         if name not in experts:
-            raise UsageError(f"options were given for {name!r}, but the experts are {', '.join(experts)}")
+            raise unknown("options were given for", name, experts, have="but the experts are")
     for expert in experts.values():
         expert.check_installed()
     return experts
 
 
-def select(
-    names: Iterable[str],
-    *,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-    weights: Path | None = None,
-    download: bool = True,
-    download_progress: DownloadProgress | None = None,
-    device: str = "auto",
-    precision: Precision = "float32",
-    dtype: Dtype = "float16",
-    random_seed: int | None = None,
-) -> Selection:
+def select(config: ExtractConfig, download_progress: DownloadProgress | None = None) -> Selection:
     """Choose experts and find their weights; everything that can be wrong is found here.
 
     Raises, beside the errors of :func:`choose_experts`, WeightsError for missing or bad files.
     """
-    experts = choose_experts(names, options)
+    experts = choose_experts(config.experts, config.options)
     files = {name: expert.weights() for name, expert in experts.items()}
+    seed = config.random_seed
     resolved = (
-        resolve(files, weights, download=download, progress=download_progress) if random_seed is None else {}
+        resolve(files, config.weights, download=config.download, progress=download_progress)
+        if seed is None
+        else {}
     )
     fingerprints: dict[str, str] = {}
     described: dict[str, dict[str, Any]] = {}
@@ -82,20 +111,20 @@ def select(
             expert,
             weights={role: file.sha256 for role, file in resolved.get(name, {}).items()},
             upstream={parent: fingerprints[parent] for parent in expert.upstream},
-            precision=precision,
-            dtype=dtype,
-            random_seed=random_seed,
+            precision=config.precision,
+            dtype=config.dtype,
+            random_seed=seed,
         )
     return Selection(
         experts=experts,
-        options={name: (options or {}).get(name, {}) for name in experts},
+        options={name: config.options.get(name, {}) for name in experts},
         weights=resolved,
         fingerprints=fingerprints,
         described=described,
-        device=choose_device(device),
-        precision=precision,
-        dtype=dtype,
-        random_seed=random_seed,
+        device=choose_device(config.device),
+        precision=config.precision,
+        dtype=config.dtype,
+        random_seed=seed,
     )
 
 

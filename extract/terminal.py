@@ -60,7 +60,7 @@ def run_app(
         show(error)
         sys.exit(2)
     except _BadArguments as error:
-        what = " ".join(error.format_message().split()).rstrip(".")
+        what = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
         complain(f"error: {what}; {program} --help says what there is")
         sys.exit(2)
     except (_LeftAtOnceError, KeyboardInterrupt, typer.Abort):

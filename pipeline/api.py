@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from extract.options import arguments_checked, convert
+from extract.tables import Dtype
+from extract.types import Precision
 from pipeline.settings import choose
 from pipeline.storage.location import Location, location
-from pipeline.work.config import RunConfig
+from pipeline.work.config import Cluster, RunConfig
 from pipeline.work.progress import RunProgress
 from pipeline.work.run import RunReport, run_config
 
 
+@arguments_checked
 def run(
     videos: str | os.PathLike[str] | Location,
     out: str | os.PathLike[str] | Location,
@@ -22,32 +26,52 @@ def run(
     experts: Sequence[str] | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     weights: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    random_seed: int | None = None,
+    device: str = "auto",
+    precision: Precision = "float32",
+    dtype: Dtype = "float16",
+    shard_size: int = 64,
+    retry_failed: bool = False,
+    batch_size: int | None = None,
+    decoders: int | None = None,
+    checkpoint_seconds: float = 300.0,
+    cluster: Cluster | None = None,
     progress: RunProgress | None = None,
-    **settings: Any,
 ) -> RunReport:
     """Extract a folder of videos into a feature store, as ``python -m extract`` does.
 
     Args:
         videos: folder of videos, or one video; a path, or a URL of object storage.
-        out: a new folder, or a store to go on with; likewise.
+        out: the feature store, new, or existing to resume; likewise.
         preset: name of a preset; ``all`` if neither this nor ``experts`` is given.
         experts: names of experts; what they read from is added.
         options: options for each expert, ``{"scenes": {"detector": "content"}}``.
-        weights: folder with published checkpoints.
+        weights: folder with published checkpoints; default: the libraries' caches, then a download.
+        download: whether missing weights may be downloaded.
+        random_seed: draw all weights from this seed instead of reading files (dry runs).
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: of the networks.
+        dtype: of stored vectors.
+        shard_size: videos in a new shard.
+        retry_failed: try again what failed before.
+        batch_size: of the models; default: 16, on a GPU 64.
+        decoders: processes; default: one for each core, at most 16.
+        checkpoint_seconds: what is finished of a shard is written so often.
+        cluster: ``Cluster(workers=2)``, say; None: this process does all.
         progress: written while the run goes on, to be read from another thread.
-        **settings: further fields of :class:`pipeline.work.run.RunConfig`, such as ``device``,
-            ``batch_size``, ``shard_size``, ``random_seed``, ``retry_failed`` or ``cluster``.
 
     Raises:
-        MarqueeError: what was asked for cannot be done, or the store cannot be written.
+        MarqueeError: what was asked for cannot be done (found before anything is made), or not written.
     """
-    names, chosen = choose(preset=preset, experts=experts, layers=[options or {}])
+    layers = [] if options is None else [convert("options", Mapping[str, Mapping[str, Any]], options)]
+    names, chosen = choose(preset=preset, experts=experts, layers=layers)
     config = RunConfig(
-        videos=location(videos),
-        out=location(out),
-        experts=names,
-        options=chosen,
-        weights=None if weights is None else Path(weights),
-        **settings,
-    )
+        videos=location(videos, "--videos"), out=location(out, "--out"), experts=names, options=chosen,
+        weights=convert("--weights", Path | None, weights, texts=False), download=download,
+        random_seed=random_seed, device=device, precision=precision, dtype=dtype, shard_size=shard_size,
+        retry_failed=retry_failed, batch_size=batch_size, decoders=decoders,
+        checkpoint_seconds=checkpoint_seconds, cluster=Cluster() if cluster is None else cluster,
+    )  # fmt: skip
+    convert("progress", RunProgress | None, progress, texts=False)
     return run_config(config, progress)

@@ -24,7 +24,7 @@ def model_class(name: str) -> type[GenreModel]:
     """The one GenreModel subclass that the model's file defines. Raises UsageError for an unknown name."""
     from train.model import GenreModel
 
-    return MODELS.subclass(name, GenreModel)
+    return MODELS.subclass(name, GenreModel)  # type: ignore[type-abstract]
 
 
 def model_options(name: str, given: Mapping[str, Any] | None = None) -> Any:

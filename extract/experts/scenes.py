@@ -40,11 +40,14 @@ _SETTINGS: Mapping[str, Mapping[str, _Setting]] = {
 }
 
 
+DetectorName = Literal["transnetv2", "content", "adaptive", "ffmpeg"]
+
+
 @dataclass(frozen=True)
 class ScenesOptions:
     """None takes the detector's own default; an option that it does not read is refused."""
 
-    detector: Literal["transnetv2", "content", "adaptive", "ffmpeg"] = "transnetv2"
+    detector: DetectorName = "transnetv2"
     threshold: float | None = None
     min_scene_seconds: float | None = None
     window_width: int | None = None

@@ -16,6 +16,7 @@ from rich.table import Table
 from extract.errors import MarqueeError
 from extract.opencv import check as check_opencv
 from extract.registry import expert_names, make_expert, with_upstream
+from extract.selection import select
 from extract.weights.files import MissingWeights, WeightFile, size_text
 from extract.weights.locate import check, resolve
 from pipeline.cli.download_display import show_downloads
@@ -28,7 +29,7 @@ from pipeline.store.status import status
 from pipeline.store.todo import todo
 from pipeline.store.verify import verify
 from pipeline.store.videos import read_shards
-from pipeline.work.config import RunConfig, make_targets, select_for
+from pipeline.work.config import RunConfig, make_targets
 from pipeline.work.progress import RunProgress
 from pipeline.work.run import RunReport
 
@@ -66,7 +67,7 @@ def print_run(report: RunReport, progress: RunProgress, console: Console) -> Non
 
 def print_plan(config: RunConfig, console: Console) -> None:
     """What a run would do; checks experts, options and weights, writes nothing."""
-    selection = select_for(config)
+    selection = select(config)
     targets = make_targets(selection)
     found = scan(config.videos, out=config.out)
     counts: Counter[str] = Counter()

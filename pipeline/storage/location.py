@@ -42,10 +42,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def location(text: str | os.PathLike[str] | Location) -> Location:
-    """The place that a user names. Raises UsageError for a URL that cannot be used, MissingDependency."""
+def location(text: str | os.PathLike[str] | Location, name: str = "a location") -> Location:
+    """The place that a user gives for ``name``. Raises UsageError for what is none, MissingDependency."""
+    if not isinstance(text, str) and type(text).__module__.partition(".")[0] == "upath":
+        return text  # type: ignore[return-value]
+    if not isinstance(text, str | os.PathLike) or not os.fspath(text) or "\0" in str(text):
+        raise UsageError(f"{name} is {text!r}; a path, or a URL of object storage, is needed")
     if not isinstance(text, str):
-        return Path(text) if isinstance(text, os.PathLike) else text
+        return Path(text)
     match = _URL.match(text)
     if match is None:
         return Path(text)

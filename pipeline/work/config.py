@@ -1,25 +1,23 @@
-"""What a run is asked for, and what follows from it: experts, weights, fingerprints, engine settings."""
+"""What a run is asked for, checked, and what follows from it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
-from extract.engine.engine import EngineSettings
 from extract.errors import UsageError
-from extract.selection import Selection, select
-from extract.tables import Dtype
-from extract.types import Precision
-from extract.weights.files import DownloadProgress
-from pipeline.storage.location import Location
+from extract.options import Checked, Form, Gpus, Positive, Range, Seconds
+from extract.selection import ExtractConfig, Selection
+from pipeline.storage.location import Location, location
 from pipeline.store.layout import Target
+
+Address = Annotated[str, Form(r"\w+://\S+|[^\s/]+:\d+", "an address such as tcp://HOST:PORT")]
 
 
 @dataclass(frozen=True)
-class Cluster:
+class Cluster(Checked):
     """Where shards are worked on: in this process unless one of the three says otherwise.
 
     Attributes:
@@ -29,63 +27,71 @@ class Cluster:
         worker_lifetime_seconds: a worker that is older than this starts anew between videos.
         worker_memory_bytes: so does one that has grown beyond this, with all its processes.
 
-    Raises UsageError for more than one of the three, or for numbers that make no sense.
+    Raises UsageError for more than one of the three, or for values that are not allowed.
     """
 
-    workers: int = 0
-    gpus: str | None = None
-    scheduler: str | None = None
-    worker_lifetime_seconds: float | None = None
-    worker_memory_bytes: int | None = None
+    workers: Annotated[int, Range(at_least=0)] = 0
+    gpus: Gpus | None = None
+    scheduler: Address | None = None
+    worker_lifetime_seconds: Seconds | None = None
+    worker_memory_bytes: Positive | None = None
 
     def __post_init__(self) -> None:
-        chosen = [
-            flag
-            for flag, given in (
-                ("--workers", self.workers),
-                ("--gpus", self.gpus),
-                ("--scheduler", self.scheduler),
-            )
-            if given
-        ]
+        super().__post_init__()
+        chosen = [self.named(name) for name in ("workers", "gpus", "scheduler") if getattr(self, name)]
         if len(chosen) > 1:
             raise UsageError(f"{' and '.join(chosen)} exclude each other: give one of them")
-        if self.workers < 0:
-            raise UsageError(f"--workers is {self.workers}; 0 (this process) or more is needed")
-        for name, limit in (
-            ("--worker-lifetime", self.worker_lifetime_seconds),
-            ("--worker-memory", self.worker_memory_bytes),
-        ):
-            if limit is not None and limit <= 0:
-                raise UsageError(f"{name} is {limit:g}; a positive number is needed")
-            if limit is not None and not chosen:
-                raise UsageError(f"{name} is for workers: give --workers, --gpus or --scheduler too")
+        for name in ("worker_lifetime_seconds", "worker_memory_bytes"):
+            if getattr(self, name) is not None and not chosen:
+                raise UsageError(
+                    f"{self.named(name)} is for workers: give --workers, --gpus or --scheduler too"
+                )
+
+    @classmethod
+    def named(cls, field: str) -> str:
+        """By the flag of the command line."""
+        return f"--{field.removesuffix('_seconds').removesuffix('_bytes').replace('_', '-')}"
 
     @property
     def in_process(self) -> bool:
         return not (self.workers or self.gpus or self.scheduler)
 
 
-@dataclass(frozen=True)
-class RunConfig:
-    """What to extract, from where, to where. ``experts`` are names, ``options`` by expert."""
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(ExtractConfig):
+    """What to extract, from where, to where; checks itself.
+
+    Attributes:
+        videos: folder of videos, or one video.
+        out: the store.
+        shard_size: videos in a new shard.
+        retry_failed: try again what failed before.
+        batch_size: of the models; None: 16 on the CPU, 64 on a GPU.
+        decoders: processes; None: one for each core, up to 16.
+        checkpoint_seconds: what is finished of a shard is written so often.
+        cluster: where shards are worked on.
+    """
 
     videos: Location
     out: Location
-    experts: tuple[str, ...]
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    weights: Path | None = None
-    download: bool = True
-    random_seed: int | None = None
-    device: str = "auto"
-    precision: Precision = "float32"
-    dtype: Dtype = "float16"
-    shard_size: int = 64
+    shard_size: Positive = 64
     retry_failed: bool = False
-    batch_size: int | None = None
-    decoders: int | None = None
-    checkpoint_seconds: float = 300.0
+    batch_size: Positive | None = None
+    decoders: Positive | None = None
+    checkpoint_seconds: Seconds = 300.0
     cluster: Cluster = field(default_factory=Cluster)
+
+    elsewhere: ClassVar[tuple[str, ...]] = ("videos", "out")
+
+    def __post_init__(self) -> None:
+        for name in self.elsewhere:
+            object.__setattr__(self, name, location(getattr(self, name), self.named(name)))
+        super().__post_init__()
+
+    @classmethod
+    def named(cls, field: str) -> str:
+        """By the flag of the command line, where there is one."""
+        return field if field in ("checkpoint_seconds", "cluster") else super().named(field)
 
 
 def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
@@ -96,31 +102,6 @@ def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         return max(1, min(cores, int(allowed) // int(period)))
     except (OSError, ValueError):  # no such file, or "max"
         return cores
-
-
-def engine_settings(config: RunConfig, device: str, *, cores: int | None = None) -> EngineSettings:
-    """A decoder for each core up to 16; models on the CPU take batches of 16, on a GPU of 64."""
-    cores = cores or usable_cores()
-    return EngineSettings(
-        decoders=config.decoders or min(cores, 16),
-        batch_size=config.batch_size or (16 if device == "cpu" else 64),
-        host_threads=cores,
-    )
-
-
-def select_for(config: RunConfig, download_progress: DownloadProgress | None = None) -> Selection:
-    """The experts, weights and fingerprints of a run."""
-    return select(
-        config.experts,
-        options=config.options,
-        weights=config.weights,
-        download=config.download,
-        download_progress=download_progress,
-        device=config.device,
-        precision=config.precision,
-        dtype=config.dtype,
-        random_seed=config.random_seed,
-    )
 
 
 def make_targets(selection: Selection) -> list[Target]:

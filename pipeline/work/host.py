@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from extract.engine.engine import Engine
+from extract.engine.engine import Engine, EngineSettings
 from extract.engine.task import VideoTask
 from extract.errors import StoreError, WeightsError
-from extract.selection import Selection
+from extract.selection import Selection, select
 from pipeline.storage.atomic import TMPDIR_CURES, refusal
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from pipeline.store.lock import check_token
-from pipeline.work.config import RunConfig, engine_settings, make_targets, select_for
+from pipeline.work.config import RunConfig, make_targets, usable_cores
 from pipeline.work.jobs import Job, JobReport
 from pipeline.work.shards import ShardWork, WorkSettings
 from pipeline.work.worker_status import WorkerStatus
@@ -49,7 +49,7 @@ class HostSetup:
 
     def select(self) -> Selection:
         """The selection of this process. Raises WeightsError if it is not the run's."""
-        selection = select_for(self.config)
+        selection = select(self.config)
         for name, wanted in self.fingerprints.items():
             if selection.fingerprints[name] != wanted:
                 raise WeightsError(
@@ -158,6 +158,16 @@ class Host:
             for result in engine.run(tasks, stop=lambda: self._stopping):
                 self._work.take(result)
             self._work.flush()  # rows are read from the engine's spill
+
+
+def engine_settings(config: RunConfig, device: str, *, cores: int | None = None) -> EngineSettings:
+    """A decoder for each core up to 16; models on the CPU take batches of 16, on a GPU of 64."""
+    cores = cores or usable_cores()
+    return EngineSettings(
+        decoders=config.decoders or min(cores, 16),
+        batch_size=config.batch_size or (16 if device == "cpu" else 64),
+        host_threads=cores,
+    )
 
 
 def _explained(error: BaseException) -> BaseException:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-from extract.selection import Selection
+from extract.selection import Selection, select
 from pipeline.storage.location import Location, is_remote
 from pipeline.storage.scan import scan
 from pipeline.storage.versions import installed
@@ -23,7 +23,7 @@ from pipeline.store.lock import writing
 from pipeline.store.todo import todo_by_shard
 from pipeline.store.videos import Shard
 from pipeline.work.cluster import cores_of_a_worker, dask_workers
-from pipeline.work.config import RunConfig, make_targets, select_for
+from pipeline.work.config import RunConfig, make_targets
 from pipeline.work.driver import InProcess, Workers, drive
 from pipeline.work.host import Host, HostSetup
 from pipeline.work.plan import Plan, plan
@@ -74,7 +74,7 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
         ClusterError: the workers cannot be reached.
     """
     progress = progress or RunProgress()
-    selection = select_for(config, progress.show_download)
+    selection = select(config, progress.show_download)
     progress.stage = "planning"
     found = scan(config.videos, out=config.out)
     store = open_store(config.out, create=True)

@@ -92,9 +92,9 @@ def test_another_model_takes_the_presets_training_only() -> None:
     ("assignment", "words"),
     [
         ("training.batch_size=0", "batch_size is 0; at least 1"),
-        ("training.batch_size=many", "training.batch_size is 'many'; a int is needed"),
+        ("training.batch_size=many", "training.batch_size is 'many'; a whole number is needed"),
         ("training.learning_rate=-1", "learning_rate is -1.0; more than 0"),
-        ("training.learning_rate=nan", "learning_rate is nan; more than 0"),
+        ("training.learning_rate=nan", "learning_rate is nan; a number is needed"),
         ("training.weight_decay=-1", "weight_decay is -1.0; 0 or more"),
         ("training.seed=-1", "seed is -1; 0 or more"),
         ("training.optimizer=sgd", "allowed: adam, amsgrad, adamw"),

@@ -20,7 +20,7 @@ from extract.engine.meter import Reading
 from extract.engine.models import Models
 from extract.engine.task import VideoTask
 from extract.expert import Model, PassThrough, Resources
-from extract.selection import Selection, select
+from extract.selection import ExtractConfig, Selection, select
 from extract.types import Item, Row
 
 CONTENT = {"detector": "content"}
@@ -38,7 +38,9 @@ def run() -> Iterator[Run]:
     def go(paths: list[Path], *, experts: tuple[str, ...] = ("trouble",), **choice: Any) -> dict[str, Any]:
         settings = choice.pop("settings", EngineSettings())
         options = {"scenes": CONTENT, **choice.pop("options", {})}
-        selection = select(experts, options=options, device="cpu", dtype="float32", **choice)
+        selection = select(
+            ExtractConfig(experts=experts, options=options, device="cpu", dtype="float32", **choice)
+        )
         engine = Engine(selection, settings)
         engines.append(engine)
         tasks = [VideoTask(p.stem, os.fsencode(p), tuple(selection.experts)) for p in paths]
@@ -50,7 +52,11 @@ def run() -> Iterator[Run]:
 
 
 def planted(experts: Sequence[str] = ("trouble",), **options: Any) -> Selection:
-    return select(experts, options={"scenes": CONTENT, **options}, device="cpu", dtype="float32")
+    return select(
+        ExtractConfig(
+            experts=tuple(experts), options={"scenes": CONTENT, **options}, device="cpu", dtype="float32"
+        )
+    )
 
 
 def task(path: Path, selection: Selection) -> VideoTask:
@@ -126,7 +132,7 @@ def test_stored_scenes_give_the_same_keyframes_without_a_pass(small_trailers: li
     scenes = tuple(
         scene_from_row(row) for row in first.ledger.buffers["scenes"]["scenes"].table().to_pylist()
     )
-    selection = select(["trouble"], options={"scenes": CONTENT}, device="cpu", dtype="float32")
+    selection = planted()
     with Engine(selection) as engine:
         task = VideoTask("a", os.fsencode(small_trailers[0]), ("trouble",), scenes=scenes)
         (again,) = engine.run([task])
@@ -155,7 +161,7 @@ def test_a_failing_shot_network_costs_each_video_itself(small_trailers: list[Pat
             raise RuntimeError("planted in the shot network")
         return np.zeros((len(windows), 50), np.float32)
 
-    selection = select(["scenes"], device="cpu")
+    selection = select(ExtractConfig(experts=("scenes",), device="cpu"))
     models = Models({"scenes": PassThrough()}, predict)
     tasks = [VideoTask(p.stem, os.fsencode(p), ("scenes",)) for p in small_trailers]
     with Engine(selection, EngineSettings(decoders=1, batch_size=1), models=models) as engine:

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from extract.registry import make_expert
+from extract.selection import select
 from pipeline.cli.display import status_line
-from pipeline.work.config import RunConfig, select_for, usable_cores
+from pipeline.work.config import RunConfig, usable_cores
 from pipeline.work.progress import RunProgress
 from tests.fixtures.file_server import Served, file_server
 from tests.fixtures.weight_files import empty_home
@@ -31,6 +32,8 @@ def test_a_run_shows_the_weights_that_it_downloads(tmp_path: Path, monkeypatch: 
     with file_server() as server:
         server.files[urlsplit(file.url).path] = Served(bytes(200_000))
         monkeypatch.setenv("HF_ENDPOINT", server.url)
-        selection = select_for(RunConfig(tmp_path, tmp_path / "out", ("beats",)), progress.show_download)
+        selection = select(
+            RunConfig(videos=tmp_path, out=tmp_path / "out", experts=("beats",)), progress.show_download
+        )
     assert selection.weights["beats"]["model"].path.stat().st_size == 200_000
     assert status_line(progress).startswith(f"downloading {file.name}: 0.2 MB of 0.2 MB")

@@ -13,7 +13,7 @@ import pytest
 
 from extract.errors import UsageError
 from extract.registry import expert_class
-from extract.selection import select
+from extract.selection import ExtractConfig, select
 from pipeline.work.config import make_targets
 from tests.fixtures.genre_store import GENRES, genre_store
 from train.errors import DataError
@@ -110,7 +110,7 @@ def test_imported_features_cannot_be_extracted(run: RunFolder, tmp_path: Path) -
 
 def provenance(names: list[str], **settings: Any) -> dict[str, Any]:
     """As config.json has it, without extracting anything."""
-    selection = select(names, device="cpu", **settings)
+    selection = select(ExtractConfig(experts=tuple(names), device="cpu", **settings))
     experts = {t.expert: {**t.__dict__} for t in make_targets(selection)}
     loaded: dict[str, Any] = json.loads(json.dumps(experts))
     return loaded
@@ -128,7 +128,7 @@ def provenance(names: list[str], **settings: Any) -> dict[str, Any]:
 def test_extraction_makes_what_the_run_was_trained_on(names: list[str], settings: dict[str, Any]) -> None:
     wanted = provenance(names, **settings)
     arguments = extraction(wanted)
-    made = make_targets(select(arguments.pop("experts"), device="cpu", **arguments))
+    made = make_targets(select(ExtractConfig(device="cpu", **arguments)))
     assert {t.expert: t.fingerprint for t in made} == {n: e["fingerprint"] for n, e in wanted.items()}
     if "precision" in settings:
         assert arguments["precision"] == "bfloat16" and arguments["random_seed"] == 4

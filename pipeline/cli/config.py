@@ -1,0 +1,137 @@
+"""The run that flags and a TOML file ask for; flags win."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from extract.errors import UsageError, unknown
+from extract.options import convert, field_types
+from extract.registry import expert_names, with_upstream
+from pipeline.settings import checked_folder, choose, parse_assignments
+from pipeline.storage.location import Location, location
+from pipeline.work.config import Cluster, RunConfig
+
+# What --config may hold: fields of the two dataclasses, and what only the command line has.
+_FIELDS = field_types(RunConfig) | field_types(Cluster)
+_SAME = (
+    "options", "weights", "device", "precision", "dtype", "shard_size", "retry_failed", "batch_size",
+    "decoders", "workers", "gpus", "scheduler",
+)  # fmt: skip
+_TEXTS = ("videos", "out", "preset", "detector", "keep_flow", "worker_lifetime", "worker_memory")
+TYPES: Mapping[str, Any] = {
+    **{name: _FIELDS[name] for name in _SAME},
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("experts", "set"), tuple[str, ...]),
+    "random_weights": _FIELDS["random_seed"],
+}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A TOML file with the names of the command line (``batch-size = 16``) and ``[options.EXPERT]``.
+
+    Raises UsageError for a file that cannot be read, unknown names, and values that are not allowed.
+    """
+    try:
+        entries = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}; give a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path} is not TOML: {error}") from error
+    config = {}
+    for flag, value in entries.items():
+        name = flag.replace("-", "_")
+        if name not in TYPES:
+            known = sorted(known.replace("_", "-") for known in TYPES)
+            raise unknown(f"--config {path} has", flag, known, have="allowed:")
+        given = [value] if name in ("experts", "set") and isinstance(value, str) else value
+        config[name] = convert(f"--config {path}: {flag}", TYPES[name], given, texts=False)
+    return config
+
+
+def config_of(given: Mapping[str, Any]) -> RunConfig:
+    """What was given by the names of flags, as a run. Raises UsageError for what cannot be."""
+    flags = parse_assignments(given.get("set", ()))
+    if given.get("detector") is not None:
+        flags.setdefault("scenes", {})["detector"] = given["detector"]
+    keep_flow = given.get("keep_flow")
+    if keep_flow is not None:
+        flags.setdefault("flow", {})["keep_flow"] = _folder_for_flow(keep_flow)
+    experts, options = choose(
+        preset=given.get("preset"),
+        experts=names_in(given.get("experts")),
+        layers=[given.get("options", {}), flags],
+    )
+    if keep_flow is not None and "flow" not in with_upstream(experts):
+        raise UsageError("--keep-flow needs the expert flow: add it to --experts")
+    if given.get("out") is None:
+        raise UsageError("--out is missing: give --out FOLDER, new, or an existing store to resume")
+    fields = {name: given[name] for name in _SAME if name in given and name in field_types(RunConfig)}
+    return RunConfig(
+        **fields | {"experts": experts, "options": options},
+        videos=_videos(given.get("videos")),
+        out=location(given["out"], "--out"),
+        random_seed=given.get("random_weights"),
+        cluster=_cluster(given),
+    )
+
+
+def names_in(given: str | tuple[str, ...] | None) -> list[str] | None:
+    """Names of experts, comma-separated or each by itself. Raises UsageError where there are none."""
+    if given is None:
+        return None
+    texts = [given] if isinstance(given, str) else given
+    names = [name.strip() for text in texts for name in text.split(",")]
+    if not any(names):
+        raise UsageError(f"--experts {given!r} names none; there are {', '.join(expert_names())}")
+    return [name for name in names if name]
+
+
+def _folder_for_flow(text: str) -> str:
+    """The folder for pictures of flow, the same wherever a worker runs."""
+    folder = location(text, "--keep-flow")
+    if not isinstance(folder, Path) or (folder.exists() and not folder.is_dir()):
+        raise UsageError(f"--keep-flow {text!r} is not a folder: give a new or existing one on a local disk")
+    return str(folder.resolve())
+
+
+def _videos(text: str | None) -> Location:
+    videos = None if text is None else location(text, "--videos")
+    return checked_folder(videos, "--videos") if videos is None or isinstance(videos, Path) else videos
+
+
+def _cluster(given: Mapping[str, Any]) -> Cluster:
+    lifetime, memory = given.get("worker_lifetime"), given.get("worker_memory")
+    named = {name: given[name] for name in ("workers", "gpus", "scheduler") if name in given}
+    if not named and os.environ.get("MARQUEE_SCHEDULER"):
+        named = {"scheduler": os.environ["MARQUEE_SCHEDULER"]}
+    return Cluster(
+        **named,
+        worker_lifetime_seconds=None if lifetime is None else parse_seconds(lifetime, "--worker-lifetime"),
+        worker_memory_bytes=None if memory is None else parse_bytes(memory, "--worker-memory"),
+    )
+
+
+def parse_seconds(text: str, flag: str) -> float:
+    """``"90m"`` as 5400.0; ``s``, ``m``, ``h`` or nothing (seconds) may follow the number."""
+    return _amount(text, flag, {"": 1, "s": 1, "m": 60, "h": 3600}, "a time such as 90m or 2h")
+
+
+def parse_bytes(text: str, flag: str) -> int:
+    """``"8G"`` as 8 * 2**30; ``K``, ``M``, ``G``, ``T`` (with ``B`` or ``iB`` behind or not), or nothing."""
+    units = {unit: 1 << (10 * power) for power, unit in enumerate(("", "k", "m", "g", "t"))}
+    units |= {
+        unit + more: size for unit, size in units.items() for more in ("b", "ib") if unit or more == "b"
+    }
+    return int(_amount(text, flag, units, "a size such as 8G or 900M"))
+
+
+def _amount(text: str, flag: str, units: Mapping[str, int], wanted: str) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
+    if match is None or match[2] not in units or not float(match[1]):
+        raise UsageError(f"{flag} is {text!r}; {wanted} is needed")
+    return float(match[1]) * units[match[2]]
