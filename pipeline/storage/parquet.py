@@ -56,16 +56,19 @@ def open_parquet(path: Location, *, whole: bool = False, **options: Any) -> Iter
         reader.close()
 
 
-def parquet_dataset(paths: Sequence[Location]) -> Dataset:
-    """Files of one folder as a dataset; filters are pushed down to the row groups that are fetched."""
+def parquet_dataset(paths: Sequence[Location], schema: pa.Schema | None = None) -> Dataset:
+    """Files of one folder as a dataset; filters are pushed down to the row groups that are fetched.
+
+    ``schema``: of all files together, those that lack a column have nulls; None: that of the first.
+    """
     import pyarrow.dataset as ds  # brings pandas along
 
     first = paths[0]
     if not is_remote(first):
-        return ds.dataset([str(path) for path in paths], format="parquet", partitioning=None)
+        return ds.dataset([str(path) for path in paths], schema=schema, format="parquet", partitioning=None)
     files = [cast("UPath", path).path for path in paths]
     system = pyarrow.fs.PyFileSystem(_Ranges(first.parent))
-    return ds.dataset(files, filesystem=system, format="parquet", partitioning=None)
+    return ds.dataset(files, schema=schema, filesystem=system, format="parquet", partitioning=None)
 
 
 def _tail(path: UPath, length: int) -> bytes:

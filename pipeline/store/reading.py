@@ -12,6 +12,7 @@ from extract.errors import StoreError
 from pipeline.storage.location import Location, location
 from pipeline.storage.parquet import parquet_dataset
 from pipeline.store.layout import PartFile, Store, open_store
+from pipeline.store.videos import videos_schema
 
 if TYPE_CHECKING:
     from pyarrow.dataset import Dataset
@@ -51,7 +52,7 @@ def dataset(
         raise StoreError(
             f"{str(store.root)!r} has no table {table!r}; it has {', '.join(['videos', *store.tables()])}"
         )
-    return parquet_dataset(files)
+    return parquet_dataset(files, videos_schema(store) if table == "videos" else None)
 
 
 def current_parts(store: Store, table: str, *, fingerprint: str | None = None) -> list[PartFile]:

@@ -15,7 +15,7 @@ from extract.errors import StoreError
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, ahead, join
 from pipeline.storage.names import display
-from pipeline.storage.parquet import open_parquet
+from pipeline.storage.parquet import open_parquet, read_metadata
 from pipeline.storage.scan import Input
 from pipeline.store.layout import Store
 
@@ -108,6 +108,7 @@ def update_videos(store: Store, shard: int, facts: Mapping[str, Mapping[str, Any
     unknown videos and columns.
     """
     table = _table(store, shard)
+    schema = _with_all_columns(table.schema)
     rows = {row["video_id"]: row for row in table.to_pylist()}
     allowed = {"bytes", *_MEASURED.names}
     for video_id, values in facts.items():
@@ -119,9 +120,9 @@ def update_videos(store: Store, shard: int, facts: Mapping[str, Mapping[str, Any
             )
         row = rows[video_id]
         if values.get("bytes") not in (None, row["bytes"]):
-            row.update(dict.fromkeys(_MEASURED.names))
+            row.update(dict.fromkeys(name for name in schema.names if name not in _PLANNED.names))
         row.update((name, value) for name, value in values.items() if value is not None)
-    updated = pa.Table.from_pylist(list(rows.values()), schema=VIDEOS_SCHEMA)
+    updated = pa.Table.from_pylist(list(rows.values()), schema=schema)
     if not updated.equals(table):
         with atomic(store.shard_path(shard)) as temporary:
             pq.write_table(updated, temporary, compression="zstd")
@@ -144,16 +145,30 @@ def _if_not_utf8(raw: bytes) -> bytes | None:
     return None if display(raw).encode() == raw else raw
 
 
+def _with_all_columns(schema: pa.Schema) -> pa.Schema:
+    """The columns of this version, and behind them those that a newer one wrote."""
+    return pa.schema([*VIDEOS_SCHEMA, *(field for field in schema if field.name not in VIDEOS_SCHEMA.names)])
+
+
 def _table(store: Store, shard: int, columns: list[str] | None = None) -> pa.Table:
+    """A shard's rows; measured columns that an older version did not know are left out."""
     path = store.shard_path(shard)
     try:
         with open_parquet(path, whole=True) as file:
-            return file.read(columns, use_threads=False).select(columns or VIDEOS_SCHEMA.names)
+            table = file.read(columns, use_threads=False)
+            missing = set(columns or _PLANNED.names).intersection(_PLANNED.names) - set(table.column_names)
+            if missing:
+                raise KeyError(f"no column {', '.join(sorted(missing))}")
+            return table
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise StoreError(
-            f"{str(path)!r} is damaged ({error}): it says which video_id belongs to which file, so "
-            "restore it from a copy, or start a new store"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Location, error: Exception) -> StoreError:
+    return StoreError(
+        f"{str(path)!r} is damaged ({error}): it says which video_id belongs to which file, so "
+        "restore it from a copy, or start a new store"
+    )
 
 
 def _read(store: Store, shard: int, present: Mapping[bytes, Input] | None) -> tuple[Video, ...]:
@@ -173,4 +188,22 @@ def _read(store: Store, shard: int, present: Mapping[bytes, Input] | None) -> tu
 def measured(store: Store, shard: int) -> dict[str, int | None]:
     """The videos that a whole pass has measured, and the size that they had in bytes then."""
     table = _table(store, shard, ["video_id", "bytes", "duration_seconds"])
-    return {row["video_id"]: row["bytes"] for row in table.to_pylist() if row["duration_seconds"] is not None}
+    return {
+        row["video_id"]: row["bytes"] for row in table.to_pylist() if row.get("duration_seconds") is not None
+    }
+
+
+def videos_schema(store: Store) -> pa.Schema:
+    """All columns of ``videos`` that this version knows or some shard has, whichever version wrote it."""
+
+    def schema_of(index: int) -> pa.Schema:
+        path = store.shard_path(index)
+        try:
+            return read_metadata(path).schema.to_arrow_schema()
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(path, error) from error
+
+    schema = VIDEOS_SCHEMA
+    for found in ahead(schema_of, store.shards(), store.root):
+        schema = pa.schema([*schema, *(field for field in found if field.name not in schema.names)])
+    return schema
