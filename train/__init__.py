@@ -1,7 +1,8 @@
 """From the store to genres: models, metrics and predictions.
 
-``train.fit(train.FitConfig(...))`` does what ``python -m train`` does; ``train.predict_store`` and
-``train.predict_videos`` use the run that it leaves.
+``train.fit(features, labels, run)`` does what ``python -m train`` does, ``train.compare`` and
+``train.finetune`` what its commands of these names do; ``train.predict_store`` and ``train.predict_videos``
+use the runs that they leave.
 """
 
 from typing import TYPE_CHECKING
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from train.runs.config import FitConfig as FitConfig
-    from train.runs.fit import fit as fit
+    from train.api import compare as compare
+    from train.api import finetune as finetune
+    from train.api import fit as fit
     from train.runs.predict import Prediction as Prediction
     from train.runs.predict import predict_store as predict_store
     from train.runs.predict import predict_videos as predict_videos
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "runs.config": ["FitConfig"],
-        "runs.fit": ["fit"],
+        "api": ["compare", "finetune", "fit"],
         "runs.predict": ["Prediction", "predict_store", "predict_videos"],
         "runs.run_folder": ["RunFolder"],
     },

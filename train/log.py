@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from extract.errors import UsageError
+
 Log = Callable[[str], None]
 
 
@@ -12,6 +14,13 @@ def silent(line: str) -> None:
     """The log of those who want none."""
 
 
+def log_of(log: Log | None) -> Log:
+    """The log that is given, or none. Raises UsageError for what cannot be called."""
+    if log is not None and not callable(log):
+        raise UsageError(f"log is {log!r}; a function of one line is needed, such as print")
+    return log or silent
+
+
 def log_of_this_process(log: Log | None) -> Log:
-    """Of several processes on several GPUs, the first one alone speaks."""
-    return silent if log is None or os.environ.get("LOCAL_RANK", "0") != "0" else log
+    """The same; of several processes on several GPUs, the first one alone speaks."""
+    return log_of(log) if os.environ.get("LOCAL_RANK", "0") == "0" else silent

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from extract.errors import UsageError
-from extract.options import checked
+from extract.options import Checked, Device, Gpus, Positive, Seed, checked, convert
 from extract.presets import Options, list_presets, merged, parse_set, read_preset
+from extract.types import Precision
 
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_MODEL = "multi-transformer"
@@ -19,7 +20,7 @@ SECTIONS = ("model", "training", "labels", "split")
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Checked):
     """How a model is trained, whichever it is.
 
     Attributes:
@@ -51,6 +52,7 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("epochs", "batch_size", "checkpoint_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; at least 1 is needed")
@@ -65,7 +67,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class LabelOptions:
+class LabelOptions(Checked):
     """Which column of the label table is what (None: the usual names), and which videos are left out.
 
     Attributes:
@@ -78,12 +80,12 @@ class LabelOptions:
     genres: str | None = None
     group: str | None = None
     duration: str | None = None
-    least_videos: int = 1
+    least_videos: Positive = 1
     duration_filter: bool = False
 
 
 @dataclass(frozen=True)
-class SplitOptions:
+class SplitOptions(Checked):
     """How the labelled videos are split.
 
     Attributes:
@@ -97,16 +99,17 @@ class SplitOptions:
     by: Literal["sulun", "random", "stratified", "column", "file"] = "stratified"
     name: str | None = None
     fractions: tuple[float, ...] = (0.7, 0.1, 0.2)
-    seed: int = 0
+    seed: Seed = 0
     allow_empty_genres: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.name is not None) != (self.by in ("column", "file")):
             raise ValueError("split.name goes with split.by=column or split.by=file, and only with them")
 
 
 @dataclass(frozen=True)
-class Hardware:
+class Hardware(Checked):
     """Where a model is trained. None of it is a part of what the run is.
 
     Attributes:
@@ -115,18 +118,18 @@ class Hardware:
         precision: of the arithmetic; weights are float32 in any case.
     """
 
-    device: str = "auto"
-    gpus: str | None = None
-    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    device: Device = "auto"
+    gpus: Gpus | None = None
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
-        kind, _, number = self.device.partition(":")
-        if kind not in ("auto", "cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
-            raise UsageError(f"--device is {self.device!r}; allowed: auto, cpu, cuda, cuda:N")
+        super().__post_init__()
         if self.gpus is not None and self.device != "auto":
             raise UsageError("--device and --gpus exclude each other: give one of them")
-        if self.gpus not in (None, "all") and not all(n.isdigit() for n in str(self.gpus).split(",")):
-            raise UsageError(f"--gpus is {self.gpus!r}; allowed: all, or numbers such as 0,1")
+
+    @classmethod
+    def named(cls, field: str) -> str:
+        return f"--{field}"
 
     @property
     def torch_device(self) -> str:
@@ -194,7 +197,7 @@ def only(options: Mapping[str, Mapping[str, Any]], experts: Sequence[str]) -> Op
 
 
 @dataclass(frozen=True)
-class Choices:
+class Choices(Checked):
     """What a preset and the user's options come to.
 
     ``steps``: by expert, how its steps are chosen; ``optional`` names those that only the preset speaks of,
@@ -210,6 +213,8 @@ class Choices:
     steps: Mapping[str, Mapping[str, Any]]
     optional: frozenset[str] = frozenset()
 
+    elsewhere = ("optional",)
+
 
 def choose(
     *,
@@ -222,13 +227,17 @@ def choose(
 
     Experts narrow the preset's. Another model than the preset's takes its training, not its model options.
     """
+    preset = convert("preset", str | None, preset, texts=False)
+    names = convert("experts", tuple[str, ...], experts, texts=False)
+    model = convert("model", str | None, model, texts=False)
+    options = convert("options", Mapping[str, Mapping[str, Any]], options or {}, texts=False)
     base = load_preset(preset) if preset else None
-    names = tuple(experts) or (base.experts if base else ())
+    names = names or (base.experts if base else ())
     chosen = model or (base.model if base else DEFAULT_MODEL)
     layer = merged([base.options]) if base else {}
     if base and chosen != base.model:
         layer.pop("model", None)
-    given = merged([layer, options or {}])
+    given = merged([layer, options])
     return Choices(
         model=chosen,
         experts=names,
@@ -237,5 +246,5 @@ def choose(
         split=checked(SplitOptions, given.pop("split", {}), owner="split", prefix="split"),
         model_options=given.pop("model", {}),
         steps=given,
-        optional=frozenset(base.options if base else ()) - frozenset(options or ()),
+        optional=frozenset(base.options if base else ()) - frozenset(options),
     )

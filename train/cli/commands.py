@@ -27,15 +27,13 @@ from train.cli.options import (
     log_on,
     names_in,
     numbers_in,
-    precision_of,
 )
 from train.comparison.paper import DEFAULT_PAPER, load_paper, paper_names
 from train.evaluation.evaluate import evaluate_run
 from train.evaluation.figures import Scoring
 from train.registry import model_class, model_names
-from train.runs.config import FitConfig
 from train.runs.run_folder import RunFolder
-from train.settings import Hardware, choose, load_preset, parse_assignments, preset_names
+from train.settings import Hardware, load_preset, parse_assignments, preset_names
 
 app = typer.Typer(
     cls=Commands,
@@ -95,23 +93,28 @@ def train(
     """Train a model; run it again to resume."""
     if context.invoked_subcommand is not None:
         return
-    from train.runs.fit import fit
+    from train.api import fit
 
     flags = {
         "labels": _labels(id_column, genres_column, group_column, duration_column, least_videos),
         "split": _split(split, allow_empty_genres=allow_empty_genres),
         "training": {"epochs": epochs, "batch_size": batch_size, "seed": seed},
     }
-    config = FitConfig(
-        features=location(_given(features, "--features STORE")),
-        labels=_given(labels, "--labels FILE"),
-        run=_given(run, "--run FOLDER"),
-        choices=choose(preset=preset, model=model, experts=names_in(experts), options=_options(flags, set_)),
-        hardware=Hardware(device=device, gpus=gpus, precision=precision_of(precision)),
+    fit(
+        _given(features, "--features STORE"),
+        _given(labels, "--labels FILE"),
+        _given(run, "--run FOLDER"),
+        preset=preset,
+        model=model,
+        experts=names_in(experts),
+        options=_options(flags, set_),
+        device=device,
+        gpus=gpus,
+        precision=precision,
         allow_random_weights=allow_random_weights,
         wandb=wandb,
+        log=log_on(console()),
     )
-    fit(config, log_on(console()))
 
 
 @app.command()
@@ -129,7 +132,7 @@ def predict(
     from train.runs.predict import is_store, predict_store, predict_videos
 
     place, screen = location(source), console()
-    hardware = Hardware(device=device, precision=precision_of(precision))
+    hardware = Hardware(device=device, precision=precision)
     folder = RunFolder(run)
     if is_store(place):
         found = predict_store(folder, place, hardware=hardware, allow_random_weights=allow_random_weights)
@@ -177,8 +180,8 @@ def evaluate(
         screen.print(f"without a video: {', '.join(evaluation.empty_genres)}", markup=False)
 
 
-@app.command()
-def compare(
+@app.command("compare")
+def run_comparison(
     out: Annotated[Path, typer.Option(help="Folder of the report, new, or existing to resume.")],
     features: Features = None,
     labels: LabelFile = None,
@@ -202,31 +205,29 @@ def compare(
     allow_random_weights: AllowRandom = False,
 ) -> None:
     """Train a grid of experts, models and seeds, and make the tables of a paper of it."""
-    from train.comparison.grid import compare_fits
+    from train.api import compare
 
-    chosen: dict[str, Any] = {"seeds": numbers_in(seeds, "--seeds", int)}
-    if tables is not None:
-        chosen["tables"] = tuple(names_in(tables))
-    if steps is not None:
-        chosen["steps"] = numbers_in(steps, "--steps", int)
     flags = {
         "labels": _labels(id_column, genres_column, group_column, duration_column, least_videos),
         "split": _split(split, allow_empty_genres=allow_empty_genres),
     }
     screen = console()
-    report = compare_fits(
+    report = compare(
         out,
-        features=location(_given(features, "--features STORE")),
-        labels=_given(labels, "--labels FILE"),
+        _given(features, "--features STORE"),
+        _given(labels, "--labels FILE"),
         paper=paper,
         preset=preset,
         experts=names_in(experts),
         models=names_in(models),
+        seeds=numbers_in(seeds, "--seeds", int),
+        tables=names_in(tables),
+        steps=numbers_in(steps or "", "--steps", int),
         options=_options(flags, set_),
-        hardware=Hardware(device=device, precision=precision_of(precision)),
+        device=device,
+        precision=precision,
         allow_random_weights=allow_random_weights,
         log=log_on(screen),
-        **chosen,
     )
     screen.print(str(report), markup=False, soft_wrap=True)
 

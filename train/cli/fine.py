@@ -9,10 +9,9 @@ import typer
 from rich.table import Table
 
 from extract.errors import UsageError
-from extract.options import checked
 from extract.terminal import console
 from pipeline.storage.location import location
-from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, log_on, precision_of
+from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, log_on
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware, parse_assignments
 
@@ -41,9 +40,7 @@ def finetune(
     allow_random_weights: AllowRandom = False,
 ) -> None:
     """Fine-tune a run without labels: halves of a video have to find each other; run it again to resume."""
-    from train.finetuning.fine_learner import FineOptions
-    from train.finetuning.finetune import FinetuneConfig
-    from train.finetuning.finetune import finetune as run_finetune
+    from train.api import finetune as run_finetune
 
     flags: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     given = parse_assignments(set_ or [])
@@ -51,15 +48,17 @@ def finetune(
     if strangers:
         raise UsageError(f"--set {min(strangers)}...: the stage has finetune.OPTION=VALUE")
     options = {name: value for name, value in flags.items() if value is not None} | given.get("finetune", {})
-    config = FinetuneConfig(
-        run=run,
-        out=out,
-        options=checked(FineOptions, options, owner="finetune", prefix="finetune"),
-        features=None if features is None else location(features),
-        hardware=Hardware(device=device, gpus=gpus, precision=precision_of(precision)),
+    run_finetune(
+        run,
+        out,
+        features=features,
+        options=options,
+        device=device,
+        gpus=gpus,
+        precision=precision,
         allow_random_weights=allow_random_weights,
+        log=log_on(console()),
     )
-    run_finetune(config, log_on(console()))
 
 
 def retrieve(
@@ -85,7 +84,7 @@ def retrieve(
         neighbours=neighbours,
         index=index,
         exact=exact,
-        hardware=Hardware(device=device, precision=precision_of(precision)),
+        hardware=Hardware(device=device, precision=precision),
         allow_random_weights=allow_random_weights,
         log=log_on(screen),
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from extract import types
 from extract.errors import UsageError
 from train.log import Log
 
@@ -17,7 +18,7 @@ LabelFile = Annotated[Path | None, typer.Option(help="CSV or Parquet table with 
 Column = Annotated[str | None, typer.Option(help="Column of the labels.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
 Gpus = Annotated[str | None, typer.Option(help="all, or 0,1,...: a process on each.")]
-Precision = Annotated[str, typer.Option(help="float32, float16 or bfloat16.")]
+Precision = Annotated[types.Precision, typer.Option(help="Of the arithmetic.")]
 AllowRandom = Annotated[bool, typer.Option("--allow-random-weights", help="For dry runs.")]
 Run = Annotated[Path, typer.Option(help="Run folder.")]
 
@@ -38,10 +39,3 @@ def numbers_in(text: str, flag: str, kind: type) -> tuple[Any, ...]:
         return tuple(kind(part) for part in names_in(text))
     except ValueError:
         raise UsageError(f"{flag} is {text!r}; numbers are needed, comma-separated") from None
-
-
-def precision_of(text: str) -> Any:
-    """The value of ``--precision``. Raises UsageError."""
-    if text not in ("float32", "float16", "bfloat16"):
-        raise UsageError(f"--precision is {text!r}; allowed: float32, float16, bfloat16")
-    return text

@@ -20,7 +20,6 @@ from train.cli.options import (
     Store,
     log_on,
     names_in,
-    precision_of,
 )
 from train.labels.table import LabelColumns, read_labels
 from train.runs import relabel as augmentation
@@ -78,7 +77,7 @@ def show_map(
         location(features),
         labels=known,
         options=MapOptions(tuple(names_in(methods)), neighbours, split, most_videos, threshold, seed),
-        hardware=Hardware(device=device, precision=precision_of(precision)),
+        hardware=Hardware(device=device, precision=precision),
         allow_random_weights=allow_random_weights,
         log=log,
     )
@@ -109,7 +108,7 @@ def show_scenes(
         RunFolder(run),
         location(features),
         video,
-        hardware=Hardware(device=device, precision=precision_of(precision)),
+        hardware=Hardware(device=device, precision=precision),
         allow_random_weights=allow_random_weights,
     )
     screen, table = console(), Table("scene", "from", "to", "genres")

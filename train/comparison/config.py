@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import UsageError
+from extract.options import Checked, Positive, Seed
 from train.comparison.measured import Measured
 from train.comparison.paper import DEFAULT_PAPER, Cell, Offer, Paper, PaperRow, PaperTable, load_paper
 from train.evaluation.figures import Scoring
@@ -22,8 +23,11 @@ from train.labels.splits import Part
 Embed = Callable[[Path, Part], tuple[Sequence[str], NDArray[np.float32]]]
 
 
+STEPS = (1, 2, 4, 8, 16, 32, 64)  # of an expert, at most, where a table goes through them
+
+
 @dataclass(frozen=True)
-class CompareConfig:
+class CompareConfig(Checked):
     """What to compare.
 
     Attributes:
@@ -44,16 +48,17 @@ class CompareConfig:
     out: Path
     experts: tuple[str, ...]
     models: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[Seed, ...] = (0, 1, 2)
     paper: str = DEFAULT_PAPER
     tables: tuple[str, ...] = ()
-    steps: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    steps: tuple[Positive, ...] = STEPS
     missing: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     finetune: Mapping[str, Any] = field(default_factory=dict)
     scoring: Scoring = field(default_factory=Scoring)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         needed = ("experts", "seeds", *(("models",) if self.shown.models else ()))
         for name in ("experts", "models", "seeds", "tables", "steps"):
             values = getattr(self, name)
@@ -61,8 +66,6 @@ class CompareConfig:
                 raise UsageError(f"{name} names something twice: {', '.join(map(str, values))}")
             if not values and name in needed:
                 raise UsageError(f"compare needs {name}; name one at least")
-        if min(self.steps, default=1) < 1:
-            raise UsageError(f"{min(self.steps)} steps of an expert; give numbers from 1 on")
         for paper_table in self.paper_tables:
             self.rows(paper_table)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import UsageError
-from extract.options import checked
+from extract.options import checked, convert
 from extract.presets import Options, merged
-from pipeline.storage.location import Location
+from pipeline.storage.location import Location, location
 from pipeline.store.layout import open_store
 from train.comparison.compare import compare
-from train.comparison.config import CompareConfig
+from train.comparison.config import STEPS, CompareConfig
 from train.comparison.paper import DEFAULT_PAPER, Cell, load_paper
 from train.errors import DataError
 from train.evaluation.evaluate import read_predictions
@@ -25,7 +26,7 @@ from train.finetuning.fine_learner import FineOptions
 from train.finetuning.finetune import FinetuneConfig, finetune
 from train.labels.splits import Part
 from train.loading.features import FeatureSet, tables_of
-from train.log import Log, silent
+from train.log import Log, log_of
 from train.runs.config import FitConfig
 from train.runs.embeddings import embeddings_of
 from train.runs.fit import fit
@@ -38,44 +39,52 @@ FINETUNE = "finetune"  # the section of the options of the fine-grained stage
 
 
 def compare_fits(
-    out: Path,
+    out: Path | str | os.PathLike[str],
     *,
-    features: Location,
-    labels: Path,
+    features: Location | str | os.PathLike[str],
+    labels: Path | str | os.PathLike[str],
     paper: str = DEFAULT_PAPER,
     preset: str | None = None,
     experts: Sequence[str] = (),
     models: Sequence[str] = (),
+    seeds: Sequence[int] = (0, 1, 2),
+    tables: Sequence[str] = (),
+    steps: Sequence[int] = (),
     options: Mapping[str, Mapping[str, Any]] | None = None,
     hardware: Hardware | None = None,
     allow_random_weights: bool = False,
     log: Log | None = None,
-    **chosen: Any,
 ) -> Path:
-    """Train a grid and write its tables (:mod:`train.compare`); the path of the report.
+    """Train a grid and write its tables (:mod:`train.comparison.compare`); the path of the report.
 
-    ``chosen`` are further fields of CompareConfig: ``seeds``, ``tables``, ``steps``. Without ``models``
-    they are the paper's, without ``experts`` those of the paper that the store has, or the preset's, or all
-    tables with vectors. An option of ``model`` goes to the models that have it, one of an expert to the
-    trainings that see the expert; ``finetune`` is the section of the fine-grained stage.
+    Without ``models`` they are the paper's, without ``experts`` those of the paper that the store has, or the
+    preset's, or all tables with vectors. An option of ``model`` goes to the models that have it, one of an
+    expert to the trainings that see the expert; ``finetune`` is the section of the fine-grained stage.
     """
-    given = merged([options or {}])
+    log = log_of(log)
+    given = merged([convert("options", Mapping[str, Mapping[str, Any]], options or {}, texts=False)])
     finetune = given.pop(FINETUNE, {})
-    _check_paper(paper, preset=preset, models=models, steps=chosen.get("steps"))
+    experts = convert("experts", tuple[str, ...], experts, texts=False)
+    models = convert("models", tuple[str, ...], models, texts=False)
+    labels = convert("labels", Path, labels, texts=False)
+    features = location(features, "features")
+    _check_paper(paper, preset=preset, models=models, steps=steps)
     store, missing = _open(features, paper, preset, experts, given, allow_random_weights)
     grid = CompareConfig(
-        out=out,
+        out=out,  # type: ignore[arg-type]  # the config makes a Path of it, and tuples of the others
         experts=tuple(store.tables),
-        models=tuple(models) or load_paper(paper).models,
+        models=models or load_paper(paper).models,
+        seeds=seeds,  # type: ignore[arg-type]
+        tables=tables,  # type: ignore[arg-type]
+        steps=steps or STEPS,  # type: ignore[arg-type]
         paper=paper,
         missing=missing,
         data={"features": store.fingerprints, "labels": _content(labels), "preset": preset, "options": given},
         finetune=finetune,
-        **chosen,
     )
     _check_options(grid, given)
     trainer = _Trainer(grid, features, labels, preset, given, hardware or Hardware(), allow_random_weights)
-    return compare(grid, trainer.fit, embed=trainer.embed, log=log or silent)
+    return compare(grid, trainer.fit, embed=trainer.embed, log=log)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from numpy.typing import ArrayLike
 
+from extract.options import Checked, Seed
 from train.errors import DataError
 from train.evaluation.metrics import DEFAULT_THRESHOLDS, Floats
 
@@ -14,15 +15,16 @@ Curve = tuple[Floats, Floats]  # recall and precision, by rising recall
 
 
 @dataclass(frozen=True)
-class Scoring:
+class Scoring(Checked):
     """How predictions are measured. ``resamples`` 0 leaves the intervals out."""
 
     thresholds: tuple[float, ...] = DEFAULT_THRESHOLDS
     resamples: int = 1000
     confidence: float = 0.95
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         wrong = [threshold for threshold in self.thresholds if not 0 <= threshold <= 1]
         if wrong:
             raise DataError(f"thresholds of {wrong}; scores are probabilities: give thresholds from 0 to 1")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from extract.options import Checked
 from train.errors import DataError
 from train.finetuning.contrastive import nt_xent, silhouette
 from train.layers.sequenced import SequencedModel
@@ -30,7 +31,7 @@ SILHOUETTE = "validation/silhouette"
 
 
 @dataclass(frozen=True)
-class FineOptions:
+class FineOptions(Checked):
     """How the stage is trained. docs/results.md says which numbers are the paper's.
 
     Attributes:
@@ -54,6 +55,7 @@ class FineOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _ = self.training
         if self.batch_size < 2:
             raise ValueError(f"batch_size is {self.batch_size}; at least 2 are needed: videos are told apart")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from extract.errors import UsageError
+from extract.options import Checked
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, location
 from train.errors import DataError
@@ -36,7 +37,7 @@ _PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class FinetuneConfig:
+class FinetuneConfig(Checked):
     """``features``: the store that ``run`` was trained on, if it lies elsewhere now; ``out``: the new run."""
 
     run: Path
@@ -45,6 +46,13 @@ class FinetuneConfig:
     features: Location | None = None
     hardware: Hardware = field(default_factory=Hardware)
     allow_random_weights: bool = False
+
+    elsewhere = ("features",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.features is not None:
+            object.__setattr__(self, "features", location(self.features, "features"))
 
 
 def finetune(config: FinetuneConfig, log: Log | None = None) -> RunFolder:

@@ -5,29 +5,33 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import tempfile
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import UsageError, did_you_mean
+from extract.options import convert
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from train.errors import DataError
 from train.labels.matching import video_ids_of
-from train.log import Log
+from train.log import Log, log_of
 from train.retrieval.vector_file import VectorFile
 from train.retrieval.vector_index import VectorIndex
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
 from train.runs.scores import each_output
 from train.settings import Hardware
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,8 @@ class Space:
 
 
 def retrieve(
-    runs: Sequence[RunFolder],
-    store: Store | Location,
+    runs: Sequence[RunFolder | str | os.PathLike[str]],
+    store: Store | Location | str | os.PathLike[str],
     queries: Sequence[str],
     *,
     neighbours: int = 5,
@@ -100,13 +104,16 @@ def retrieve(
     Raises UsageError for queries that the store does not have, DataError for a store or a folder of other
     runs or features, MissingDependency without FAISS.
     """
+    folders = [RunFolder.of(run) for run in _several(runs, "runs")]
+    queries, log = _several(queries, "queries"), log_of(log)
+    neighbours = convert("--neighbours", int, neighbours, texts=False)
     if neighbours < 1:
         raise UsageError(f"--neighbours is {neighbours}; at least 1 is needed")
     found: dict[str, Mapping[str, tuple[Neighbour, ...]]] = {}
     asked: tuple[str, ...] = ()
-    for run in runs:
+    for run in folders:
         with tempfile.TemporaryDirectory(prefix="marquee-retrieve-") as temporary:
-            folder = Path(temporary) if index is None else index / _name(run, runs)
+            folder = Path(temporary) if index is None else index / _name(run, folders)
             space = open_space(
                 folder, run, store, hardware=hardware, allow_random_weights=allow_random_weights, log=log
             )
@@ -115,11 +122,10 @@ def retrieve(
             if index is not None and not exact:
                 opened = VectorIndex.open(space.vectors)
                 by = opened.nearest
-                if log is not None:
-                    log(
-                        f"{folder}: {opened.search.lists} lists, {opened.search.candidates} candidates; "
-                        f"recall@10 {opened.search.recall:.4f} when it was built"
-                    )
+                log(
+                    f"{folder}: {opened.search.lists} lists, {opened.search.candidates} candidates; "
+                    f"recall@10 {opened.search.recall:.4f} when it was built"
+                )
             found[str(run.root)] = space.nearest(asked, neighbours, by=by)
     return Retrieved(asked, found)
 
@@ -127,7 +133,7 @@ def retrieve(
 def open_space(
     folder: Path,
     run: RunFolder,
-    store: Store | Location,
+    store: Store | Location | str | os.PathLike[str],
     *,
     hardware: Hardware | None = None,
     allow_random_weights: bool = False,
@@ -153,8 +159,7 @@ def open_space(
             )
         return Space(batches.ids, VectorFile(path, len(batches.ids), there["width"]))
     folder.mkdir(parents=True, exist_ok=True)
-    if log is not None:
-        log(f"{str(run.root)!r}: {len(batches.ids)} videos")
+    log_of(log)(f"{str(run.root)!r}: {len(batches.ids)} videos")
 
     def blocks() -> Iterator[NDArray[np.float32]]:
         chosen = {"device": hardware.torch_device, "precision": hardware.precision}
@@ -167,6 +172,13 @@ def open_space(
     with atomic(described) as temporary:  # the last one: where it is, the vectors are
         temporary.write_text(json.dumps({"width": vectors.width, "made_of": made_of}) + "\n", "utf-8")
     return Space(batches.ids, vectors)
+
+
+def _several(values: Sequence[T], name: str) -> Sequence[T]:
+    """Raises UsageError for a text alone, whose characters would be taken for values, and for none."""
+    if isinstance(values, str | os.PathLike) or not isinstance(values, Sequence) or not values:
+        raise UsageError(f"{name} is {values!r}; a list of at least one is needed")
+    return values
 
 
 def _name(run: RunFolder, runs: Sequence[RunFolder]) -> str:

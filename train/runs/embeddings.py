@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import numpy as np
@@ -28,8 +29,8 @@ def embeddings_of(
 
 
 def embed_store(
-    run: RunFolder,
-    store: Store | Location,
+    run: RunFolder | str | os.PathLike[str],
+    store: Store | Location | str | os.PathLike[str],
     *,
     hardware: Hardware | None = None,
     allow_random_weights: bool = False,
@@ -38,7 +39,7 @@ def embed_store(
 
     Raises DataError where the store's rows are not those that the run was trained on.
     """
-    hardware = hardware or Hardware()
+    run, hardware = RunFolder.of(run), hardware or Hardware()
     model = run.load_model()
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
     return embeddings_of(model, batches, device=hardware.torch_device, precision=hardware.precision)

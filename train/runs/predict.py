@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,11 @@ from extract.errors import StoreError, UsageError
 from extract.registry import expert_class, expert_names
 from extract.scratch import Scratch
 from pipeline.storage.atomic import atomic
-from pipeline.storage.location import Location, is_remote
+from pipeline.storage.location import Location, is_remote, location
 from pipeline.store.layout import Store, open_store
 from pipeline.store.videos import read_shards
 from train.errors import DataError
-from train.log import Log
+from train.log import Log, log_of
 from train.runs.run_folder import RunFolder, write_predictions
 from train.runs.run_store import batches_of
 from train.runs.scores import scores_of
@@ -76,8 +77,8 @@ def is_store(place: Location) -> bool:
 
 
 def predict_store(
-    run: RunFolder,
-    store: Store | Location,
+    run: RunFolder | str | os.PathLike[str],
+    store: Store | Location | str | os.PathLike[str],
     *,
     hardware: Hardware | None = None,
     allow_random_weights: bool = False,
@@ -87,7 +88,7 @@ def predict_store(
     Raises DataError where the store's rows are not of the fingerprints that the run was trained on, or
     were made with random weights.
     """
-    hardware = hardware or Hardware()
+    run, hardware = RunFolder.of(run), hardware or Hardware()
     model = run.load_model()
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
     ids, scores = scores_of(model, batches, device=hardware.torch_device, precision=hardware.precision)
@@ -97,8 +98,8 @@ def predict_store(
 
 
 def predict_videos(
-    run: RunFolder,
-    videos: Location,
+    run: RunFolder | str | os.PathLike[str],
+    videos: Location | str | os.PathLike[str],
     *,
     hardware: Hardware | None = None,
     weights: Path | None = None,
@@ -110,6 +111,7 @@ def predict_videos(
     Raises DataError where this installation would not extract what the run was trained on, and the
     errors of :func:`pipeline.run`.
     """
+    run, log, videos = RunFolder.of(run), log_of(log), location(videos, "videos")
     if not is_remote(videos) and not videos.exists():
         raise UsageError(f"there is no {str(videos)!r}: give a video, a folder of videos, or a store")
     hardware = hardware or Hardware()
@@ -127,8 +129,7 @@ def predict_videos(
             device=hardware.torch_device,
             **extraction(config["experts"]),
         )
-        if log is not None:
-            log(f"{report.videos} videos, {report.failed} failures")
+        log(f"{report.videos} videos, {report.failed} failures")
         _same(config["experts"], report.store)
         return predict_store(run, report.store, hardware=hardware, allow_random_weights=allow_random_weights)
 

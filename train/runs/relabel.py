@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,12 +95,15 @@ class Relabelled:
         return [[self.predictions.genres[place] for place in np.flatnonzero(row)] for row in matrix]
 
 
-def relabel(run: RunFolder, *, threshold: float = 0.3, parts: Sequence[str] = PARTS) -> Relabelled:
+def relabel(
+    run: RunFolder | str | os.PathLike[str], *, threshold: float = 0.3, parts: Sequence[str] = PARTS
+) -> Relabelled:
     """The labels of a run's videos and, added to them, every genre that is scored ``threshold`` or more.
 
     A video of none of these ``parts`` of the split keeps its label. Raises UsageError for what cannot be
     asked, DataError where the run has no predictions.
     """
+    run = RunFolder.of(run)
     if not 0 <= threshold <= 1:
         raise UsageError(f"--threshold is {threshold}; a score is from 0 to 1")
     wrong = [part for part in parts if part not in PARTS]

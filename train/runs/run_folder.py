@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract.errors import UsageError
+from extract.options import Checked
 from pipeline.storage.atomic import atomic
 from pipeline.storage.versions import installed, marquee_version
 from train.registry import make_model
@@ -29,7 +31,7 @@ NOT_THE_RUN = ("marquee", "versions", "started", "hardware")
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunFolder(Checked):
     """The paths of a run; opening one reads nothing.
 
     config.json                 what was asked, what it was trained on, versions
@@ -42,6 +44,15 @@ class RunFolder:
     """
 
     root: Path
+
+    @classmethod
+    def of(cls, run: RunFolder | str | os.PathLike[str]) -> RunFolder:
+        """A run, or the one in a folder. Raises UsageError for what names none."""
+        return run if isinstance(run, RunFolder) else cls(run)  # type: ignore[arg-type]  # checked
+
+    @classmethod
+    def named(cls, field: str) -> str:
+        return "run"
 
     @property
     def config_path(self) -> Path:

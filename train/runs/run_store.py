@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.storage.location import Location
+from pipeline.storage.location import Location, location
 from pipeline.store.layout import Store
 from train.loading.features import FeatureSet
 from train.loading.normalise import Normalised, Normaliser
@@ -18,7 +19,7 @@ from train.runs.run_folder import RunFolder
 def batches_of(
     run: RunFolder,
     model: GenreModel,
-    store: Store | Location,
+    store: Store | Location | str | os.PathLike[str],
     ids: Sequence[str] | None = None,
     *,
     allow_random_weights: bool = False,
@@ -41,12 +42,15 @@ def batches_of(
 
 
 def features_of(
-    config: Mapping[str, Any], store: Store | Location, *, allow_random_weights: bool = False
+    config: Mapping[str, Any],
+    store: Store | Location | str | os.PathLike[str],
+    *,
+    allow_random_weights: bool = False,
 ) -> FeatureSet:
     """What a run's ``config`` says that it reads of a store. Raises DataError as :func:`batches_of`."""
     timelines = config.get("timelines", [])
     features = FeatureSet.open(
-        store,
+        store if isinstance(store, Store) else location(store, "features"),
         list(config["inputs"]),
         timelines=timelines,
         columns={name: steps.columns for name, steps in steps_of(config).items()},

@@ -6,6 +6,7 @@ Fish et al. 2021 show the genres of a trailer's scenes so.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,8 +120,8 @@ class SceneScores:
 
 
 def scenes_of(
-    run: RunFolder,
-    store: Store | Location,
+    run: RunFolder | str | os.PathLike[str],
+    store: Store | Location | str | os.PathLike[str],
     video_id: str,
     *,
     hardware: Hardware | None = None,
@@ -132,7 +133,7 @@ def scenes_of(
     video are read; an expert's cap, and its mean, are those of a shot. ``video_id`` may be the last part of
     an id, if only one video has it. Raises DataError for a video that is not there or has no shots.
     """
-    hardware = hardware or Hardware()
+    run, hardware = RunFolder.of(run), hardware or Hardware()
     config, model = run.config(), run.load_model()
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
     found = video_ids_of([video_id], batches.ids)

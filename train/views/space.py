@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from extract.errors import UsageError
+from extract.options import Checked, Seed
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from train.errors import DataError
@@ -27,7 +29,7 @@ from train.labels.matching import match
 from train.labels.table import LabelTable
 from train.loading.batch import Batch
 from train.loading.normalise import Normalised
-from train.log import Log, silent
+from train.log import Log, log_of
 from train.model import GenreModel
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
@@ -47,7 +49,7 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class MapOptions:
+class MapOptions(Checked):
     """What is shown, and how it is projected.
 
     Attributes:
@@ -64,9 +66,10 @@ class MapOptions:
     part: str | None = None
     most_videos: int = 10_000
     threshold: float = 0.5
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_methods(self.methods)
         if self.neighbours is not None and self.neighbours < 2:
             raise UsageError(f"--neighbours is {self.neighbours}; at least 2 are needed")
@@ -141,8 +144,8 @@ class VideoMap:
 
 
 def map_of(
-    run: RunFolder,
-    store: Store | Location,
+    run: RunFolder | str | os.PathLike[str],
+    store: Store | Location | str | os.PathLike[str],
     *,
     labels: LabelTable | None = None,
     options: MapOptions | None = None,
@@ -155,7 +158,8 @@ def map_of(
     ``labels`` are of the run's genres; without them those that the run was trained on are shown. Raises
     DataError where the store is not what the run was trained on, and for too few videos.
     """
-    options, hardware, log = options or MapOptions(), hardware or Hardware(), log or silent
+    run, log = RunFolder.of(run), log_of(log)
+    options, hardware = options or MapOptions(), hardware or Hardware()
     genres = tuple(run.config()["genres"])
     model = run.load_model()
     batches = _chosen(run, model, store, options, allow_random_weights, log)
@@ -183,7 +187,7 @@ def map_of(
 def _chosen(
     run: RunFolder,
     model: GenreModel,
-    store: Store | Location,
+    store: Store | Location | str | os.PathLike[str],
     options: MapOptions,
     allow_random_weights: bool,
     log: Log,

@@ -120,7 +120,7 @@ MISTAKES: list[tuple[list[Any], str]] = [
     (["--least-videos", "1000"], "no genre has 1000 videos or more"),
     (["--epochs", "0"], "epochs is 0; at least 1 is needed"),
     (["--epochs", "many"], "python -m train --help says what there is"),
-    (["--precision", "float8"], "--precision is 'float8'; allowed: float32, float16, bfloat16"),
+    (["--precision", "float8"], "'float8' is not one of 'float32', 'float16', 'bfloat16'"),
     (["--device", "cuda:99"], "GPU 99 is asked for; this machine has"),
     (["--gpus", "all", "--device", "cpu"], "exclude each other"),
     (["--nonsense"], "python -m train --help says what there is"),

@@ -258,7 +258,7 @@ def test_what_a_cell_sets() -> None:
         ({"experts": ("clip", "clip")}, "experts names something twice: clip, clip"),
         ({"models": ()}, "compare needs models"),
         ({"tables": ("expert",)}, "no table 'expert'; there are experts, models, ablation, steps"),
-        ({"steps": (0, 4)}, "0 steps of an expert"),
+        ({"steps": (0, 4)}, "steps is 0; at least 1 is needed"),
         ({"experts": ("clip",)}, "two experts at least"),
     ],
 )

@@ -72,7 +72,7 @@ def test_labels_are_added_and_counted(
         (["map", "--methods", "tsne", "--out", "a.html", "--split", "dev"], "no video of the split 'dev'"),
         (["scenes", "films/999"], "the store has nothing of video 'films/999'"),
         (["scenes", "films/011", "--out", "a.txt"], "give a name that ends in .html, .svg, .csv"),
-        (["scenes", "films/011", "--precision", "float8"], "--precision is 'float8'"),
+        (["scenes", "films/011", "--precision", "float8"], "'float8' is not one of"),
         (["relabel", "--out", "a.csv", "--threshold", "2"], "--threshold is 2.0"),
     ],
     ids=lambda value: "" if isinstance(value, str) else " ".join(value),

@@ -1,0 +1,144 @@
+"""What Python is offered of the trainer: the command line's training, comparison and fine-tuning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from extract.options import arguments_checked, checked
+from extract.types import Precision
+from pipeline.storage.location import Location, location
+from train.comparison.grid import compare_fits
+from train.comparison.paper import DEFAULT_PAPER
+from train.finetuning import finetune as stage
+from train.finetuning.fine_learner import FineOptions
+from train.log import Log
+from train.runs import fit as training
+from train.runs.config import FitConfig
+from train.runs.run_folder import RunFolder
+from train.settings import Hardware, choose
+
+PathLike = str | os.PathLike[str]
+
+
+@arguments_checked
+def fit(
+    features: PathLike | Location,
+    labels: PathLike,
+    run: PathLike,
+    *,
+    preset: str | None = None,
+    model: str | None = None,
+    experts: Sequence[str] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    device: str = "auto",
+    gpus: str | None = None,
+    precision: Precision = "float32",
+    allow_random_weights: bool = False,
+    wandb: str | None = None,
+    log: Log | None = None,
+) -> RunFolder:
+    """Train a model into a run folder, as ``python -m train`` does.
+
+    Args:
+        features: the feature store; a path, or a URL of object storage.
+        labels: a CSV, Parquet or JSON table with ids and genres.
+        run: the run's folder, new, or existing to resume.
+        preset: name of a preset.
+        model: name of a model; default: the preset's, or ``multi-transformer``.
+        experts: tables of the store; default: the preset's, or all with vectors.
+        options: by section or expert, ``{"training": {"epochs": 20}, "clip": {"cap": 100}}``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        gpus: ``all`` or numbers (``0,1``): a process on each.
+        precision: of the arithmetic; weights are float32 in any case.
+        allow_random_weights: train on features of random weights, for dry runs.
+        wandb: a project of Weights & Biases to log to as well.
+        log: is called with each line that the command line would show.
+
+    Raises:
+        MarqueeError: what was asked for cannot be done. Arguments are checked before anything is made.
+    """
+    config = FitConfig(
+        features=location(features, "features"),
+        labels=labels,  # type: ignore[arg-type]  # the config makes a Path of it
+        run=run,  # type: ignore[arg-type]
+        choices=choose(preset=preset, model=model, experts=experts, options=options),
+        hardware=Hardware(device=device, gpus=gpus, precision=precision),
+        allow_random_weights=allow_random_weights,
+        wandb=wandb,
+    )
+    return training.fit(config, log)
+
+
+@arguments_checked
+def compare(
+    out: PathLike,
+    features: PathLike | Location,
+    labels: PathLike,
+    *,
+    paper: str = DEFAULT_PAPER,
+    preset: str | None = None,
+    experts: Sequence[str] = (),
+    models: Sequence[str] = (),
+    seeds: Sequence[int] = (0, 1, 2),
+    tables: Sequence[str] = (),
+    steps: Sequence[int] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    device: str = "auto",
+    precision: Precision = "float32",
+    allow_random_weights: bool = False,
+    log: Log | None = None,
+) -> Path:
+    """A paper's tables of many trainings, as ``python -m train compare`` makes them; the path of the report.
+
+    ``paper``, ``tables`` and ``models`` are names that ``python -m train models`` lists, none: all of the
+    paper. ``seeds``: a training of every row for each. ``steps``: for tables that go through numbers of
+    steps. The others are those of :func:`fit`. Raises MarqueeError, before anything is made.
+    """
+    return compare_fits(
+        out,
+        features=features,
+        labels=labels,
+        paper=paper,
+        preset=preset,
+        experts=experts,
+        models=models,
+        seeds=seeds,
+        tables=tables,
+        steps=steps,
+        options=options,
+        hardware=Hardware(device=device, precision=precision),
+        allow_random_weights=allow_random_weights,
+        log=log,
+    )
+
+
+@arguments_checked
+def finetune(
+    run: PathLike,
+    out: PathLike,
+    *,
+    features: PathLike | Location | None = None,
+    options: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    gpus: str | None = None,
+    precision: Precision = "float32",
+    allow_random_weights: bool = False,
+    log: Log | None = None,
+) -> RunFolder:
+    """The fine-grained stage over a finished run of ``mmx``, as ``python -m train finetune`` does.
+
+    ``out`` is the new run's folder, ``features`` the store if it lies elsewhere now, ``options`` are those of
+    ``--set finetune.OPTION=VALUE``. The others are those of :func:`fit`. Raises MarqueeError.
+    """
+    config = stage.FinetuneConfig(
+        run=run,  # type: ignore[arg-type]  # the config makes a Path of it
+        out=out,  # type: ignore[arg-type]
+        options=checked(FineOptions, {} if options is None else options, owner="finetune", prefix="finetune"),
+        features=None if features is None else location(features, "features"),
+        hardware=Hardware(device=device, gpus=gpus, precision=precision),
+        allow_random_weights=allow_random_weights,
+    )
+    return stage.finetune(config, log)
