@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from extract import types
 from extract.errors import UsageError
+from extract.types import Precision as NetworkPrecision
 from train.log import Log
 
 Features = Annotated[str | None, typer.Option(help="Feature store; or s3://...")]
@@ -18,7 +18,7 @@ LabelFile = Annotated[Path | None, typer.Option(help="CSV or Parquet table with 
 Column = Annotated[str | None, typer.Option(help="Column of the labels.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
 Gpus = Annotated[str | None, typer.Option(help="all, or 0,1,...: a process on each.")]
-Precision = Annotated[types.Precision, typer.Option(help="Of the arithmetic.")]
+Precision = Annotated[NetworkPrecision, typer.Option(help="Of the arithmetic.")]
 AllowRandom = Annotated[bool, typer.Option("--allow-random-weights", help="For dry runs.")]
 Run = Annotated[Path, typer.Option(help="Run folder.")]
 

@@ -65,25 +65,25 @@ def compare_fits(
     given = merged([convert("options", Mapping[str, Mapping[str, Any]], options or {}, texts=False)])
     finetune = given.pop(FINETUNE, {})
     experts = convert("experts", tuple[str, ...], experts, texts=False)
-    models = convert("models", tuple[str, ...], models, texts=False)
-    labels = convert("labels", Path, labels, texts=False)
+    named: tuple[str, ...] = convert("models", tuple[str, ...], models, texts=False)
+    table: Path = convert("labels", Path, labels, texts=False)
     features = location(features, "features")
-    _check_paper(paper, preset=preset, models=models, steps=steps)
+    _check_paper(paper, preset=preset, models=named, steps=steps)
     store, missing = _open(features, paper, preset, experts, given, allow_random_weights)
     grid = CompareConfig(
         out=out,  # type: ignore[arg-type]  # the config makes a Path of it, and tuples of the others
         experts=tuple(store.tables),
-        models=models or load_paper(paper).models,
+        models=named or load_paper(paper).models,
         seeds=seeds,  # type: ignore[arg-type]
         tables=tables,  # type: ignore[arg-type]
         steps=steps or STEPS,  # type: ignore[arg-type]
         paper=paper,
         missing=missing,
-        data={"features": store.fingerprints, "labels": _content(labels), "preset": preset, "options": given},
+        data={"features": store.fingerprints, "labels": _content(table), "preset": preset, "options": given},
         finetune=finetune,
     )
     _check_options(grid, given)
-    trainer = _Trainer(grid, features, labels, preset, given, hardware or Hardware(), allow_random_weights)
+    trainer = _Trainer(grid, features, table, preset, given, hardware or Hardware(), allow_random_weights)
     return compare(grid, trainer.fit, embed=trainer.embed, log=log)
 
 
