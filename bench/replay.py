@@ -14,13 +14,17 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.engine.batches import Batch, LaneName, Request, Result
 from extract.engine.engine import Engine, EngineSettings
-from extract.engine.lanes import WINDOWS, Computed, Entry, Lanes, Shown
+from extract.engine.lanes import Lanes
+from extract.engine.ledger import VideoLedger
 from extract.engine.models import Models
+from extract.engine.requests import QueuedItem, WindowRequest
 from extract.engine.task import VideoTask
 from extract.expert import Model
 from extract.selection import Selection
@@ -63,6 +67,7 @@ class Recorder:
             {name: self._recording(name, model) for name, model in models.by_expert.items()},
             self._predict if models.predict else None,
             models.resources,
+            models.shot_resources,
         )
 
     def _recording(self, name: str, model: Model) -> Model:
@@ -108,34 +113,54 @@ def decode_only(
     return Decoded(Cost.now() - before, sum(bool(x) for x in lengths), sum(filter(None, lengths)))
 
 
+class _Returned:
+    """The owner of lanes that only counts what comes back."""
+
+    def __init__(self) -> None:
+        self._batches: queue.SimpleQueue[tuple[LaneName, int, Exception | None]] = queue.SimpleQueue()
+
+    def take(self, lanes: Lanes) -> int:
+        """How many requests the next batch had. Raises what it raised."""
+        lane, requests, error = self._batches.get()
+        lanes.returned(lane)
+        if error is not None:
+            raise error
+        return requests
+
+    def items_computed(self, batch: Batch[Request, Result]) -> None:
+        self._batches.put((batch.queue.lane, len(batch.requests), batch.error))
+
+    windows_computed = tables_read = items_computed
+
+    def item_unwanted(self, expert: str, item: QueuedItem) -> bool:
+        return False
+
+
 def compute_only(selection: Selection, settings: EngineSettings, models: Models, record: Record) -> Cost:
     """All recorded work in the engine's lanes, there at once, so that batches are full.
 
     Raises what a model raises.
     """
-    back: queue.SimpleQueue[Computed] = queue.SimpleQueue()
+    back = _Returned()
     lanes = Lanes(
         selection.experts,
         models,
+        back,
         batch_size=settings.batch_size,
         host_threads=settings.host_threads,
-        done=back.put,
     )
+    video = VideoLedger(VideoTask("recorded", b"", ()), selection, Path())
     before = Cost.now()
     left = len(record.windows)
     for window in record.windows:
-        lanes.put(WINDOWS, Shown(None, None, window))
+        lanes.windows.put(WindowRequest(window, lambda answer: None, lambda: True))
     for name, items in record.items.items():
         left += len(items)
         for number, item in enumerate(items):
-            lanes.put(name, Entry(None, number, item))
+            lanes.items[name].put(QueuedItem(video, number, item))
     while left:
         lanes.dispatch(flush=True)
-        computed = back.get()
-        lanes.returned(computed)
-        if computed.error is not None:
-            raise computed.error
-        left -= len(computed.entries)
+        left -= back.take(lanes)
     cost = Cost.now() - before
     lanes.close()
     return cost

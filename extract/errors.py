@@ -16,6 +16,10 @@ class UsageError(MarqueeError):
     """An argument, option or configuration that cannot be used."""
 
 
+class ExpertError(MarqueeError):
+    """An expert file that declares what cannot work; its author's to fix."""
+
+
 class MediaError(MarqueeError):
     """A file that cannot be opened or decoded; costs this file only."""
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from extract.expert import Expert, TableSpec
+from extract.declarations import Expert, TableSpec
 from extract.tables import Dtype, embedding_dtype
 
 MEDIA_VERSION = 2  # raise when the same file would give other frames, samples or times than before
@@ -39,7 +39,7 @@ def fingerprint(
         "random_seed": random_seed if drawn else None,
         "upstream": dict(upstream),
         "precision": None if expert.lane == "none" else precision,
-        "media": MEDIA_VERSION if _reads_media(expert) else None,
+        "media": MEDIA_VERSION if expert.reads_media else None,
     }
     text = canonical_json(described)
     return digest(text), json.loads(text)
@@ -59,8 +59,3 @@ def _layout(spec: TableSpec, dtype: Dtype) -> dict[str, Any]:
     if spec.embedding is not None:
         layout |= {"embedding": list(spec.embedding.shape), "dtype": embedding_dtype(spec, dtype)}
     return layout
-
-
-def _reads_media(expert: Expert) -> bool:
-    streams = expert.streams()
-    return streams.keyframes or streams.audio_rate is not None or streams.frames is not None

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from extract.declarations import Expert
+from extract.detectors.service import ShotService
 from extract.errors import UsageError, unknown
-from extract.expert import Expert
 from extract.fingerprint import fingerprint
 from extract.options import Checked, Device, Seed
 from extract.registry import expert_names, make_expert, with_upstream
@@ -74,18 +75,32 @@ class Selection:
     dtype: Dtype = "float16"
     random_seed: int | None = None
 
+    @property
+    def shot_service(self) -> ShotService | None:
+        """The expert that detects shots for the others; None if nobody follows shots."""
+        return next(iter(_shot_services(self.experts)), None)
+
+
+def _shot_services(experts: Mapping[str, Expert]) -> list[ShotService]:
+    return [expert for expert in experts.values() if isinstance(expert, ShotService)]
+
 
 def choose_experts(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> dict[str, Expert]:
     """The named experts and what they read from, upstream first; checks options and packages.
 
     Raises:
-        UsageError: an unknown expert or option, or options for an expert that is not chosen.
+        UsageError: an unknown expert or option, options for an expert that is not chosen, or several
+            shot detectors.
+        ExpertError: an expert declares what cannot work.
         MissingDependency: a package is not installed.
     """
     experts = {name: make_expert(name, options.get(name)) for name in with_upstream(names)}
     for name in options:
         if name not in experts:
             raise unknown("options were given for", name, experts, have="but the experts are")
+    services = _shot_services(experts)
+    if len(services) > 1:
+        raise UsageError(f"{' and '.join(s.name for s in services)} both detect shots: choose one for a run")
     for expert in experts.values():
         expert.check_installed()
     return experts

@@ -16,6 +16,7 @@ class Stub(Expert):
     """Asks for no stream and reads no expert's tables, so a video is done without a decoder."""
 
     summary = "one row for each video, whatever it holds"
+    upstream = ()
 
     def tables(self) -> Mapping[str, TableSpec]:
         return {self.name: TableSpec((Column("number", "int32", "always 0"),))}

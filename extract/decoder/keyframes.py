@@ -55,7 +55,9 @@ class Timeline:
     def scene(self, number: int, start_frame: int, end_frame: int) -> Scene:
         """The scene of frames ``start_frame <= i < end_frame`` with the frame at its middle time."""
         start, end = self.start_seconds(start_frame), self.start_seconds(end_frame)
-        keyframe = min(max(self.on_screen((start + end) / 2), start_frame), end_frame - 1)
+        middle = self.on_screen((start + end) / 2)
+        # Where timestamps stand still, the frame on screen at the middle may lie outside the scene.
+        keyframe = min(max(middle, start_frame), end_frame - 1)
         return Scene(
             index=number,
             start_frame=start_frame,

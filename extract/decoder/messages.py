@@ -13,35 +13,37 @@ from extract.types import Item, MediaInfo, Scene
 
 
 @dataclass(frozen=True)
-class Job:
+class DecodeJob:
     """One video for a decoder process.
 
-    ``experts`` maps names to plain option values. With ``scenes`` given (they were stored before)
-    nothing is detected. ``buffer_bytes`` bounds the undecided frames that are held.
+    ``experts`` maps names to plain option values. ``shot_service`` is the expert that detects shots,
+    None if no expert follows them; with ``scenes`` given (they were stored before) nothing is
+    detected. ``buffer_bytes`` bounds the undecided frames that are held.
     """
 
     path: bytes
     experts: Mapping[str, Mapping[str, Any]]
-    scene_options: Mapping[str, Any] = field(default_factory=dict)
+    shot_service: str | None = None
+    shot_options: Mapping[str, Any] = field(default_factory=dict)
     scenes: tuple[Scene, ...] | None = None
     buffer_bytes: int = 512 << 20
     threads: int = 1
 
 
 @dataclass(frozen=True)
-class Opened:
+class MediaOpened:
     media: MediaInfo
 
 
 @dataclass(frozen=True)
-class Window:
-    """Thumbnails for the shot network, uint8 (100, 27, 48, 3); answered by :class:`Prediction`."""
+class ShotWindow:
+    """Thumbnails for the shot network, uint8 (100, 27, 48, 3); answered by :class:`WindowAnswer`."""
 
     thumbnails: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Prediction:
+class WindowAnswer:
     """The shot network's answer, float32 (50,), or the error that it met."""
 
     values: NDArray[np.float32] | None
@@ -49,7 +51,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Produced:
+class ItemReady:
     """An item for the expert's model."""
 
     expert: str
@@ -95,4 +97,4 @@ class VideoFailed:
     message: str
 
 
-Message = Opened | Window | Produced | ExpertFailed | Progress | Finished | VideoFailed
+Message = MediaOpened | ShotWindow | ItemReady | ExpertFailed | Progress | Finished | VideoFailed

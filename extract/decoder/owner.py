@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from extract.decoder.messages import Finished, Job, Message, Prediction, VideoFailed
+from extract.decoder.messages import DecodeJob, Finished, Message, VideoFailed, WindowAnswer
 
 STALL_SECONDS = 120.0
 
@@ -34,7 +34,7 @@ class Decoder:
         self._deliver = deliver
         self._stall_seconds = stall_seconds
         self._closing = False
-        self._job: Job | None = None
+        self._job: DecodeJob | None = None
         self._wake = threading.Semaphore(0)
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -45,16 +45,16 @@ class Decoder:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: DecodeJob) -> None:
         """Decode this video next; the decoder must be idle."""
         self._job = job
         self._wake.release()
 
-    def answer(self, prediction: Prediction) -> None:
+    def answer(self, answer: WindowAnswer) -> None:
         connection = self._connection
         if connection is not None:
             with contextlib.suppress(OSError):  # it died meanwhile: the listener says so
-                connection.send(prediction)
+                connection.send(answer)
 
     def close(self) -> None:
         self._closing = True

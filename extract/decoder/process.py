@@ -18,7 +18,15 @@ from multiprocessing.connection import Connection
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.decoder.messages import Finished, Job, Message, Prediction, Progress, VideoFailed, Window
+from extract.decoder.messages import (
+    DecodeJob,
+    Finished,
+    Message,
+    Progress,
+    ShotWindow,
+    VideoFailed,
+    WindowAnswer,
+)
 from extract.decoder.reader import read_video
 from extract.media.unchanged import unchanged
 
@@ -45,10 +53,10 @@ class _Link:
             sys.exit(0)  # the owner is gone
         self._resume()
 
-    def receive(self) -> Job | Prediction:
+    def receive(self) -> DecodeJob | WindowAnswer:
         self._pause()
         try:
-            message: Job | Prediction = self._connection.recv()
+            message: DecodeJob | WindowAnswer = self._connection.recv()
         except (OSError, EOFError):
             sys.exit(0)
         self._resume()
@@ -75,7 +83,7 @@ class _Link:
 
     def submit(self, window: NDArray[np.uint8]) -> None:
         self._outstanding += 1
-        self.send(Window(window))
+        self.send(ShotWindow(window))
 
     def poll(self, *, wait: bool) -> NDArray[np.float32] | None:
         if not self._outstanding:
@@ -92,7 +100,7 @@ class _Link:
         while self._outstanding:
             self._answer()
 
-    def _answer(self) -> Prediction:
+    def _answer(self) -> WindowAnswer:
         self._pause()
         while not self._connection.poll(HEARTBEAT_SECONDS):
             self._resume()
@@ -100,7 +108,7 @@ class _Link:
             self._pause()
         self._resume()
         message = self.receive()
-        assert isinstance(message, Prediction)
+        assert isinstance(message, WindowAnswer)
         self._outstanding -= 1
         return message
 
@@ -118,7 +126,7 @@ def _limit_cpu(path: bytes) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
-def _decode(job: Job, link: _Link) -> Message:
+def _decode(job: DecodeJob, link: _Link) -> Message:
     _limit_cpu(job.path)
     try:
         with unchanged(job.path):
@@ -139,7 +147,7 @@ def serve(connection: Connection) -> None:
     while True:
         link = _Link(connection)
         job = link.receive()
-        assert isinstance(job, Job)
+        assert isinstance(job, DecodeJob)
         outcome = _decode(job, link)
         link.drain()
         link.send(outcome)

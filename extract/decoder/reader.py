@@ -13,24 +13,24 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import partial
 from typing import Any
 
+from extract.declarations import Expert, FrameSpec, Streams, Tap
 from extract.decoder.keyframes import KeyframeBuffer, Timeline
-from extract.decoder.messages import ExpertFailed, Job, Message, Opened, Produced
+from extract.decoder.messages import DecodeJob, ExpertFailed, ItemReady, MediaOpened, Message
 from extract.decoder.samples import SceneSamples
 from extract.detectors.base import Detector, Interval, Predictor
 from extract.errors import MediaError
-from extract.expert import Expert, FrameSpec, Streams, Tap
 from extract.media.picture import Picture
 from extract.media.probe import probe
-from extract.media.seek import SecondLook, Target, fetch
+from extract.media.seek import PictureKey, SecondLook, fetch
 from extract.media.stream import DecodeCounts, Kind, read
-from extract.registry import make_expert
+from extract.registry import make_expert, make_shot_service
 from extract.types import AudioBlock, Frame, Item, MediaInfo, Scene, Sound
 
 Send = Callable[[Message], None]
 
 
 def read_video(
-    job: Job, send: Send, predictor: Predictor, on_step: Callable[[], None]
+    job: DecodeJob, send: Send, predictor: Predictor, on_step: Callable[[], None]
 ) -> tuple[dict[str, Any], DecodeCounts]:
     """Decode one video for all experts of the job; returns columns of ``videos`` and what it took.
 
@@ -38,7 +38,7 @@ def read_video(
     Raises MediaError if nothing can be decoded.
     """
     media = probe(job.path)
-    send(Opened(media))
+    send(MediaOpened(media))
     taps = _Taps(job, media, send)
     counts = DecodeCounts()
     measured = _Measured(media)
@@ -50,12 +50,7 @@ def read_video(
     pass_video = detect or every_frame
     tracker: _Tracker | None = None
     if scenes_wanted and (pass_video or not job.scenes):
-        detector: Detector = (
-            make_expert("scenes", job.scene_options).make_detector(media, predictor)  # type: ignore[attr-defined]
-            if job.scenes is None
-            else _KnownScenes(job.scenes)
-        )
-        tracker = _Tracker(job, media, taps, detector, counts)
+        tracker = _Tracker(job, media, taps, _detector(job, media, predictor), counts)
     if pass_video or taps.sounds:
         for piece in read(
             job.path,
@@ -73,7 +68,9 @@ def read_video(
                 if tracker is not None:
                     tracker.push(piece)
             on_step()
-        taps.fail_silent(measured.seen, counts.refused)
+        asked: set[Kind] = {"video"} if pass_video else set()
+        asked |= {"audio"} if taps.sounds else set()
+        taps.fail_silent(asked - measured.seen, counts.refused)
     if tracker is not None:
         tracker.finish()
     elif scenes_wanted and job.scenes:
@@ -82,8 +79,17 @@ def read_video(
     return measured.facts(counts), counts
 
 
+def _detector(job: DecodeJob, media: MediaInfo, predictor: Predictor) -> Detector:
+    """Stored scenes pass as they are; else the shot service detects them."""
+    if job.scenes is not None:
+        return _KnownScenes(job.scenes)
+    if job.shot_service is None:
+        raise ValueError("experts that follow shots need a shot_service or stored scenes")
+    return make_shot_service(job.shot_service, job.shot_options).make_detector(media, predictor)
+
+
 def _replay(
-    job: Job, media: MediaInfo, taps: _Taps, counts: DecodeCounts, on_step: Callable[[], None]
+    job: DecodeJob, media: MediaInfo, taps: _Taps, counts: DecodeCounts, on_step: Callable[[], None]
 ) -> None:
     """Scenes that are known already: only the parts that hold a keyframe are decoded."""
     assert job.scenes is not None
@@ -120,7 +126,7 @@ class _Tracker:
     """Follows the detector, keeps what may become a keyframe, and hands closed scenes to the taps."""
 
     def __init__(
-        self, job: Job, media: MediaInfo, taps: _Taps, detector: Detector, counts: DecodeCounts
+        self, job: DecodeJob, media: MediaInfo, taps: _Taps, detector: Detector, counts: DecodeCounts
     ) -> None:
         self._taps = taps
         self._detector = detector
@@ -157,40 +163,49 @@ class _Tracker:
             self._taps.samples(scene.index, {step: before for step, (before, _) in samples.items()})
             self._taps.scene(scene, keyframe)
             self._taps.samples(scene.index, {step: after for step, (_, after) in samples.items()})
-        timeline, detector = self._timeline, self._detector
-        timeline.forget_before(detector.open_start)
-        start = timeline.start_seconds(min(detector.open_start, timeline.stop))
-        settled = timeline.start_seconds(min(max(detector.settled, detector.open_start), timeline.stop))
-        self._buffer.forget_until((start + settled) / 2)
-        open_until_frame = min(max(detector.open_until, detector.open_start), timeline.stop)
-        open_until = timeline.start_seconds(open_until_frame)
+        detector = self._detector
+        self._timeline.forget_before(detector.open_start)
+        start = self._open_seconds(detector.open_start)
+        settled = self._open_seconds(detector.settled)
+        open_until = self._open_seconds(detector.open_until)
+        self._buffer.forget_until((start + settled) / 2)  # no middle of the open scene lies before that
         for held in self._samples:
             self._taps.samples(self._number, {held.step_seconds: held.settle(start, open_until)})
         self._taps.settled(start, open_until)
+
+    def _open_seconds(self, frame: int) -> float:
+        """When this frame starts, taken into the open scene as far as it is known.
+
+        Not before the open scene: a detector may close a scene at a later cut while it has not settled
+        earlier frames. Nor after the last frame seen: of stored scenes start and end are known ahead.
+        """
+        return self._timeline.start_seconds(min(max(frame, self._detector.open_start), self._timeline.stop))
 
     def _keyframe(self, scene: Scene) -> Picture:
         """From the buffer, or, where the scene outgrew it, from a second look at the file."""
         picture = self._buffer.find(scene.keyframe)
         if picture is None:
-            picture = self._second_look.find(Target(scene.keyframe, scene.keyframe_pts))
+            picture = self._second_look.find(PictureKey(scene.keyframe, scene.keyframe_pts))
         return picture
 
 
 class _Taps:
     """The taps of one video. One that fails is reported and left out; the others go on."""
 
-    def __init__(self, job: Job, media: MediaInfo, send: Send) -> None:
+    def __init__(self, job: DecodeJob, media: MediaInfo, send: Send) -> None:
         self._send = send
-        self._path, self._has_video = media.path, media.has_video
+        self._path = media.path
         self._taps: dict[str, Tap] = {}
         self._streams: dict[str, Streams] = {}
         self._follows_scenes: dict[str, bool] = {}
+        self._kinds: dict[str, Kind] = {}
         for name, options in job.experts.items():
             expert = make_expert(name, options)
             unreadable = expert.unreadable_stream(media)
             if unreadable is not None:
                 self._fail(name, "decode", MediaError.__name__, f"{media.path!r}: {unreadable}")
-            elif expert.missing_stream(media) is None:
+            elif (kind := expert.stream_of(media)) is not None:
+                self._kinds[name] = kind
                 self._streams[name] = expert.streams()
                 self._follows_scenes[name] = expert.follows_scenes
                 self._guard(name, partial(self._add, expert, media))
@@ -259,11 +274,11 @@ class _Taps:
             if needs.frames is not None:
                 self._guard(name, partial(self._taps[name].settled, open_start_seconds, settled_seconds))
 
-    def fail_silent(self, seen: Collection[Kind], refused: Mapping[Kind, str]) -> None:
-        """Fail the experts whose stream is there and gave nothing, or turned out to be impossible."""
+    def fail_silent(self, silent: Collection[Kind], refused: Mapping[Kind, str]) -> None:
+        """Fail the experts whose stream was read and gave nothing, or turned out to be impossible."""
         for name in list(self._taps):
-            kind: Kind = "video" if self._follows_scenes[name] and self._has_video else "audio"
-            if kind in refused or kind not in seen:
+            kind = self._kinds[name]
+            if kind in refused or kind in silent:
                 why = refused.get(
                     kind, f"not one packet of its {kind} could be decoded; re-encode or remove it"
                 )
@@ -276,7 +291,7 @@ class _Taps:
     def _guard(self, name: str, hook: Callable[[], Iterable[Item]]) -> None:
         try:
             for item in hook():
-                self._send(Produced(name, item))
+                self._send(ItemReady(name, item))
         except Exception as error:
             self._fail(name, "prepare", type(error).__name__, str(error))
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.detectors.base import Detector, Interval, Predictor
+from extract.detectors.service import Predict
 from extract.errors import MissingDependency, WeightsError
 from extract.ops.network.batching import fixed_batches
 from extract.ops.network.device import to_device
@@ -29,7 +29,7 @@ from extract.weights.hashing import sha256_of
 if TYPE_CHECKING:
     import torch
 
-    from extract.expert import Resources
+    from extract.declarations import Resources
     from extract.media.picture import Picture
 
 THRESHOLD = 0.5
@@ -42,8 +42,6 @@ STEP = 50  # frames that it answers for: those with at least CONTEXT frames on e
 CONTEXT = 25
 MAX_OUTSTANDING = 4  # windows on their way; more would only let the decoder run ahead of the network
 DEVICE_BATCH = 8  # windows; about 0.1 GB of activations each
-
-Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class TransNetV2Detector(Detector):

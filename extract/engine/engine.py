@@ -12,21 +12,21 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from extract.decoder import messages
 from extract.decoder.owner import STALL_SECONDS, Decoder
-from extract.engine.lanes import TABLES, WINDOWS, Computed, Entry, Lanes, Shown, Written
+from extract.engine.batches import Batch, Request, Result
+from extract.engine.lanes import ItemBatch, Lanes, TableBatch, WindowBatch
 from extract.engine.ledger import VideoLedger
 from extract.engine.meter import Meter, Reading
 from extract.engine.models import Models, load_models
+from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
 from extract.engine.task import VideoTask
 from extract.scratch import Scratch
 from extract.selection import Selection
-from extract.types import Item, Outcome, Row
-
-if TYPE_CHECKING:
-    pass
+from extract.types import Item, Outcome, Row, Scene
 
 WAKE_SECONDS = 0.2  # how long it sleeps at most: batches linger, new tasks may have come
 
@@ -115,16 +115,15 @@ class Engine:
             {"decode": self.settings.decoders, "device": 1, "host": self.settings.host_threads, "write": 1}
         )
         self._spill = Scratch("rows")
-        self._events: queue.SimpleQueue[tuple[Decoder | None, Any]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()  # for the caller's thread
         self._credit = _Credit(self.settings.queue_bytes)
         self._models = models or load_models(selection, batch_size=self.settings.batch_size)
         self._lanes = Lanes(
             selection.experts,
             self._models,
+            self,
             batch_size=self.settings.batch_size,
             host_threads=self.settings.host_threads,
-            done=lambda computed: self._events.put((None, computed)),
-            unwanted=self._unwanted,
         )
         self._idle = deque(
             Decoder(self._deliver, stall_seconds=self.settings.stall_seconds)
@@ -167,14 +166,14 @@ class Engine:
 
     def wake(self) -> None:
         """There may be tasks again, or a reason to stop. Any thread may call this."""
-        self._events.put((None, None))
+        self._events.put(lambda: None)
 
     def reading(self) -> Reading:
         """What the stages do, and what waits for them, now. Cheap; any thread may call this."""
         return replace(
             self.meter.reading(self._lanes.computing),
             waiting=self._lanes.waiting,
-            halved=dict(self._lanes.halved),
+            halved=self._lanes.halved,
             videos_in_flight=len(self._videos),
             bytes_in_flight=self._credit.used,
             decoders_waiting=self._credit.waiting,
@@ -196,21 +195,26 @@ class Engine:
                 ledger.decoded = True
                 self._start_text(ledger)
 
-    def _job(self, ledger: VideoLedger) -> messages.Job:
+    def _job(self, ledger: VideoLedger) -> messages.DecodeJob:
         selection = self.selection
-        return messages.Job(
+        service = selection.shot_service
+        scenes: tuple[Scene, ...] | None = None
+        if service is not None and (stored := ledger.task.tables.get(service.name)):
+            scenes = service.stored_scenes(stored)
+        return messages.DecodeJob(
             path=ledger.task.path,
             experts={name: selection.options[name] for name in ledger.to_decode},
-            scene_options=selection.options.get("scenes", {}),
-            scenes=ledger.task.scenes,
+            shot_service=None if service is None else service.name,
+            shot_options={} if service is None else selection.options[service.name],
+            scenes=scenes,
             buffer_bytes=self.settings.keyframe_buffer_bytes,
             threads=self.settings.decoder_threads,
         )
 
     def _deliver(self, decoder: Decoder, message: messages.Message) -> None:
-        if isinstance(message, messages.Produced):
+        if isinstance(message, messages.ItemReady):
             self._credit.take(_bytes(message.item))
-        self._events.put((decoder, message))
+        self._events.put(partial(self._handle, decoder, message))
 
     def _starving(self) -> bool:
         """Nothing can arrive unless a partial batch goes out."""
@@ -222,24 +226,22 @@ class Engine:
         try:
             event = self._events.get(timeout=WAKE_SECONDS)
             while True:
-                self._handle(*event)
+                event()
                 event = self._events.get_nowait()
         except queue.Empty:
             pass
 
-    def _handle(self, decoder: Decoder | None, message: Any) -> None:
-        if isinstance(message, Computed):
-            self._returned(message)
-        if decoder is None:
-            return
+    def _handle(self, decoder: Decoder, message: messages.Message) -> None:
         ledger = self._decoding[decoder]
         match message:
-            case messages.Opened(media):
+            case messages.MediaOpened(media):
                 ledger.media = media
-            case messages.Window(thumbnails):
-                self._lanes.put(WINDOWS, Shown(ledger, decoder, thumbnails))
-            case messages.Produced(expert, item):
-                self._produced(ledger, expert, item)
+            case messages.ShotWindow(thumbnails):
+                self._lanes.windows.put(
+                    WindowRequest(thumbnails, decoder.answer, partial(self._decodes, decoder, ledger))
+                )
+            case messages.ItemReady(expert, item):
+                self._queue(ledger, expert, item)
             case messages.ExpertFailed(expert, stage, error_type, text):
                 ledger.fail(expert, stage, error_type, text)
             case messages.Progress(busy_seconds):
@@ -254,47 +256,72 @@ class Engine:
                 ledger.fail_all(stage, error_type, text)
                 self._release(decoder, ledger)
 
+    def _decodes(self, decoder: Decoder, ledger: VideoLedger) -> bool:
+        """Whether the decoder is still at this video: it may have died meanwhile."""
+        return self._decoding.get(decoder) is ledger
+
     def _release(self, decoder: Decoder, ledger: VideoLedger) -> None:
         del self._decoding[decoder]
         self._idle.append(decoder)
         ledger.decoded = True
         self._start_text(ledger)
 
-    def _produced(self, ledger: VideoLedger, expert: str, item: Item) -> None:
-        entry = Entry(ledger, ledger.expect(expert), item)
+    def _queue(self, ledger: VideoLedger, expert: str, item: Item) -> None:
+        """An item on its way to the expert's model, or straight to the books where there is none."""
+        queued = QueuedItem(ledger, ledger.expect(expert), item)
         if self.selection.experts[expert].lane == "none":
-            self._book(expert, entry, self._models.by_expert[expert]([item])[0])
-        elif not self._unwanted(expert, entry):
-            self._lanes.put(expert, entry)
+            self._book(expert, queued, self._models.by_expert[expert]([item])[0])
+        elif not self.item_unwanted(expert, queued):
+            self._lanes.items[expert].put(queued)
 
-    def _returned(self, computed: Computed) -> None:
-        self._lanes.returned(computed)
-        self.meter.add(computed.lane, computed.seconds)
-        if computed.queue == WINDOWS:
-            self._answer(computed)
-        elif computed.queue == TABLES:
-            self._read(computed)
-        elif computed.error is not None and len(computed.entries) > 1:
-            self._lanes.retry_singly(computed.queue, computed.entries)
+    def items_computed(self, batch: ItemBatch) -> None:
+        self._events.put(partial(self._take_rows, batch))
+
+    def windows_computed(self, batch: WindowBatch) -> None:
+        self._events.put(partial(self._answer, batch))
+
+    def tables_read(self, batch: TableBatch) -> None:
+        self._events.put(partial(self._take_items, batch))
+
+    def item_unwanted(self, expert: str, item: QueuedItem) -> bool:
+        """Whether its expert has failed on its video; it is booked then, without rows."""
+        if expert not in item.video.failures:
+            return False
+        self._book(expert, item, ())
+        return True
+
+    def _returned(self, batch: Batch[Request, Result]) -> None:
+        self._lanes.returned(batch.queue.lane)
+        self.meter.add(batch.queue.lane, batch.seconds)
+
+    def _take_rows(self, batch: ItemBatch) -> None:
+        """Book the rows of a batch; one that failed is computed again, item by item."""
+        self._returned(batch)
+        expert = batch.queue.name
+        if batch.error is None:
+            for queued, rows in zip(batch.requests, batch.results, strict=True):
+                self._book(expert, queued, rows)
+        elif len(batch.requests) > 1:
+            batch.queue.retry_singly(batch.requests)
         else:
-            for index, entry in enumerate(computed.entries):
-                rows = computed.results[index] if computed.error is None else ()
-                if computed.error is not None:
-                    entry.video.fail(computed.queue, "compute", *_described(computed.error))
-                self._book(computed.queue, entry, rows)
+            (queued,) = batch.requests
+            queued.video.fail(expert, "compute", *_described(batch.error))
+            self._book(expert, queued, ())
 
-    def _answer(self, computed: Computed) -> None:
+    def _answer(self, batch: WindowBatch) -> None:
         """The shot network's answers; an error ends the video, whose decoder cannot go on without one."""
-        for index, window in enumerate(computed.entries):
-            values = computed.results[index] if computed.error is None else None
-            if not self._unwanted(WINDOWS, window):
-                window.decoder.answer(messages.Prediction(values, str(computed.error or "")))
+        self._returned(batch)
+        for index, window in enumerate(batch.requests):
+            values = batch.results[index] if batch.error is None else None
+            if window.wanted():
+                window.answer(messages.WindowAnswer(values, str(batch.error or "")))
 
-    def _read(self, computed: Computed) -> None:
+    def _take_items(self, batch: TableBatch) -> None:
         """The items of text experts, whose tables have been read."""
-        for index, written in enumerate(computed.entries):
-            items = computed.results[index] if computed.error is None else ()
-            self._start_items(written.video, written.expert, items, computed.error)
+        self._returned(batch)
+        for index, request in enumerate(batch.requests):
+            items = batch.results[index] if batch.error is None else ()
+            self._start_items(request.video, request.expert, items, batch.error)
 
     def _start_items(
         self, ledger: VideoLedger, expert: str, items: Sequence[Item], error: Exception | None
@@ -303,28 +330,17 @@ class Engine:
         if error is not None:
             ledger.fail(expert, "prepare", *_described(error))
         for item in items:
-            self._lanes.put(expert, Entry(ledger, ledger.expect(expert), item))
+            self._queue(ledger, expert, item)
         ledger.all_read(expert)
         self._start_text(ledger)
 
-    def _unwanted(self, queue: str, entry: Any) -> bool:
-        """Whether nobody waits for this any more; an item is booked then, without rows."""
-        if queue == TABLES:
-            return False
-        if queue == WINDOWS:
-            return self._decoding.get(entry.decoder) is not entry.video  # it died meanwhile
-        if queue not in entry.video.failures:
-            return False
-        self._book(queue, entry, ())
-        return True
-
-    def _book(self, expert: str, entry: Entry, rows: Sequence[Row]) -> None:
+    def _book(self, expert: str, queued: QueuedItem, rows: Sequence[Row]) -> None:
         """An item is done with: its rows to the books, its bytes to the next one."""
-        ledger: VideoLedger = entry.video
+        ledger = queued.video
         if ledger.reads_media(expert):
-            self._credit.give(_bytes(entry.item))
+            self._credit.give(_bytes(queued.item))
         self.meter.add_rows(expert, len(rows))
-        ledger.take(expert, entry.number, entry.item, rows)
+        ledger.take(expert, queued.number, queued.item, rows)
         self._start_text(ledger)
 
     def _start_text(self, ledger: VideoLedger) -> None:
@@ -335,7 +351,7 @@ class Engine:
             except Exception as error:
                 self._start_items(ledger, name, (), error)
             else:
-                self._lanes.put(TABLES, Written(ledger, name, tables))
+                self._lanes.tables.put(TableRequest(ledger, name, tables))
 
     def _finished(self) -> Iterator[VideoResult]:
         for ledger in [video for video in self._videos if video.complete]:

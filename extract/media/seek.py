@@ -31,8 +31,8 @@ MAX_STEPS_BACK = 4  # keyframes to try before the start of the file is taken
 
 
 @dataclass(frozen=True, order=True)
-class Target:
-    """One wanted picture: its place in presentation order and its exact timestamp."""
+class PictureKey:
+    """What finds one picture again: its place in presentation order and its exact timestamp."""
 
     index: int
     pts: int
@@ -71,7 +71,7 @@ def fetch(
     Raises:
         MediaError: the file cannot be opened, or a target is not in it (it changed meanwhile).
     """
-    targets = sorted({Target(*target) for target in keyframe_targets})
+    targets = sorted({PictureKey(*target) for target in keyframe_targets})
     if not targets:
         return
     found = 0
@@ -95,7 +95,7 @@ class SecondLook:
         self._path, self._media, self._counts = path, media, counts
         self._pass: SecondPass | None = None
 
-    def find(self, target: Target) -> Picture:
+    def find(self, target: PictureKey) -> Picture:
         """The picture with this index and PTS. Raises MediaError if it is not there now."""
         if self._pass is None:
             with open_container(self._path) as container:
@@ -116,7 +116,7 @@ class SecondPass:
         self._media = media
         self._parts = read(path, media=media, video=True, sounds=(), counts=counts)
 
-    def find(self, target: Target) -> Picture:
+    def find(self, target: PictureKey) -> Picture:
         for part in self._parts:
             if isinstance(part, Picture) and part.index == target.index:
                 if part.pts != target.pts:
@@ -129,7 +129,7 @@ class SecondPass:
 
 
 def _by_jumps(
-    container: InputContainer, media: MediaInfo, targets: Sequence[Target], counts: DecodeCounts
+    container: InputContainer, media: MediaInfo, targets: Sequence[PictureKey], counts: DecodeCounts
 ) -> Iterator[Picture]:
     """As many of the first targets as jumps can find exactly; stops at the first doubt."""
     stream = choose_video(container)

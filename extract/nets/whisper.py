@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
-from extract.expert import Resources
+from extract.declarations import Resources
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:

@@ -9,8 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract.engine.task import VideoTask
-from extract.experts.scenes import scene_from_row
-from extract.types import Scene
 from pipeline.storage.parquet import open_parquet
 from pipeline.store.layout import Store, Target
 from pipeline.store.todo import states
@@ -51,16 +49,11 @@ class Stored:
             for state in self._states[name].get(video_id, ()):
                 if state.failure is not None:
                     failed[name] = state.failure
-        tables = {name: self._rows(name, video_id) for name in parents}
-        scenes: tuple[Scene, ...] | None = None
-        if "scenes" in parents:
-            scenes = tuple(scene_from_row(row) for row in tables.pop("scenes")["scenes"].to_pylist())
         return VideoTask(
             video_id=video_id,
             path=path,
             experts=experts,
-            scenes=scenes,
-            tables=tables,
+            tables={name: self._rows(name, video_id) for name in parents},
             failed_upstream=failed,
         )
 

@@ -11,6 +11,7 @@ import pytest
 
 from extract.expert import Embedding, Expert, FrameSpec, Lane, Streams, TableSpec
 from extract.fingerprint import canonical_json, digest, fingerprint
+from extract.registry import expert_names, make_expert
 from extract.weights.files import WeightFile
 
 GIVEN: dict[str, Any] = {
@@ -134,3 +135,14 @@ def test_settings_must_be_json() -> None:
 
     with pytest.raises(TypeError):
         of(Odd())
+
+
+@pytest.mark.parametrize("name", expert_names())
+def test_another_decoder_changes_all_that_is_computed_from_the_file(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shots among them, which come of frames that the detector is given and the tap is not."""
+    expert = make_expert(name)
+    before = of(expert)
+    monkeypatch.setattr("extract.fingerprint.MEDIA_VERSION", 2)
+    assert (of(expert) != before) == expert.reads_media

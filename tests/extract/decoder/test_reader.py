@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from extract.decoder.messages import ExpertFailed, Job, Message, Produced
+from extract.decoder.messages import DecodeJob, ExpertFailed, ItemReady, Message
 from extract.decoder.reader import read_video
 from extract.detectors.transnetv2 import LocalPredictor
 from extract.experts.scenes import scene_from_row
@@ -59,12 +59,14 @@ def read(
 
     def send(message: Message) -> None:
         assert not isinstance(message, ExpertFailed), message
-        if isinstance(message, Produced):
+        if isinstance(message, ItemReady):
             items.setdefault(message.expert, []).append((keep or plain)(message.item))
 
     options = {"detector": detector}
     chosen = {name: options if name == "scenes" else {} for name in experts}
-    request = Job(path=os.fsencode(path), experts=chosen, scene_options=options, **job)
+    request = DecodeJob(
+        path=os.fsencode(path), experts=chosen, shot_service="scenes", shot_options=options, **job
+    )
     facts, counts = read_video(request, send, LocalPredictor(stub_network), lambda: None)
     return Read(facts, counts, items)
 

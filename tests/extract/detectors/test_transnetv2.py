@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extract.detectors import transnetv2
+from extract.detectors.service import Predict
 from extract.detectors.transnetv2 import LocalPredictor, TransNetV2Detector, load_predictor
 from extract.errors import WeightsError
 from extract.expert import Resources
@@ -144,11 +145,11 @@ def windows_of(frames: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def predict() -> transnetv2.Predict:
+def predict() -> Predict:
     return load_predictor(Resources())
 
 
-def test_published_weights_on_synthetic_windows(parity: Any, predict: transnetv2.Predict) -> None:
+def test_published_weights_on_synthetic_windows(parity: Any, predict: Predict) -> None:
     stored = parity.reference("transnetv2")
     tolerance = parity.tolerances["transnetv2"]["predictions on the same frames"]
     for i, (length, seed) in enumerate(stored["synthetic"].tolist()):
@@ -159,14 +160,14 @@ def test_published_weights_on_synthetic_windows(parity: Any, predict: transnetv2
         np.testing.assert_allclose(mine, stored[f"syn{i}_single"], rtol=0, atol=tolerance)
 
 
-def test_rows_do_not_depend_on_the_batch(predict: transnetv2.Predict) -> None:
+def test_rows_do_not_depend_on_the_batch(predict: Predict) -> None:
     windows = np.random.default_rng(3).integers(0, 256, (2, 100, 27, 48, 3), dtype=np.uint8)
     both = predict(windows)
     assert both.shape == (2, 50) and both.dtype == np.float32
     np.testing.assert_array_equal(predict(windows[1:])[0], both[1])
 
 
-def test_loading_leaves_the_process_as_it_was(predict: transnetv2.Predict) -> None:
+def test_loading_leaves_the_process_as_it_was(predict: Predict) -> None:
     import torch
 
     np.random.seed(7)

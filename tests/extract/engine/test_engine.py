@@ -64,7 +64,7 @@ def task(path: Path, selection: Selection) -> VideoTask:
 
 
 def with_model(model: Model, **resources: Resources) -> Models:
-    return Models({"scenes": PassThrough(), "trouble": model}, None, resources)
+    return Models({"scenes": PassThrough(), "trouble": model}, resources=resources)
 
 
 def rows_of(items: Sequence[Item]) -> list[list[Row]]:
@@ -126,15 +126,11 @@ def test_items_in_flight_are_bounded_without_a_deadlock(small_trailers: list[Pat
 
 
 def test_stored_scenes_give_the_same_keyframes_without_a_pass(small_trailers: list[Path], run: Run) -> None:
-    from extract.experts.scenes import scene_from_row
-
     first = run(small_trailers[:1])["a"]
-    scenes = tuple(
-        scene_from_row(row) for row in first.ledger.buffers["scenes"]["scenes"].table().to_pylist()
-    )
+    stored = {"scenes": first.ledger.buffers["scenes"]["scenes"].table()}
     selection = planted()
     with Engine(selection) as engine:
-        task = VideoTask("a", os.fsencode(small_trailers[0]), ("trouble",), scenes=scenes)
+        task = VideoTask("a", os.fsencode(small_trailers[0]), ("trouble",), tables={"scenes": stored})
         (again,) = engine.run([task])
     assert tables(again)["trouble"] == tables(first)["trouble"]
 

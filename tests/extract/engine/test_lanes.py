@@ -4,24 +4,51 @@ from __future__ import annotations
 
 import queue
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from extract.engine import lanes as module
-from extract.engine.lanes import TABLES, WINDOWS, Computed, Entry, Lanes, Shown, Written
+from extract.detectors.service import Predict
+from extract.engine import batches as module
+from extract.engine.batches import Batch
+from extract.engine.lanes import TABLES, WINDOWS, ItemBatch, Lanes, TableBatch, WindowBatch
+from extract.engine.ledger import VideoLedger
 from extract.engine.models import Models
+from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
+from extract.engine.task import VideoTask
 from extract.errors import OutOfDeviceMemory
-from extract.expert import Resources
+from extract.expert import Expert, Lane, Resources, Streams
 from extract.ops.network.batching import fixed_batches
+from extract.selection import Selection
 from extract.types import Item, Row
 
 WAIT_SECONDS = 60  # never reached unless something hangs
+VIDEO = VideoLedger(VideoTask("a", b"a.mp4", ()), Selection({}, {}, {}, {}, {}), Path())
+
+
+class One(Expert):
+    lane: Lane = "device"
+
+    def streams(self) -> Streams:
+        return Streams(audio_rate=16_000)
+
+
+class Two(Expert):
+    lane: Lane = "host"
+    upstream = ("one",)
+
+    def read_tables(self, tables: Mapping[str, pa.Table]) -> Iterator[Item]:
+        return (item(number) for number in tables["one"]["number"].to_pylist())
+
+
+class Three(One):
+    lane: Lane = "none"
 
 
 class Bench:
@@ -33,36 +60,51 @@ class Bench:
         *,
         batch_size: int = 8,
         resources: Resources | None = None,
-        predict: Any = None,
-        unwanted: Callable[[str, Any], bool] = lambda queue, entry: False,
+        predict: Predict | None = None,
+        unwanted: Callable[[QueuedItem], bool] = lambda item: False,
     ) -> None:
-        self.back: queue.SimpleQueue[Computed] = queue.SimpleQueue()
-        experts: Any = {
-            "one": SimpleNamespace(lane="device"),
-            "two": SimpleNamespace(lane="host", read_tables=lambda tables: iter(tables["rows"])),
-            "three": SimpleNamespace(lane="none"),
-        }
-        kept = {} if resources is None else {"one": resources, "scenes": resources}
+        self.back: queue.SimpleQueue[Batch[Any, Any]] = queue.SimpleQueue()
+        self.unwanted = unwanted
         self.lanes = Lanes(
-            experts,
-            Models({"one": model, "two": model}, predict, kept),
+            {"one": One(), "two": Two(), "three": Three()},
+            Models(
+                {"one": model, "two": model},
+                predict,
+                {} if resources is None else {"one": resources},
+                resources,
+            ),
+            self,
             batch_size=batch_size,
             host_threads=1,
-            done=self.back.put,
-            unwanted=unwanted,
             linger_seconds=1e9,
         )
 
+    def items_computed(self, batch: ItemBatch) -> None:
+        self.back.put(batch)
+
+    def windows_computed(self, batch: WindowBatch) -> None:
+        self.back.put(batch)
+
+    def tables_read(self, batch: TableBatch) -> None:
+        self.back.put(batch)
+
+    def item_unwanted(self, expert: str, item: QueuedItem) -> bool:
+        return self.unwanted(item)
+
     def put(self, count: int) -> None:
         for number in range(count):
-            self.lanes.put("one", Entry(None, number, item(number)))
+            self.lanes.items["one"].put(queued(number))
 
-    def next(self) -> Computed:
+    def next(self) -> Batch[Any, Any]:
         """The next batch that comes back from a flush."""
         self.lanes.dispatch(flush=True)
-        computed = self.back.get(timeout=WAIT_SECONDS)
-        self.lanes.returned(computed)
-        return computed
+        batch = self.back.get(timeout=WAIT_SECONDS)
+        self.lanes.returned(batch.queue.lane)
+        return batch
+
+
+def queued(number: int) -> QueuedItem:
+    return QueuedItem(VIDEO, number, item(number))
 
 
 def item(number: int) -> Item:
@@ -73,8 +115,8 @@ def numbers(items: Sequence[Item]) -> list[list[Row]]:
     return [[{"n": int(i.start_seconds)}] for i in items]
 
 
-def found(computed: Computed) -> list[int]:
-    return [rows[0]["n"] for rows in computed.results]
+def found(batch: Batch[Any, Any]) -> list[int]:
+    return [rows[0]["n"] for rows in batch.results]
 
 
 @pytest.fixture
@@ -105,13 +147,13 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(bench: Callable[..., 
 
     run = bench(model, batch_size=16)
     run.put(10)
-    computed = run.next()
-    assert computed.error is None
-    assert found(computed) == list(range(10))
+    batch = run.next()
+    assert batch.error is None
+    assert found(batch) == list(range(10))
     assert sizes == [10, 5, 3, 3, 3, 1]
     assert run.lanes.halved == {"one": 2}
     run.put(9)  # and it stays so
-    assert len(run.next().entries) == 4
+    assert len(run.next().requests) == 4
 
 
 def test_what_a_model_pads_to_a_batch_is_halved_too(bench: Callable[..., Bench]) -> None:
@@ -131,14 +173,14 @@ def test_what_a_model_pads_to_a_batch_is_halved_too(bench: Callable[..., Bench])
 
     run = bench(model, batch_size=16, resources=resources)
     run.put(3)
-    computed = run.next()
-    assert found(computed) == [0, 1, 2]
+    batch = run.next()
+    assert found(batch) == [0, 1, 2]
     assert shapes == [16, 8, 4, 4, 4]
     assert resources.batch_size == 4
     # another engine with the same models starts where this one stopped
     other = bench(model, batch_size=16, resources=resources)
     other.put(6)
-    assert len(other.next().entries) == 4
+    assert len(other.next().requests) == 4
     assert other.lanes.halved == {}
 
 
@@ -153,10 +195,10 @@ def test_an_item_that_never_fits_fails_alone(bench: Callable[..., Bench]) -> Non
 
     run = bench(model, batch_size=4)
     run.put(4)
-    computed = run.next()
-    assert isinstance(computed.error, OutOfDeviceMemory)
+    batch = run.next()
+    assert isinstance(batch.error, OutOfDeviceMemory)
     assert freed == [4, 2, 1, 1]  # alone it is tried once more
-    run.lanes.retry_singly("one", computed.entries)
+    run.lanes.items["one"].retry_singly(batch.requests)
     alone = [run.next() for _ in range(4)]
     assert [c.error is None for c in alone] == [True, True, False, True]
     message = str(alone[2].error)
@@ -181,8 +223,8 @@ def test_it_fits_once_the_cache_is_empty(
 
     run = bench(model, batch_size=1)
     run.put(1)
-    computed = run.next()
-    assert computed.error is None and found(computed) == [0]
+    batch = run.next()
+    assert batch.error is None and found(batch) == [0]
     assert gone == [True]
     assert run.lanes.halved == {}  # it cannot be smaller than one
 
@@ -197,10 +239,10 @@ def test_windows_that_do_not_fit_are_halved(bench: Callable[..., Bench]) -> None
 
     run = bench(numbers, resources=resources, predict=predict)
     for number in range(5):
-        run.lanes.put(WINDOWS, Shown(None, None, np.array([number], np.uint8)))
-    computed = run.next()
-    assert computed.error is None
-    assert [float(answer[0]) for answer in computed.results] == [0, 1, 2, 3, 4]
+        run.lanes.windows.put(WindowRequest(np.array([number], np.uint8), lambda answer: None, lambda: True))
+    batch = run.next()
+    assert batch.error is None
+    assert [float(answer[0]) for answer in batch.results] == [0, 1, 2, 3, 4]
     assert run.lanes.halved == {WINDOWS: 2}
 
 
@@ -219,12 +261,12 @@ def test_other_errors_are_not_tried_again(bench: Callable[..., Bench]) -> None:
 
 def test_what_nobody_wants_is_not_computed(bench: Callable[..., Bench]) -> None:
     """Its places in the batch go to others."""
-    run = bench(numbers, batch_size=2, unwanted=lambda queue, entry: entry.number % 2 == 0)
+    run = bench(numbers, batch_size=2, unwanted=lambda item: item.number % 2 == 0)
     run.put(7)
     assert found(run.next()) == [1, 3]
     assert found(run.next()) == [5]
     assert run.lanes.waiting["one"] == 0
-    run.lanes.retry_singly("one", [Entry(None, number, item(number)) for number in (2, 3)])
+    run.lanes.items["one"].retry_singly([queued(number) for number in (2, 3)])
     assert found(run.next()) == [3]
     run.lanes.dispatch(flush=True)
     assert run.lanes.idle
@@ -232,10 +274,10 @@ def test_what_nobody_wants_is_not_computed(bench: Callable[..., Bench]) -> None:
 
 def test_tables_are_read_in_the_host_lane_before_its_items(bench: Callable[..., Bench]) -> None:
     run = bench(numbers)
-    run.lanes.put("two", Entry(None, 0, item(0)))
-    run.lanes.put(TABLES, Written(None, "two", {"rows": [item(5), item(6)]}))  # type: ignore[dict-item]
+    run.lanes.items["two"].put(queued(0))
+    run.lanes.tables.put(TableRequest(VIDEO, "two", {"one": pa.table({"number": [5, 6]})}))
     first, second = run.next(), run.next()
-    assert (first.queue, first.lane) == (TABLES, "host")
+    assert (first.queue.name, first.queue.lane) == (TABLES, "host")
     assert [i.start_seconds for i in first.results[0]] == [5, 6]
     assert found(second) == [0]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from extract.decoder.messages import Job, Produced
+from extract.decoder.messages import DecodeJob, ItemReady
 from extract.decoder.reader import read_video
 from extract.errors import WeightsError
 from extract.expert import Resources
@@ -167,9 +167,11 @@ def test_detected_and_stored_scenes_give_the_same_items(small_trailers: list[Pat
         }
         sent: list[Any] = []
         path = bytes(small_trailers[0])
-        job = Job(path, experts, scene_options={"detector": "content"}, scenes=scenes)
+        job = DecodeJob(
+            path, experts, shot_service="scenes", shot_options={"detector": "content"}, scenes=scenes
+        )
         _, counts = read_video(job, sent.append, None, lambda: None)  # type: ignore[arg-type]
-        made = [message for message in sent if isinstance(message, Produced)]
+        made = [message for message in sent if isinstance(message, ItemReady)]
         assert made[0].expert == "r2plus1d", "a stack leaves before its scene is closed"
         return (
             [m.item for m in made if m.expert == "r2plus1d"],

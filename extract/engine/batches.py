@@ -1,0 +1,154 @@
+"""Requests that wait to be computed together, and what becomes of a batch of them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, Literal, TypeVar
+
+from extract.declarations import Resources
+from extract.errors import OutOfDeviceMemory
+from extract.ops.network.device import free_device_memory, is_out_of_memory
+
+LaneName = Literal["device", "host"]
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+
+class Batch(Generic[Request, Result]):
+    """Requests that are computed together: a result for each, or the error that they met."""
+
+    def __init__(self, queue: BatchQueue[Request, Result], requests: Sequence[Request]) -> None:
+        self.queue = queue
+        self.requests = requests
+        self.results: Sequence[Result] = ()
+        self.error: Exception | None = None
+        self.seconds = 0.0
+
+    def compute(self) -> None:
+        started = time.monotonic()
+        try:
+            self.results = self.queue.compute_in_parts(self.requests)
+        except Exception as error:
+            self.error = error
+        self.seconds = time.monotonic() - started
+
+    def report(self) -> None:
+        self.queue.done(self)
+
+
+class BatchQueue(Generic[Request, Result]):
+    """Requests of one kind, and how they are computed.
+
+    ``compute`` gives a result for each of the requests, ``done`` is called with every batch in the thread
+    that computed it. ``unwanted`` is asked about each request when its turn has come, in the owner's
+    thread; one that is unwanted leaves the queue uncomputed. ``resources`` are the model's, whose
+    batch size follows when a batch does not fit the device's memory. An ``urgent`` queue goes
+    before others and waits for no full batch.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        lane: LaneName,
+        compute: Callable[[Sequence[Request]], Sequence[Result]],
+        *,
+        done: Callable[[Batch[Request, Result]], None],
+        unwanted: Callable[[Request], bool] = lambda request: False,
+        batch_size: int = 1,
+        resources: Resources | None = None,
+        urgent: bool = False,
+    ) -> None:
+        self.name = name
+        self.lane = lane
+        self.done = done
+        self.urgent = urgent
+        self.halved = 0  # how often a batch did not fit the device's memory
+        # An earlier engine with the same model may have halved its batch.
+        self.size = batch_size if resources is None else min(batch_size, resources.batch_size)
+        self._compute = compute
+        self._unwanted = unwanted
+        self._resources = resources
+        self._waiting: deque[Request] = deque()
+        self._single: deque[Request] = deque()  # to be computed alone
+        self._since = 0.0  # when the oldest of the waiting came, or the last batch went
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def has_single(self) -> bool:
+        return bool(self._single)
+
+    @property
+    def share(self) -> float:
+        """How full the next batch is; above 1 when more than a batch waits."""
+        return len(self._waiting) / self.size
+
+    def lingers(self, seconds: float) -> bool:
+        return time.monotonic() - self._since > seconds
+
+    def put(self, request: Request) -> None:
+        if not self._waiting:
+            self._since = time.monotonic()
+        self._waiting.append(request)
+
+    def retry_singly(self, requests: Sequence[Request]) -> None:
+        """Compute these one by one: one of them made its batch fail."""
+        self._single.extend(requests)
+
+    def take(self) -> Batch[Request, Result] | None:
+        """The next batch of what is still wanted; None if nothing of it is."""
+        source, size = (self._single, 1) if self._single else (self._waiting, self.size)
+        self._since = time.monotonic()
+        wanted: list[Request] = []
+        while source and len(wanted) < size:
+            request = source.popleft()
+            if not self._unwanted(request):
+                wanted.append(request)
+        return Batch(self, wanted) if wanted else None
+
+    def compute_in_parts(self, requests: Sequence[Request]) -> list[Result]:
+        """The results of a batch, in as many parts as the device's memory asks for.
+
+        A part that does not fit is halved, and so is the queue's batch size from then on: what a
+        model pads to a whole batch does not get smaller otherwise. Raises OutOfDeviceMemory if an
+        item does not fit alone, at a batch size of one and with nothing cached.
+        """
+        results: list[Result] = []
+        step, last_try = max(self.size, 1), False
+        while len(results) < len(requests):
+            part = requests[len(results) : len(results) + step]
+            try:
+                results.extend(self._results(part))
+                last_try = False
+                continue
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = str(error).partition("\n")[0]
+            # Only here, behind the block, does nothing hold the tensors of the failed attempt.
+            free_device_memory()
+            if last_try:
+                raise OutOfDeviceMemory(
+                    f"one item of {self.name} does not fit into the memory of the device ({reason}): end "
+                    "other programs that use it, run fewer experts at a time, or take --device cpu"
+                )
+            last_try = len(part) == 1 and self.size == 1
+            step = (len(part) + 1) // 2
+            if self.size > 1:
+                self._halve()
+        return results
+
+    def _results(self, requests: Sequence[Request]) -> Sequence[Result]:
+        results = self._compute(requests)
+        if len(results) != len(requests):
+            raise ValueError(f"{self.name} gave {len(results)} results for {len(requests)} items")
+        return results
+
+    def _halve(self) -> None:
+        self.halved += 1
+        self.size //= 2
+        if self._resources is not None:
+            self._resources.batch_size = self.size
