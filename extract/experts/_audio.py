@@ -9,15 +9,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extract.declarations import Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
 from extract.ops.network.batching import fixed_batches, network_batch
+from extract.ops.network.device import to_device
+from extract.ops.network.inference import inference
 from extract.ops.sound.windows import AudioWindows, Window
 from extract.types import AudioBlock, Item, MediaInfo, Row
+from extract.weights.checkpoints import fill, load_state_dict
 
 if TYPE_CHECKING:
     import torch
@@ -91,6 +94,27 @@ class AudioModel(ABC, Generic[Network]):
         """(batch, ...) of the items' arrays -> float32 (batch, dimension)."""
 
 
+class LogmelNetwork(Protocol):
+    """A network whose front end makes log-mel bands of samples."""
+
+    def logmel(self, samples: torch.Tensor, /) -> torch.Tensor: ...
+
+    def features(self, logmel: torch.Tensor, /) -> torch.Tensor: ...
+
+
+class LogmelModel(AudioModel[Any]):
+    """``samples`` float32 (window,) -> ``embedding`` of a :class:`LogmelNetwork`."""
+
+    def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
+        """float32 (batch, window) -> float32 (batch, dimension)."""
+        network: LogmelNetwork = self.network
+        device = self.resources.device
+        with inference(device, "float32"):  # the front end's powers span more than half precision holds
+            logmel = network.logmel(to_device(inputs, device))
+        with inference(device, self.resources.precision):
+            return np.asarray(network.features(logmel).float().cpu().numpy())
+
+
 class AudioExpert(Expert):
     """One vector for each window of sound.
 
@@ -132,8 +156,6 @@ class AudioExpert(Expert):
 
     def tensors(self, path: Path) -> Mapping[str, torch.Tensor]:
         """The tensors of a published file under the names of :meth:`build`."""
-        from extract.weights.checkpoints import load_state_dict
-
         return load_state_dict(path)
 
     def model(self, network: Any, resources: Resources) -> Model:
@@ -150,7 +172,6 @@ class AudioExpert(Expert):
         return WindowTap(self.windows(), self.prepare)
 
     def load(self, resources: Resources) -> Model:
-        from extract.weights.checkpoints import fill
 
         network = self.build()
         fill(network, resources, "model", self.tensors, what=self.network_name)

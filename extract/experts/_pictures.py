@@ -18,7 +18,9 @@ from extract.declarations import Column, Embedding, Expert, Model, Resources, St
 from extract.errors import MediaError
 from extract.ops.network.batching import fixed_batches, network_batch
 from extract.ops.network.device import to_device
+from extract.ops.network.inference import inference
 from extract.types import Frame, Item, MediaInfo, Row, Scene
+from extract.weights.checkpoints import fill, load_state_dict
 
 if TYPE_CHECKING:
     import torch
@@ -83,8 +85,6 @@ class PictureModel:
 
     def embed(self, images: NDArray[np.generic]) -> NDArray[np.floating]:
         """uint8 (batch, 224, 224, 3) RGB -> float32 (batch, dimension)."""
-        from extract.ops.network.inference import inference
-
         with inference(self.resources.device, self.resources.precision):
             pixels = to_device(images, self.resources.device).permute(0, 3, 1, 2)
             if self.normalisation.bgr:
@@ -122,8 +122,6 @@ class PictureExpert(Expert):
 
     def tensors(self, path: Path) -> Mapping[str, torch.Tensor]:
         """The tensors of a published file under the names of :meth:`build`."""
-        from extract.weights.checkpoints import load_state_dict
-
         return load_state_dict(path)
 
     def feature(self, network: torch.nn.Module) -> torch.nn.Module:
@@ -140,7 +138,6 @@ class PictureExpert(Expert):
         return KeyframeTap(self.views)
 
     def load(self, resources: Resources) -> Model:
-        from extract.weights.checkpoints import fill
 
         network = self.build()
         fill(network, resources, "model", self.tensors, what=self.network_name)

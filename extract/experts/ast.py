@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from extract.expert import Model, Package, Resources
 from extract.experts._audio import Arrays, AudioExpert, AudioModel, check_windows, heard_samples
 from extract.ops.network.device import to_device
+from extract.ops.network.inference import inference
 from extract.ops.sound.kaldi_fbank import BANDS, FRAME_SAMPLES, SAMPLE_RATE, kaldi_fbank
 from extract.ops.sound.windows import Window
 from extract.weights.files import WeightFile
@@ -64,8 +65,6 @@ class AstModel(AudioModel["Network"]):
 
     def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         """float32 (batch, 1024, 128) -> float32 (batch, 768)."""
-        from extract.ops.network.inference import inference
-
         with inference(self.resources.device, self.resources.precision):
             pooled = self.network(to_device(inputs, self.resources.device))
             return np.asarray(pooled.float().cpu().numpy())

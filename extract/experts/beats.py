@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from extract.expert import Model, Package, Resources
 from extract.experts._audio import Arrays, AudioExpert, AudioModel, check_windows, heard_samples
 from extract.ops.network.device import to_device
+from extract.ops.network.inference import inference
 from extract.ops.sound.kaldi_fbank import BANDS, FRAME_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, kaldi_fbank
 from extract.ops.sound.windows import Window
 from extract.weights.files import WeightFile
@@ -61,7 +62,6 @@ class BeatsModel(AudioModel["Network"]):
     def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         """float32 (batch, frames, 128) -> float32 (batch, 768)."""
         from extract.nets.beats import mean_heard
-        from extract.ops.network.inference import inference
 
         device = self.resources.device
         patches = ~np.isnan(inputs[:, PATCH_FRAMES - 1 :: PATCH_FRAMES, 0])

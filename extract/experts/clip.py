@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from extract.expert import Package
 from extract.experts._pictures import IMAGE_SIZE, Normalisation, PictureExpert
+from extract.ops.picture.images import centre_crop, fit_longer, resize_shorter
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -94,8 +95,6 @@ class Clip(PictureExpert):
 def preprocess(image: NDArray[np.uint8], *, resize: Literal["shorter", "longer"]) -> NDArray[np.uint8]:
     """uint8 (H, W, 3) RGB -> (224, 224, 3), bicubic with antialiasing and 8-bit rounding as published."""
     from PIL import Image
-
-    from extract.ops.picture.images import centre_crop, fit_longer, resize_shorter
 
     if resize == "longer":
         return fit_longer(image, IMAGE_SIZE, resample=Image.Resampling.BICUBIC)

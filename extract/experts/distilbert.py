@@ -21,6 +21,7 @@ from extract.ops.network.device import to_device
 from extract.ops.network.inference import inference
 from extract.ops.text.language import replace_foreign, written_language
 from extract.types import Item, Row
+from extract.weights.checkpoints import fill, load_state_dict
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -232,8 +233,6 @@ def load_network(resources: Resources) -> DistilBertModel:
     """
     import torch
     from transformers import DistilBertConfig, DistilBertModel
-
-    from extract.weights.checkpoints import fill, load_state_dict
 
     network = DistilBertModel(DistilBertConfig(**CONFIG))
 

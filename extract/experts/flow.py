@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from extract.expert import Column, Embedding, Expert, FrameSpec, Model, Package, Resources, Streams, TableSpec
 from extract.experts._clips import ClipTap
+from extract.ops.motion.flow_images import folder_name, write_flow
 from extract.ops.motion.frame_grid import SceneStacks, Stack
+from extract.ops.motion.tvl1 import VARIANTS, tvl1
 from extract.ops.network.device import to_device
 from extract.types import Item, MediaInfo, Row
 
@@ -65,7 +67,6 @@ class FlowModel:
 
     def _rows(self, items: Sequence[Item]) -> list[Row]:
         from extract.ops.motion.flow_descriptors import flow_descriptors
-        from extract.ops.motion.tvl1 import VARIANTS, tvl1
 
         pairs = to_device(np.stack([item.arrays["grey"] for item in items]), self.resources.device)
         fields = tvl1(pairs[:, 0], pairs[:, 1], options=VARIANTS[self.options.flow])
@@ -140,7 +141,6 @@ class Flow(Expert):
 
 
 def _keep(folder: Path, items: Sequence[Item], fields: NDArray[np.float32]) -> None:
-    from extract.ops.motion.flow_images import folder_name, write_flow
 
     for item, field in zip(items, fields, strict=True):
         path = os.fsdecode(item.arrays["path"].tobytes())

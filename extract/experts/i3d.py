@@ -22,9 +22,14 @@ from extract.expert import (
     Tap,
 )
 from extract.experts._clips import COLUMNS, ClipTap, check_grid, embedding_rows
+from extract.ops.motion import tvl1
 from extract.ops.motion.flow_images import BOUND, quantise
 from extract.ops.motion.frame_grid import SceneStacks, Stack, looped
+from extract.ops.network.device import to_device
+from extract.ops.network.inference import inference
+from extract.ops.picture.images import resize_shorter
 from extract.types import Item, MediaInfo, Row
+from extract.weights.checkpoints import fill, load_state_dict
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -149,9 +154,6 @@ class I3dModel:
         """(batch, time, 224, 224, channels), uint8 or already in [-1, 1] -> float32 (batch, 1024)."""
         import torch
 
-        from extract.ops.network.device import to_device
-        from extract.ops.network.inference import inference
-
         with inference(self.resources.device, self.resources.precision):
             values = to_device(clips, self.resources.device).permute(0, 4, 1, 2, 3)
             if values.dtype == torch.uint8:
@@ -172,13 +174,10 @@ class I3dModel:
 
         A scene's last frame has no next one: it takes the flow of the frame before, or none.
         """
-        from extract.ops.motion.tvl1 import VARIANTS, tvl1
-        from extract.ops.network.device import to_device
-
         if len(grey) == 1:
             return np.zeros((1, *grey.shape[1:], 2), np.float32)
         pictures = to_device(grey, self.resources.device)
-        flow = tvl1(pictures[:-1], pictures[1:], options=VARIANTS[self.options.flow])
+        flow = tvl1.tvl1(pictures[:-1], pictures[1:], options=tvl1.VARIANTS[self.options.flow])
         pixels: NDArray[np.float32] = flow.permute(0, 2, 3, 1).cpu().numpy()
         return pixels if len(pixels) == frames else np.concatenate([pixels, pixels[-1:]])
 
@@ -229,7 +228,6 @@ class I3d(Expert):
 
     def load(self, resources: Resources) -> Model:
         from extract.nets.i3d import InceptionI3d, rename
-        from extract.weights.checkpoints import fill, load_state_dict
 
         networks: dict[str, InceptionI3d] = {}
         for modality in self.modalities:
@@ -256,8 +254,6 @@ def _arrays(stack: Stack[Prepared]) -> dict[str, dict[str, NDArray[Any]]]:
 def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, 3) with the short side at 256: 8-bit bilinear with antialiasing, the long side cut to whole."""
     from PIL import Image
-
-    from extract.ops.picture.images import resize_shorter
 
     return resize_shorter(image, SHORT_SIDE, resample=Image.Resampling.BILINEAR)
 

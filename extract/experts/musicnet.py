@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from extract.expert import Model, Package, Resources
-from extract.experts._audio import AudioExpert, AudioModel, check_windows
-from extract.ops.network.device import to_device
+from extract.experts._audio import AudioExpert, LogmelModel, check_windows
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -47,18 +43,8 @@ class MusicnetOptions:
         )
 
 
-class MusicnetModel(AudioModel["MusicFcn"]):
+class MusicnetModel(LogmelModel):
     """``samples`` float32 (window,) at 16 kHz -> ``embedding`` float32 (64,)."""
-
-    def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
-        """float32 (batch, window) -> float32 (batch, 64)."""
-        from extract.ops.network.inference import inference
-
-        device = self.resources.device
-        with inference(device, "float32"):  # the front end's powers span more than half precision holds
-            logmel = self.network.logmel(to_device(inputs, device))
-        with inference(device, self.resources.precision):
-            return np.asarray(self.network.features(logmel).float().cpu().numpy())
 
 
 class Musicnet(AudioExpert):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from extract.expert import Package
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert
+from extract.ops.picture.images import centre_crop, squash
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ class Places(PictureExpert):
 
     def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         from PIL.Image import Resampling
-
-        from extract.ops.picture.images import centre_crop, squash
 
         return centre_crop(squash(image, RESIZE, resample=Resampling.BILINEAR), IMAGE_SIZE)
 

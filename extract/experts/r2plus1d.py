@@ -25,8 +25,10 @@ from extract.expert import (
 from extract.experts._clips import COLUMNS, ClipTap, check_grid, embedding_rows
 from extract.ops.motion.frame_grid import SceneStacks, Stack, looped
 from extract.ops.network.device import to_device
+from extract.ops.network.inference import inference
 from extract.ops.picture.bilinear import PlainBilinear
 from extract.types import Item, MediaInfo, Row
+from extract.weights.checkpoints import fill, load_state_dict
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -191,8 +193,6 @@ class R2plus1dModel:
         """(batch, time, h, w, 3) -> float32 (batch, 512)."""
         import torch
 
-        from extract.ops.network.inference import inference
-
         with inference(self.resources.device, self.resources.precision):
             values = to_device(clips, self.resources.device).permute(0, 4, 1, 2, 3)
             if values.dtype == torch.uint8:
@@ -238,7 +238,6 @@ class R2plus1d(Expert):
 
     def load(self, resources: Resources) -> Model:
         from extract.nets.r2plus1d import features, other_layout, r2plus1d_34, r2plus1d_kinetics_18
-        from extract.weights.checkpoints import fill, load_state_dict
 
         published = self.options.network
         network = r2plus1d_34(published.classes) if published.layers == 34 else r2plus1d_kinetics_18()

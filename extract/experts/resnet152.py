@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from extract.errors import WeightsError
 from extract.expert import Column, Package
 from extract.experts._pictures import IMAGE_SIZE, IMAGENET, SCENE, Normalisation, PictureExpert
+from extract.ops.picture.images import centre_crop, resize_shorter, squash, ten_crop
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -104,8 +105,6 @@ class Resnet152(PictureExpert):
 
     def views(self, image: NDArray[np.uint8]) -> Iterable[tuple[NDArray[np.uint8], Mapping[str, Any]]]:
         from PIL.Image import Resampling
-
-        from extract.ops.picture.images import centre_crop, resize_shorter, squash, ten_crop
 
         if self.is_caffe:
             resized = squash(image, 256, resample=Resampling.BILINEAR)

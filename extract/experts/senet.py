@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from extract.errors import WeightsError
 from extract.expert import Package
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert
+from extract.ops.picture.images import centre_crop, resize_shorter
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -60,8 +61,6 @@ class Senet(PictureExpert):
 
     def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         from PIL.Image import Resampling
-
-        from extract.ops.picture.images import centre_crop, resize_shorter
 
         return centre_crop(resize_shorter(image, RESIZE, resample=Resampling.BILINEAR), IMAGE_SIZE)
 

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import MediaError
-from extract.expert import FrameSpec, Model, Package, Streams, Tap
+from extract.expert import FrameSpec, Model, Package, Resources, Streams, Tap
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert, picture_item
 from extract.ops.picture.even_selection import EvenSelection
+from extract.ops.picture.images import centre_crop, resize_shorter, squash
 from extract.types import Frame, Item, MediaInfo, Precision, Scene
 from extract.weights.files import WeightFile
+from extract.weights.locate import resolve
 
 if TYPE_CHECKING:
     import torch
@@ -122,8 +124,6 @@ class Vgg16(PictureExpert):
     def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         from PIL.Image import Resampling
 
-        from extract.ops.picture.images import centre_crop, resize_shorter, squash
-
         if self.options.resize == "squash":
             return squash(image, IMAGE_SIZE, resample=Resampling.BILINEAR)
         return centre_crop(resize_shorter(image, RESIZE, resample=Resampling.BILINEAR), IMAGE_SIZE)
@@ -166,10 +166,8 @@ class Posters:
         precision: Precision = "float32",
         random_seed: int | None = None,
     ) -> None:
-        from extract.expert import Resources
         from extract.fingerprint import fingerprint
         from extract.selection import choose_device
-        from extract.weights.locate import resolve
 
         self._expert = Vgg16(Vgg16Options(resize=resize, layer=layer))
         hashes: dict[str, str] = {}

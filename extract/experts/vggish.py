@@ -17,9 +17,11 @@ from extract.errors import WeightsError
 from extract.expert import Model, Package, Resources
 from extract.experts._audio import Arrays, AudioExpert, AudioModel
 from extract.ops.network.device import to_device
+from extract.ops.network.inference import inference
 from extract.ops.sound.mel import htk_mel_filters
 from extract.ops.sound.spectrogram import hann
 from extract.ops.sound.windows import AudioWindows, Window
+from extract.weights.checkpoints import fill, load_state_dict
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -115,8 +117,6 @@ class VggishModel(AudioModel["Network"]):
 
     def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
         """float32 (batch, 96, 64) -> float32 (batch, 128)."""
-        from extract.ops.network.inference import inference
-
         device = self.resources.device
         with inference(device, self.resources.precision):
             raw = self.network(to_device(inputs[:, None], device)).float()
@@ -187,7 +187,6 @@ class Vggish(AudioExpert):
 
     def _pca(self, resources: Resources) -> VggishPca:
         from extract.nets.vggish import VggishPca
-        from extract.weights.checkpoints import fill
 
         pca = VggishPca()
         fill(pca, resources, "pca", load_pca, what="VGGish's PCA")
@@ -212,8 +211,6 @@ def load_pca(path: Path) -> dict[str, torch.Tensor]:
         WeightsError: the file is damaged or holds something else.
     """
     import torch
-
-    from extract.weights.checkpoints import load_state_dict
 
     if path.suffix != ".npz":
         return load_state_dict(path)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from extract.expert import Package
 from extract.experts._pictures import IMAGE_SIZE, Normalisation, PictureExpert
+from extract.ops.picture.images import squash
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ class Vit(PictureExpert):
 
     def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         from PIL.Image import Resampling
-
-        from extract.ops.picture.images import squash
 
         return squash(image, IMAGE_SIZE, resample=Resampling.BILINEAR)
 

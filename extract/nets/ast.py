@@ -9,46 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from extract.nets.vit_encoder import NORM_EPS, WIDTH, VitEncoder
+from extract.nets.vit_encoder import NORM_EPS, PATCH_SIZE, WIDTH, Embeddings, VitTransformer
 
 FRAMES = 1024
 BANDS = 128
-PATCH_SIZE = 16
 STRIDE = 10
 PATCHES = ((BANDS - PATCH_SIZE) // STRIDE + 1) * ((FRAMES - PATCH_SIZE) // STRIDE + 1)  # 12 x 101
+LEADING = ("cls_token", "distillation_token")
 CLASSES = 527  # of AudioSet
-
-
-class PatchEmbeddings(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.projection = nn.Conv2d(1, WIDTH, PATCH_SIZE, stride=STRIDE)
-
-
-class Embeddings(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, WIDTH))
-        self.distillation_token = nn.Parameter(torch.zeros(1, 1, WIDTH))
-        self.position_embeddings = nn.Parameter(torch.zeros(1, 2 + PATCHES, WIDTH))
-        self.patch_embeddings = PatchEmbeddings()
-
-    def forward(self, fbank: Tensor) -> Tensor:
-        """(batch, 1024, 128) -> (batch, 1214, 768): two tokens, then the patches, band by band."""
-        patches = self.patch_embeddings.projection(fbank.transpose(1, 2)[:, None])
-        first = [token.expand(len(fbank), -1, -1) for token in (self.cls_token, self.distillation_token)]
-        return torch.cat([*first, patches.flatten(2).transpose(1, 2)], dim=1) + self.position_embeddings
-
-
-class Transformer(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embeddings = Embeddings()
-        self.encoder = VitEncoder()
-        self.layernorm = nn.LayerNorm(WIDTH, eps=NORM_EPS)
-
-    def forward(self, fbank: Tensor) -> Tensor:
-        return torch.as_tensor(self.layernorm(self.encoder(self.embeddings(fbank))))
 
 
 class Classifier(nn.Module):
@@ -63,12 +31,16 @@ class Ast(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.audio_spectrogram_transformer = Transformer()
+        embeddings = Embeddings(LEADING, channels=1, stride=STRIDE, patches=PATCHES)
+        self.audio_spectrogram_transformer = VitTransformer(embeddings)
         self.classifier = Classifier()
 
     def tokens(self, fbank: Tensor) -> Tensor:
-        """Normalised filter banks (batch, 1024, 128) -> last hidden state (batch, 1214, 768)."""
-        return torch.as_tensor(self.audio_spectrogram_transformer(fbank))
+        """Normalised filter banks (batch, 1024, 128) -> last hidden state (batch, 1214, 768).
+
+        The class and the distillation token, then the patches, band by band.
+        """
+        return torch.as_tensor(self.audio_spectrogram_transformer(fbank.transpose(1, 2)[:, None]))
 
     def forward(self, fbank: Tensor) -> Tensor:
         """(batch, 1024, 128) -> mean of the class and the distillation token (batch, 768)."""

@@ -113,7 +113,7 @@ class Cnn14(nn.Module):
         """(batch, samples) at 32 kHz in [-1, 1] -> (batch, frames, 64) in decibels, before bn0."""
         return torch.as_tensor(self.logmel_extractor(self.spectrogram_extractor.stft(waves)))
 
-    def embedding(self, logmel: Tensor) -> Tensor:
+    def features(self, logmel: Tensor) -> Tensor:
         """(batch, frames, 64) -> (batch, embedding_size), after the ReLU of fc1."""
         maps = self.bn0(logmel.transpose(1, 2)[..., None]).permute(0, 3, 2, 1)
         for block in (
@@ -129,7 +129,7 @@ class Cnn14(nn.Module):
 
     def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, samples) -> embedding (batch, embedding_size), tag probabilities (batch, 527)."""
-        embedding = self.embedding(self.logmel(waves))
+        embedding = self.features(self.logmel(waves))
         return embedding, torch.sigmoid(self.fc_audioset(embedding))
 
 

@@ -1,4 +1,4 @@
-"""The transformer encoder of ViT (Dosovitskiy et al. 2021) under the names of the Hugging Face files.
+"""What ViT (Dosovitskiy et al. 2021) and AST share, under the names of the Hugging Face files.
 
 Pre-norm blocks, exact GELU, layer norms with eps 1e-12. ViT and AST checkpoints share these names,
 which ``transformers`` itself renames on load since version 5; here they are the published ones.
@@ -6,10 +6,12 @@ which ``transformers`` itself renames on load since version 5; here they are the
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 WIDTH = 768
+PATCH_SIZE = 16
 HEADS = 12
 MLP_WIDTH = 3072
 LAYERS = 12
@@ -81,3 +83,41 @@ class VitEncoder(nn.Module):
         for block in self.layer:
             tokens = block(tokens)
         return tokens
+
+
+class PatchEmbeddings(nn.Module):
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.projection = nn.Conv2d(channels, WIDTH, PATCH_SIZE, stride=stride)
+
+
+class Embeddings(nn.Module):
+    """The leading tokens of these names, then patches of 16 x 16 values, row by row; positions added."""
+
+    def __init__(self, leading: tuple[str, ...], *, channels: int, stride: int, patches: int) -> None:
+        super().__init__()
+        self.leading = leading
+        for name in leading:
+            self.register_parameter(name, nn.Parameter(torch.zeros(1, 1, WIDTH)))
+        self.position_embeddings = nn.Parameter(torch.zeros(1, len(leading) + patches, WIDTH))
+        self.patch_embeddings = PatchEmbeddings(channels, stride)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, channels, height, width) -> (batch, tokens, 768)."""
+        patches = self.patch_embeddings.projection(images).flatten(2).transpose(1, 2)
+        first = [self.get_parameter(name).expand(len(images), -1, -1) for name in self.leading]
+        return torch.cat([*first, patches], dim=1) + self.position_embeddings
+
+
+class VitTransformer(nn.Module):
+    """Embeddings, encoder and the last layer norm."""
+
+    def __init__(self, embeddings: Embeddings) -> None:
+        super().__init__()
+        self.embeddings = embeddings
+        self.encoder = VitEncoder()
+        self.layernorm = nn.LayerNorm(WIDTH, eps=NORM_EPS)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, channels, height, width) -> the last hidden state (batch, tokens, 768)."""
+        return torch.as_tensor(self.layernorm(self.encoder(self.embeddings(images))))

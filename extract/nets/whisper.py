@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 from extract.declarations import Resources
+from extract.weights.checkpoints import fill
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -79,8 +80,6 @@ def load_network(name: ModelName, resources: Resources) -> Whisper:
     Raises WeightsError if the file does not hold this model.
     """
     from whisper.model import ModelDimensions, Whisper
-
-    from extract.weights.checkpoints import fill
 
     network = Whisper(ModelDimensions(**dimensions(name)))
     fill(network, resources, "model", what=f"Whisper {name}")
