@@ -28,7 +28,7 @@ from extract.types import AudioBlock, Frame, Item, MediaInfo, Precision, Row, Sc
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
-    from extract.experts._audio import AudioExpert, AudioModel, WindowTap, check_windows
+    from extract.experts._audio import AudioExpert, AudioModel, LogmelModel, WindowTap, check_windows
     from extract.experts._clips import ClipTap, check_grid, embedding_rows
     from extract.experts._pictures import (
         IMAGE_SIZE,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from extract.weights.checkpoints import fill, load_state_dict, load_strict, seeded
 
 _HELPERS = {
-    "extract.experts._audio": ("AudioExpert", "AudioModel", "WindowTap", "check_windows"),
+    "extract.experts._audio": ("AudioExpert", "AudioModel", "LogmelModel", "WindowTap", "check_windows"),
     "extract.experts._clips": ("ClipTap", "check_grid", "embedding_rows"),
     "extract.experts._pictures": (
         "IMAGE_SIZE",
@@ -93,6 +93,7 @@ __all__ = [
     "Item",
     "KeyframeTap",
     "Lane",
+    "LogmelModel",
     "MarqueeError",
     "MediaError",
     "MediaInfo",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from extract.expert import Column, Expert, TableSpec
-from extract.types import Item
+from extract.expert import Column, Expert, Item, TableSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
