@@ -31,28 +31,34 @@ def sections() -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def section(name: str) -> str:
+    found = sections().get(name)
+    assert found is not None, f"docs/experts.md: add a section '## {name}' that says its {', '.join(FACTS)}"
+    return found
+
+
 @pytest.mark.parametrize("name", expert_names())
 def test_every_expert_has_its_section_with_every_fact(name: str) -> None:
-    assert name in sections(), f"docs/experts.md has no section {name}"
-    text = sections()[name]
+    text = section(name)
     missing = [fact for fact, pattern in FACTS.items() if not re.search(pattern, text)]
-    assert not missing, f"the section {name} does not say: {', '.join(missing)}"
+    assert not missing, f"docs/experts.md, section {name}: add its {', '.join(missing)}"
 
 
 @pytest.mark.parametrize("name", expert_names())
 def test_files_hashes_licences_and_dimensions_are_those_of_the_code(name: str) -> None:
     expert: Expert = make_expert(name)
-    text = sections()[name]
+    text = section(name)
     for file in expert.weights():
         for published in (file, *file.alternatives):
             stem = published.name.rpartition("/")[2]
-            assert published.name in text or stem in text, f"{name}: {published.name}"
-            assert published.licence in text, f"{name}: {published.licence}"
+            assert published.name in text or stem in text, f"docs/experts.md, section {name}: add {stem}"
+            assert published.licence in text, f"docs/experts.md, section {name}: add {published.licence}"
             digest = published.sha256 or published.git_blob
-            assert digest is None or digest[:8] in text or "in its address" in text, f"{name}: {digest}"
+            stated = digest is None or digest[:8] in text or "in its address" in text
+            assert stated, f"docs/experts.md, section {name}: add the hash {digest}"
     for table in expert.tables().values():
         for size in table.embedding.shape if table.embedding is not None else ():
-            assert re.search(rf"\b{size}\b", text), f"{name}: an embedding of {size} values"
+            assert re.search(rf"\b{size}\b", text), f"docs/experts.md, section {name}: add {size} values"
 
 
 def test_the_hashes_of_packaged_files_are_those_of_the_code() -> None:

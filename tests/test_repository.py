@@ -37,7 +37,7 @@ def expert_rows() -> dict[str, str]:
 
 
 def test_readme_lists_exactly_the_experts() -> None:
-    assert list(expert_rows()) == registry.expert_names()
+    assert list(expert_rows()) == registry.expert_names(), 'README.md, "Experts": a row for each, by name'
 
 
 @pytest.mark.parametrize("name", registry.expert_names())
@@ -45,9 +45,11 @@ def test_readme_names_every_table_and_column(name: str) -> None:
     tables = registry.make_expert(name).tables()
     columns = {column.name for spec in tables.values() for column in spec.columns}
     vectors = {"embedding"} if any(spec.embedding for spec in tables.values()) else set()
-    assert tables.keys() | columns | vectors == set(
-        re.findall(r"`([a-z0-9_]+)`", expert_rows()[name].split("|")[3])
-    )
+    assert name in expert_rows(), f'README.md, "Experts": add a row that begins | `{name}` |'
+    cells = expert_rows()[name].split("|")
+    named = set(re.findall(r"`([a-z0-9_]+)`", cells[3] if len(cells) > 3 else ""))
+    wanted = tables.keys() | columns | vectors
+    assert named == wanted, f'README.md, "Experts", row {name}, last cell: name {", ".join(sorted(wanted))}'
 
 
 def test_every_make_target_that_is_named_exists() -> None:
@@ -105,7 +107,11 @@ def test_what_is_imported_is_declared(folder: str) -> None:
 
 def test_every_extra_that_is_named_exists() -> None:
     extras = tomllib.loads(text("pyproject.toml"))["project"]["optional-dependencies"].keys()
-    assert set(registry.expert_names()) <= extras, "marquee[EXPERT] is right for every expert"
+    missing = [name for name in registry.expert_names() if name not in extras]
+    assert not missing, (
+        "marquee[EXPERT] is right for every expert; pyproject.toml, [project.optional-dependencies]: add "
+        + "; ".join(f"{name} = [what its packages need, or nothing]" for name in missing)
+    )
     named = {
         (name, p.extra) for name in registry.expert_names() for p in registry.expert_class(name).packages
     }
