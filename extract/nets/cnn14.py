@@ -3,6 +3,7 @@
 Kong et al. 2020, "PANNs: Large-Scale Pretrained Audio Neural Networks for Audio Pattern
 Recognition", section IV-A; weights and constants: github.com/qiuqiangkong/audioset_tagging_cnn.
 The front end (DFT kernels and mel bank) is part of the checkpoint and is read from it.
+torchlibrosa, which the published code takes it from, would compute what the checkpoint holds.
 """
 
 from __future__ import annotations

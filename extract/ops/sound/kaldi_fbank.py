@@ -1,4 +1,7 @@
-"""Log mel filter banks as Kaldi computes them, in numpy: what BEATs and AST hear."""
+"""Log mel filter banks as Kaldi computes them, in numpy: what BEATs and AST hear.
+
+torchaudio has them too (``compliance.kaldi``), but taps run in decoder processes, which load no torch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Mel filters and the cosine transform: the front half of cepstral coefficients, in numpy."""
+"""Mel filters and the cosine transform: the front half of cepstral coefficients, in numpy.
+
+librosa and torchaudio have the same formulas, but taps run in decoder processes, which load neither.
+"""
 
 from __future__ import annotations
 

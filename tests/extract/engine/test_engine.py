@@ -135,6 +135,12 @@ def test_stored_scenes_give_the_same_keyframes_without_a_pass(small_trailers: li
     assert tables(again)["trouble"] == tables(first)["trouble"]
 
 
+def test_tables_can_be_read_without_a_model(small_trailers: list[Path], run: Run) -> None:
+    result = run(small_trailers[:1], experts=("recount",))["a"]
+    assert states(result)["recount"] == "ok"
+    assert tables(result)["recount"]["scene"] == tables(result)["trouble"]["scene"]
+
+
 def test_a_video_that_cannot_be_opened_fails_with_a_record(tmp_path: Path, run: Run) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("not a film")

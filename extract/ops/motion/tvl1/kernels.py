@@ -233,6 +233,7 @@ def _order(a: tl.tensor, b: tl.tensor) -> tl.tensor:
     return tl.minimum(a, b), tl.maximum(a, b)
 
 
+# The exchanges from here on stand in ``numba_median`` too: each compiler reads its own source.
 @triton.jit
 def _sort5(a: tl.tensor, b: tl.tensor, c: tl.tensor, d: tl.tensor, e: tl.tensor) -> tl.tensor:
     a, b = _order(a, b)
