@@ -113,6 +113,14 @@ def test_a_tiny_buffer_costs_second_looks_and_changes_no_bit(
         assert tiny.facts == usual.facts
 
 
+def test_stored_scenes_and_sound_together_fail_no_expert_of_pictures(media: Path) -> None:
+    """No frame passes then but those that are sought; that is not a stream that gave nothing."""
+    path = media / "trailers" / "dev" / f"{TRAILERS[0]}.mp4"
+    first = read(path, "scenes", "trouble")
+    later = read(path, "trouble", "spectrogram", scenes=first.scenes)
+    assert later.items["trouble"] == first.items["trouble"] and later.items["spectrogram"]
+
+
 def test_sound_added_later_decodes_no_picture(media: Path) -> None:
     path = media / "trailers" / "dev" / f"{TRAILERS[0]}.mp4"
     first = read(path, "scenes", "spectrogram")
