@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from extract.declarations import (
+from extract.errors import MarqueeError, MediaError, MissingDependency, UsageError, WeightsError
+from extract.experts._declarations import (
     Column,
     Embedding,
     Expert,
@@ -23,7 +24,6 @@ from extract.declarations import (
     TableSpec,
     Tap,
 )
-from extract.errors import MarqueeError, MediaError, MissingDependency, UsageError, WeightsError
 from extract.types import AudioBlock, Frame, Item, MediaInfo, Precision, Row, Scene
 from extract.weights.files import WeightFile
 
