@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.storage.atomic import atomic
+from train.csv_cells import write_csv
 from train.errors import DataError
 from train.evaluation import curves
 from train.evaluation.baseline import frequency_scores, random_figures
@@ -67,7 +67,8 @@ def evaluate_run(run: Path, *, split: str = "test", scoring: Scoring | None = No
     evaluation = evaluate(read_predictions(run / "predictions.parquet", split=split), scoring)
     paths = RunFiles.of(run, split)
     with atomic(paths.genres) as path, path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(genre_rows(evaluation))
+        header, *rows = genre_rows(evaluation)
+        write_csv(file, header, rows)
     with atomic(paths.bootstrap) as path, path.open("wb") as binary:
         np.savez_compressed(binary, allow_pickle=False, **evaluation.replicates)
     for name, picture in (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from train.csv_cells import write_csv
 from train.evaluation.bootstrap import interval
 from train.evaluation.metrics import Floats
 
@@ -96,8 +96,7 @@ class Table:
         for column, several in wide.items():
             heading += [column, f"{column} std", f"{column} low", f"{column} high"] if several else [column]
         written = io.StringIO()
-        writer = csv.writer(written, lineterminator="\n")
-        writer.writerow(heading)
+        rows = []
         for name, entries in (*self.rows, *self.baselines):
             row: list[float | str] = [name]
             for entry, several in zip(entries, wide.values(), strict=True):
@@ -106,7 +105,8 @@ class Table:
                     row += ["" if math.isnan(value) else value for value in values]
                 else:
                     row += [entry, "", "", ""] if several else [entry]
-            writer.writerow(row)
+            rows.append(row)
+        write_csv(written, heading, rows)
         return written.getvalue()
 
 

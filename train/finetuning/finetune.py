@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ from extract.errors import UsageError
 from extract.options import Checked
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, location
+from train.csv_cells import write_csv
 from train.errors import DataError
 from train.evaluation.evaluate import read_predictions
 from train.evaluation.figures import Predictions
@@ -199,6 +199,5 @@ class _Stage:
 
 def _write_history(run: RunFolder, history: Sequence[Mapping[str, Any]]) -> None:
     with atomic(run.root / "silhouette.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(history[-1]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
+        columns = list(history[-1])
+        write_csv(file, columns, ([row.get(name, "") for name in columns] for row in history))

@@ -9,9 +9,7 @@ table ``lmtd9_0`` has ``id``, ``set`` (0 training, 1 validation, 2 test) and a c
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 from extract.tables import Dtype
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location
+from train.csv_cells import write_csv
 from train.errors import DataError
 from train.importers.pickles import load_arrays
 from train.importers.writing import Source, write_store
@@ -146,6 +145,5 @@ def _labels(database: Path) -> dict[str, tuple[list[str], str]]:
 
 def _write_labels(path: Path, rows: Mapping[str, tuple[list[str], str]]) -> None:
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video_id", "genres", "split"])
-        writer.writerows([name, json.dumps(genres), part] for name, (genres, part) in sorted(rows.items()))
+        written = ((name, genres, part) for name, (genres, part) in sorted(rows.items()))
+        write_csv(file, ("video_id", "genres", "split"), written)

@@ -5,8 +5,6 @@ A store of trailers gets them beside its own tables; or the rows become the vide
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +18,15 @@ from pipeline.storage.location import Location
 from pipeline.store.footer import read_footer
 from pipeline.store.layout import Store, open_store
 from pipeline.store.videos import read_shards
+from train.csv_cells import write_csv
 from train.errors import DataError
 from train.importers.categories import Categories
 from train.importers.posters import PosterVectors
 from train.importers.writing import Source, add_to_store, unfinished, write_store
-from train.labels.cells import SEPARATORS, CellTable, names_of, read_cells, separator_of, text
+from train.labels.cells import CellTable, read_cells
+from train.labels.lists import SEPARATORS, names_of, separator_of
 from train.labels.matching import video_ids_of
+from train.labels.spelling import composed, folded, is_missing, text
 from train.labels.table import ID_COLUMNS
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from train.importers.texts import TextEncoder
 
 IMPORTER = {"importer": "movies", "version": 1}
-# What stands for nothing in tables of movies (OMDb, IMDb, pandas).
-MISSING = {"", "n/a", "\\n", "nan", "null", "none"}  # in lower case
 
 V = TypeVar("V")
 
@@ -91,7 +90,7 @@ class _Movies:
     def cells(self, column: str) -> list[Any]:
         """Of the rows that count; what stands for nothing is None."""
         values = self.table.columns[column]
-        return [None if _missing(values[i]) else values[i] for i in self.place.values()]
+        return [None if is_missing(values[i]) else values[i] for i in self.place.values()]
 
     def names(self, column: str, separators: str) -> list[list[str] | None]:
         """The names in each cell; a cell that holds no list is noted, and empty."""
@@ -105,17 +104,13 @@ class _Movies:
             except ValueError:
                 names = None
                 odd.append(self.table.rows[i])
-            found.append([name for name in names or () if not _missing(name)] or None)
+            found.append(names or None)
         self.note(odd, f"rows have no list of names in {column!r}: without it")
         return found
 
     def note(self, rows: Sequence[int], what: str) -> None:
         if rows:
             self.notes.append(f"{len(rows)} {what} (row {', '.join(map(str, rows[:5]))})")
-
-
-def _missing(cell: Any) -> bool:
-    return text(cell).lower() in MISSING
 
 
 def import_movies(
@@ -184,7 +179,7 @@ def _check(columns: MovieColumns, encoders: Encoders, labels: Path | None) -> No
 
 def _movies(table: CellTable, asked: str | None) -> _Movies:
     """The rows that have an id of their own; all rows, where there is no column of ids."""
-    named = asked is not None or any(name in table.columns for name in ID_COLUMNS)
+    named = asked is not None or any(folded(name) in ID_COLUMNS for name in table.columns)
     place: dict[str, int] = {}
     movies = _Movies(table, place)
     movies.note(table.odd_rows, "rows have another number of cells than the header: left out")
@@ -194,11 +189,13 @@ def _movies(table: CellTable, asked: str | None) -> _Movies:
         return movies
     without: list[int] = []
     again: list[int] = []
+    seen: set[str] = set()  # ids as they are compared
     for i, cell in enumerate(table.columns[table.column(asked, ID_COLUMNS, "id")]):
-        name = text(cell)
-        if not name or name in place:
+        name = "" if is_missing(cell) else text(cell)
+        if not name or composed(name) in seen:
             (again if name else without).append(table.rows[i])
         else:
+            seen.add(composed(name))
             place[name] = i
     movies.note(without, "rows have no id: left out")
     movies.note(again, "rows repeat an id: the first row of each counts")
@@ -286,8 +283,6 @@ def _write_labels(path: Path, movies: _Movies, column: str) -> None:
     genres = movies.names(column, SEPARATORS)
     known = [(name, found) for name, found in zip(movies.place, genres, strict=True) if found]
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video_id", "genres"])
-        writer.writerows([name, json.dumps(found, ensure_ascii=False)] for name, found in sorted(known))
+        write_csv(file, ("video_id", "genres"), sorted(known))
     if len(known) < len(movies.place):
         movies.notes.append(f"{len(movies.place) - len(known)} rows have no genres: not in {path.name!r}")

@@ -7,9 +7,7 @@ which the trainer computes anew (https://github.com/serkansulun/trailer-genre-cl
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from extract.tables import Dtype
 from pipeline.storage.location import Location
+from train.csv_cells import write_csv
 from train.errors import DataError
 from train.importers.pickles import load_arrays
 from train.importers.writing import Source, write_store
@@ -64,9 +63,7 @@ def import_sulun(path: Path, out: Location, labels: Path, *, dtype: Dtype = "flo
     options = {"import": "sulun", "file": path.name}
     write_store(out, list(samples), sources, options=options)
     with labels.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video_id", "genres"])
-        writer.writerows([name, json.dumps(named[name])] for name in sorted(named))
+        write_csv(file, ("video_id", "genres"), sorted(named.items()))
     used = sorted({genre for mine in named.values() for genre in mine})
     return Imported(len(samples), dims, tuple(used))
 

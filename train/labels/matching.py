@@ -3,49 +3,100 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from extract.errors import some
+from pipeline.storage.names import without_suffix
+from pipeline.storage.scan import SUFFIXES
 from train.errors import DataError
+from train.labels.genres import counted
+from train.labels.spelling import composed
 from train.labels.table import LabelTable
 
 
 def match(labels: LabelTable, video_ids: Sequence[str]) -> LabelTable:
     """The labels of videos that have features, under their ``video_id``; ``notes`` counts all others.
 
-    A label's id is a ``video_id``, or else the last component of one (the file's name without suffix and
-    folders) if only one video has it. Raises DataError where none is.
+    Ids are joined as :func:`video_ids_of` says. Of labels that name one video in several ways the first
+    counts, if they agree. Raises DataError where they do not, and where no label is of a video.
     """
     found = video_ids_of(labels.ids, video_ids)
     if not found:
         raise DataError(_no_match(labels, video_ids))
-    kept = np.array([name in found for name in labels.ids])
-    without_features = [name for name in labels.ids if name not in found]
-    without_labels = sorted(set(video_ids) - set(found.values()))
+    first: dict[str, int] = {}
+    for row, name in enumerate(labels.ids):
+        if name not in found:
+            continue
+        before = first.setdefault(found[name], row)
+        if (labels.matrix[before] != labels.matrix[row]).any():
+            raise DataError(
+                f"{labels.ids[before]!r} and {name!r} are both labels of the video {found[name]!r}, with "
+                "other genres: keep one"
+            )
+    kept = np.zeros(len(labels.ids), bool)
+    kept[list(first.values())] = True
+    strangers = [name for name in labels.ids if name not in found]
+    unlabelled = sorted(set(video_ids) - set(found.values()))
+    doubt = _doubt(strangers, video_ids)
     notes = [
-        f"{len(names)} {what}: left out ({some(names)})"
-        for names, what in (
-            (without_features, "labels are of no video with features"),
-            (without_labels, "videos with features have no label"),
-        )
-        if names
+        *counted(
+            len(strangers), f"labels are of no video with features: left out ({some(strangers)}){doubt}"
+        ),
+        *counted(len(unlabelled), f"videos with features have no label: left out ({some(unlabelled)})"),
+        *counted(len(found) - len(first), "labels repeat another of the same video: left out"),
     ]
     chosen = labels.select(kept, *notes)
     return replace(chosen, ids=tuple(found[name] for name in chosen.ids))
 
 
-def video_ids_of(ids: Sequence[str], video_ids: Sequence[str]) -> dict[str, str]:
-    """Label id -> video_id, by the rule above."""
-    known = set(video_ids)
+def video_ids_of(ids: Sequence[str], video_ids: Iterable[str]) -> dict[str, str]:
+    """Label id -> video_id: the id itself, or else the only one that is it in one of these ways, in order.
+
+    - in another Unicode form: macOS decomposes file names;
+    - as its last component, the file's name without folders;
+    - with the suffix of a video, in any of the ways before.
+
+    Ids stay as they are stored.
+    """
+    there = list(video_ids)
+    known = set(there)
     found = {name: name for name in ids if name in known}
-    taken = set(found)
-    last = {name: name.rpartition("/")[2] for name in video_ids}
-    counts = Counter(last.values())
-    by_last = {short: name for name, short in last.items() if counts[short] == 1 and name not in taken}
-    return found | {name: by_last[name] for name in ids if name not in found and name in by_last}
+    free = [name for name in there if name not in found]
+    whole, last = _only(free, composed), _only(free, _last, of=there)
+
+    def lookup(name: str) -> str | None:
+        return whole.get(composed(name)) or last.get(composed(name))
+
+    for name in ids:
+        if name in found:
+            continue
+        place = lookup(name)
+        if place is None and has_video_suffix(name):
+            bare = without_suffix(name)
+            place = bare if bare in known else lookup(bare)
+        if place is not None:
+            found[name] = place
+    return found
+
+
+def has_video_suffix(name: str) -> bool:
+    """Whether an id ends as a file does that ``extract`` takes for a video."""
+    return name[len(without_suffix(name)) :].lower() in SUFFIXES
+
+
+def _last(video_id: str) -> str:
+    return composed(video_id).rpartition("/")[2]
+
+
+def _only(
+    free: Sequence[str], form: Callable[[str], str], *, of: Sequence[str] | None = None
+) -> dict[str, str]:
+    """By form, those ids that are the only ones of it, of all ``of``."""
+    counts = Counter(map(form, free if of is None else of))
+    return {key: name for name in free if counts[key := form(name)] == 1}
 
 
 def _no_match(labels: LabelTable, video_ids: Sequence[str]) -> str:
@@ -54,7 +105,24 @@ def _no_match(labels: LabelTable, video_ids: Sequence[str]) -> str:
     column, count = _best_column(labels.columns, video_ids)
     if count:
         return f"{what}; column {column!r} holds {count} of them: name it as the id column"
-    return f"{what}: give labels whose id is the video_id, or the file's name without suffix"
+    doubt = _doubt(labels.ids, video_ids)
+    return (
+        f"{what}{doubt or ': give labels whose id is the video_id, or the name of the file without suffix'}"
+    )
+
+
+def _doubt(ids: Iterable[str], video_ids: Iterable[str]) -> str:
+    """What most likely happened to ids that match nothing; empty: nothing that is known."""
+    there = set(video_ids)
+    shorter = {name.lstrip("0"): name for name in there if name.isdecimal()}
+    lost = next((shorter[name] for name in ids if name.isdecimal() and name in shorter), None)
+    if lost is not None:
+        return f"; zeros at the beginning, as of {lost!r}, are lost: write ids as text (pandas: dtype=str)"
+    forms = Counter(map(composed, there))
+    several = next((name for name in ids if forms[composed(name)] > 1), None)
+    if several is not None:
+        return f"; {several!r} is of several videos that differ in Unicode form alone: rename all but one"
+    return ""
 
 
 def _best_column(columns: Mapping[str, Sequence[str]], video_ids: Sequence[str]) -> tuple[str, int]:

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from extract.errors import UsageError, some
 from train.errors import DataError
+from train.labels.files import decoded
+from train.labels.matching import video_ids_of
+from train.labels.spelling import folded, is_missing
 from train.labels.table import LabelTable
 
 Part = Literal["train", "validation", "test"]
@@ -47,7 +50,7 @@ class Split:
     def map(self, video_ids: Mapping[str, str], *notes: str) -> Split:
         """The same under other names; videos without one are left out."""
         train, validation, test = (
-            tuple(sorted(video_ids[name] for name in ids if name in video_ids))
+            tuple(sorted({video_ids[name] for name in ids if name in video_ids}))
             for ids in self.parts().values()
         )
         return Split(train, validation, test, (*self.notes, *notes))
@@ -88,8 +91,10 @@ def split_by_column(labels: LabelTable, column: str) -> Split:
     if column not in labels.columns:
         raise UsageError(f"the labels have no column {column!r}; they have {', '.join(labels.columns)}")
     values = labels.columns[column]
-    named = {name: value for name, value in zip(labels.ids, values, strict=True) if value}
-    unknown = sorted({value for value in named.values() if value.lower() not in _NAMES})
+    named = {
+        name: folded(value) for name, value in zip(labels.ids, values, strict=True) if not is_missing(value)
+    }
+    unknown = sorted({value for value in named.values() if value not in _NAMES})
     if unknown:
         raise DataError(
             f"column {column!r} holds {unknown[0]!r}; a split is {', '.join(_NAMES)}, or empty for videos "
@@ -97,16 +102,18 @@ def split_by_column(labels: LabelTable, column: str) -> Split:
         )
     lists: dict[Part, list[str]] = {"train": [], "validation": [], "test": []}
     for name, value in named.items():
-        lists[_NAMES[value.lower()]].append(name)
+        lists[_NAMES[value]].append(name)
     return _given(labels, lists, f"column {column!r}")
 
 
 def split_from_json(labels: LabelTable, path: str | os.PathLike[str]) -> Split:
     """Lists of ids under train, validation and test (or trn, val, tst, ...), as published for MovieNet."""
     try:
-        entry = json.loads(Path(path).read_text("utf-8"))
+        entry = json.loads(decoded(Path(path).read_bytes()))
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read the split {str(path)!r}: {error}") from error
+    except RecursionError:
+        raise DataError(f"cannot read the split {str(path)!r}: its brackets are nested too deeply") from None
     keys = list(entry) if isinstance(entry, dict) else []
     parts = {key: _NAMES.get(key.lower()) for key in keys}
     if sorted(map(str, parts.values())) != ["test", "train", "validation"]:
@@ -169,15 +176,18 @@ def _stratified(
 
 def _given(labels: LabelTable, lists: Mapping[Part, Iterable[str]], source: str) -> Split:
     """A split from elsewhere, without ids that have no labels; groups must not be torn."""
-    known = set(labels.ids)
     asked = {part: list(dict.fromkeys(ids)) for part, ids in lists.items()}
-    kept = {part: tuple(sorted(set(ids) & known)) for part, ids in asked.items()}
-    total, used = sum(map(len, asked.values())), sum(map(len, kept.values()))
+    known = video_ids_of([name for ids in asked.values() for name in ids], labels.ids)
+    kept = {
+        part: tuple(sorted({known[name] for name in ids if name in known})) for part, ids in asked.items()
+    }
+    used = sum(map(len, kept.values()))
     notes = []
-    if total - used:
-        notes.append(f"{total - used} ids of {source} have no labels: left out")
-    if len(known) - used > 0:
-        notes.append(f"{len(known) - used} labelled videos are in no part of {source}: left out")
+    unlabelled = sum(name not in known for ids in asked.values() for name in ids)
+    if unlabelled:
+        notes.append(f"{unlabelled} ids of {source} have no labels: left out")
+    if len(labels.ids) - used > 0:
+        notes.append(f"{len(labels.ids) - used} labelled videos are in no part of {source}: left out")
     if not used:
         one = next((name for ids in asked.values() for name in ids), None)
         raise DataError(f"no id of {source} is among the labels: it has {one!r}, they have {labels.ids[0]!r}")

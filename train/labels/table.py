@@ -1,9 +1,8 @@
-"""Genres of videos out of a CSV or Parquet table with any column names."""
+"""Genres of videos out of a table with any column names."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError, some
+from extract.errors import UsageError
 from train.errors import DataError
-from train.labels.cells import CellTable, names_of, read_cells, separator_of, text
+from train.labels.cells import CellTable, read_cells, shown
+from train.labels.genres import Genres, as_one_name, counted, genre_lists, vocabulary_of
+from train.labels.spelling import composed, is_missing, text
 
 ID_COLUMNS = ("video_id", "youtube_id", "id", "video", "imdb_id")
 GENRE_COLUMNS = ("genres", "genre", "labels", "label")
@@ -82,34 +83,32 @@ def read_labels(
     vocabulary: Sequence[str] | None = None,
     least_videos: int = 1,
 ) -> LabelTable:
-    """Read a table of labels. Its suffix says what it is: .parquet, .json (a list of objects), else CSV.
+    """Read a table of labels: CSV, JSON, JSON lines or Parquet (:mod:`train.labels.files`).
 
-    Genres are a list, or text: JSON, a Python list, or names separated by ``|``, ``;`` or ``,`` (the first of
-    these that the column has). A video without genres (an empty cell) is left out; one with an empty
-    list is of no genre. ``vocabulary`` fixes the genres, and ``least_videos`` leaves out those that fewer
-    videos have. Raises DataError, UsageError.
+    Genres are a list, or text: a list as programs write it, or names separated by ``|``, ``;``, ``,`` or line
+    breaks (the first of these that the column has; :mod:`train.labels.lists`). A video without genres (an
+    empty cell, N/A, ...) is left out; one with an empty list is of no genre. Spellings that differ by
+    case, blanks or Unicode form are one genre. ``vocabulary`` fixes the genres, and ``least_videos`` leaves
+    out those that fewer videos have. Raises DataError, UsageError.
     """
     source = Path(path)
     asked = columns or LabelColumns()
     table = read_cells(source, "labels")
-    if table.odd_rows:
-        raise DataError(
-            f"{str(source)!r}: row {table.odd_rows[0]} has another number of cells than the header: quote "
-            "cells that hold the separator"
-        )
+    _check_shape(table)
     id_column = table.column(asked.id, ID_COLUMNS, "id")
     genre_column = table.column(asked.genres, GENRE_COLUMNS, "genres")
     for name in (asked.group, asked.duration):
         if name is not None:
             table.column(name, (), "group or duration")
-    ids = [text(value) for value in table.columns[id_column]]
-    genres = _genre_lists(table, genre_column)
+    ids = ["" if is_missing(value) else text(value) for value in table.columns[id_column]]
+    listed, spelt = genre_lists(table, genre_column)
+    genres, unified = as_one_name(listed, vocabulary)
     rows, notes = _rows(source, ids, genres)
-    names, more = _vocabulary([genres[i] or [] for i in rows], vocabulary, least_videos)
+    names, more = vocabulary_of([genres[i] for i in rows], vocabulary, least_videos)
     matrix = np.zeros((len(rows), len(names)), bool)
     place = {name: i for i, name in enumerate(names)}
     for row, i in enumerate(rows):
-        matrix[row, [place[name] for name in genres[i] or [] if name in place]] = True
+        matrix[row, [place[name] for name in genres[i] or () if name in place]] = True
     kept = {name: tuple(text(values[i]) for i in rows) for name, values in table.columns.items()}
     return LabelTable(
         ids=tuple(ids[i] for i in rows),
@@ -118,7 +117,7 @@ def read_labels(
         groups=None if asked.group is None else _groups(kept[asked.group], ids, rows),
         duration_seconds=None if asked.duration is None else _durations(source, asked, kept),
         columns=kept,
-        notes=(*notes, *more),
+        notes=(*notes, *spelt, *unified, *more),
     )
 
 
@@ -138,78 +137,59 @@ def duration_filter(labels: LabelTable) -> LabelTable:
     return labels.select(kept, f"{int((~kept).sum())} videos are {beyond}: left out")
 
 
-def _genre_lists(table: CellTable, column: str) -> list[list[str] | None]:
-    """The genres of each row; None for an empty cell."""
-    cells = table.columns[column]
-    separator = separator_of(cells)
-    lists = []
-    for row, cell in zip(table.rows, cells, strict=True):
-        try:
-            lists.append(names_of(cell, separator))
-        except ValueError as error:
-            raise DataError(
-                f"{str(table.path)!r}, row {row}: {column} is {cell!r}; genres are a list of names, JSON, a "
-                "Python list as text, or names separated by |, ; or ,"
-            ) from error
-    return lists
+def _check_shape(table: CellTable) -> None:
+    if table.odd_rows:
+        raise DataError(
+            f"{str(table.path)!r}: row {table.odd_rows[0]} has another number of cells than the header: "
+            "quote cells that hold the separator, and take out comments below the header"
+        )
+    if len(table.columns) == 1:
+        raise DataError(
+            f"{str(table.path)!r} has one column only ({shown(next(iter(table.columns)))}): labels need "
+            "an id and genres, with commas, semicolons, tabs or | between the cells"
+        )
 
 
-def _rows(path: Path, ids: Sequence[str], genres: Sequence[list[str] | None]) -> tuple[list[int], list[str]]:
+def _rows(path: Path, ids: Sequence[str], genres: Sequence[Genres]) -> tuple[list[int], list[str]]:
     """The rows that count, and what there is to say of the others."""
-    first: dict[str, int] = {}
+    first: dict[str, int] = {}  # by id as it is compared
     again = 0
     for i, name in enumerate(ids):
         if not name or genres[i] is None:
             continue
-        if name not in first:
-            first[name] = i
+        if composed(name) not in first:
+            first[composed(name)] = i
             continue
         again += 1
-        if genres[first[name]] != genres[i]:
+        before = first[composed(name)]
+        if genres[before] != genres[i]:
+            how = "" if ids[before] == name else " (in two Unicode forms)"
             raise DataError(
-                f"{str(path)!r} has {name!r} twice with other genres ({genres[first[name]]}, {genres[i]}): "
-                "keep one row for each id, or name another id column"
+                f"{str(path)!r} has {name!r} twice{how} with other genres ({shown(genres[before])}, "
+                f"{shown(genres[i])}): keep one row for each id, or name another id column"
             )
-    empty = sum(1 for name, mine in zip(ids, genres, strict=True) if not name or mine is None)
-    none = sum(1 for i in first.values() if not genres[i])
+    unlabelled = sum(1 for name, mine in zip(ids, genres, strict=True) if not name or mine is None)
+    empty = sum(1 for i in first.values() if not genres[i])
     if not first:
         raise DataError(f"{str(path)!r} has no row with an id and genres")
-    notes = [
-        f"{count} {what}"
-        for count, what in (
-            (empty, "rows have no id or no genres: left out"),
-            (again, "rows repeat another: left out"),
-            (none, "videos have an empty list of genres: kept, as videos of no genre"),
-        )
-        if count
+    return sorted(first.values()), [
+        *counted(unlabelled, "rows have no id or no genres: left out (empty, N/A and the like are none)"),
+        *counted(again, "rows repeat another: left out"),
+        *counted(empty, "videos have an empty list of genres: kept, as videos of no genre"),
     ]
-    return sorted(first.values()), notes
-
-
-def _vocabulary(
-    genres: Sequence[Sequence[str]], asked: Sequence[str] | None, least: int
-) -> tuple[tuple[str, ...], list[str]]:
-    counts = Counter(name for mine in genres for name in mine)
-    if asked is not None:
-        unknown = sorted(counts.keys() - set(asked))
-        notes = [f"{len(unknown)} genres are not in the vocabulary: left out ({some(unknown)})"]
-        return tuple(sorted(set(asked))), notes if unknown else []
-    rare = sorted(name for name, count in counts.items() if count < least)
-    if len(rare) == len(counts):
-        raise DataError(f"no genre has {least} videos or more: lower --least-videos, or give more labels")
-    notes = [f"{len(rare)} genres have fewer than {least} videos: left out ({some(rare)})"]
-    return tuple(sorted(counts.keys() - set(rare))), notes if rare else []
 
 
 def _groups(values: Sequence[str], ids: Sequence[str], rows: Sequence[int]) -> tuple[str, ...]:
     """A video without a group is one of its own."""
-    return tuple(value or f"\0{ids[i]}" for value, i in zip(values, rows, strict=True))
+    return tuple(
+        f"\0{ids[i]}" if is_missing(value) else composed(value) for value, i in zip(values, rows, strict=True)
+    )
 
 
 def _durations(path: Path, asked: LabelColumns, columns: Mapping[str, Sequence[str]]) -> NDArray[np.float64]:
     assert asked.duration is not None
     try:
-        return np.array([float(value) if value else np.nan for value in columns[asked.duration]])
+        return np.array([np.nan if is_missing(value) else float(value) for value in columns[asked.duration]])
     except ValueError as error:
         raise DataError(
             f"{str(path)!r}: column {asked.duration!r} is no number of seconds everywhere ({error}): name "

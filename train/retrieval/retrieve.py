@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from extract.options import convert
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
+from train.csv_cells import write_csv
 from train.errors import DataError
 from train.labels.matching import video_ids_of
 from train.log import Log, log_of
@@ -52,12 +52,13 @@ class Retrieved:
         if path.suffix != ".csv":
             raise UsageError(f"--out {str(path)!r}: give a name that ends in .csv")
         with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["run", "query", "rank", "video_id", "cosine"])
-            for run, found in self.neighbours.items():
-                for query, nearest in found.items():
-                    for rank, one in enumerate(nearest, 1):
-                        writer.writerow([run, query, rank, one.video_id, f"{one.cosine:.6f}"])
+            rows = (
+                (run, query, rank, one.video_id, one.cosine)
+                for run, found in self.neighbours.items()
+                for query, nearest in found.items()
+                for rank, one in enumerate(nearest, 1)
+            )
+            write_csv(file, ("run", "query", "rank", "video_id", "cosine"), rows, digits=6)
 
 
 @dataclass(frozen=True)

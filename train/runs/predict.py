@@ -6,7 +6,6 @@ on; rows of any other fingerprint are refused. This is the one file of ``train``
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, is_remote, location
 from pipeline.store.layout import Store, open_store
 from pipeline.store.videos import read_shards
+from train.csv_cells import write_csv
 from train.errors import DataError
 from train.log import Log, log_of
 from train.runs.run_folder import RunFolder, write_predictions
@@ -59,10 +59,8 @@ class Prediction:
             )
         elif path.suffix == ".csv":
             with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(["video_id", *self.genres])
-                for video_id, row in zip(self.ids, self.scores, strict=True):
-                    writer.writerow([video_id, *(f"{score:.6f}" for score in row)])
+                rows = zip(self.ids, self.scores.tolist(), strict=True)
+                write_csv(file, ["video_id", *self.genres], ([name, *row] for name, row in rows), digits=6)
         else:
             raise UsageError(f"--out {str(path)!r}: give a name that ends in .csv or .parquet")
 

@@ -6,8 +6,6 @@ from the scores of the trained model, from 0.3 on. Nothing is ever taken away fr
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from extract.errors import UsageError
 from pipeline.storage.atomic import atomic
+from train.csv_cells import write_csv
 from train.evaluation.evaluate import read_predictions
 from train.evaluation.figures import Predictions
 from train.runs.run_folder import RunFolder
@@ -72,9 +71,7 @@ class Relabelled:
                 pq.write_table(pa.table(columns), temporary, compression="zstd")
             else:
                 with temporary.open("w", newline="", encoding="utf-8") as file:
-                    writer = csv.writer(file, lineterminator="\n")
-                    writer.writerow(columns)
-                    writer.writerows(zip(*(map(_cell, values) for values in columns.values()), strict=True))
+                    write_csv(file, columns, zip(*columns.values(), strict=True), digits=6)
 
     def _columns(self) -> dict[str, Sequence[Any]]:
         of = self.predictions
@@ -115,9 +112,3 @@ def relabel(
     score = np.asarray(predictions.score, np.float64)
     open_to = np.isin(predictions.splits or (), list(parts))
     return Relabelled(predictions, before, before | ((score >= threshold) & open_to[:, None]), score)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return json.dumps(value, ensure_ascii=False)
-    return f"{value:.6f}" if isinstance(value, float) else str(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from extract.errors import UsageError
 from pipeline.storage.atomic import atomic
+from train.csv_cells import write_csv
 
 SUFFIXES = (".html", ".svg", ".csv")  # a page, a picture, a table
 
@@ -30,7 +30,5 @@ def write(path: Path, contents: Mapping[str, Callable[[], bytes]]) -> None:
 
 def csv_bytes(columns: Mapping[str, Sequence[Any]]) -> bytes:
     written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
+    write_csv(written, columns, zip(*columns.values(), strict=True))
     return written.getvalue().encode()

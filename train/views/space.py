@@ -5,7 +5,6 @@ Fish et al. 2021 look at their spaces in this way.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -133,7 +132,7 @@ class VideoMap:
         names = ([self.genres[i] for i in np.flatnonzero(row)] for row in self.matrix)
         columns: dict[str, Sequence[Any]] = {
             "video_id": self.ids,
-            "genres": [json.dumps(mine, ensure_ascii=False) for mine in names],
+            "genres": list(names),
             "labelled": self.labelled.tolist(),
         }
         for key, name in METHODS.items():

@@ -1,61 +1,64 @@
-"""Cells as they come in tables of others."""
+"""Tables of others: columns by any usual name, and none twice."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from extract.errors import UsageError
 from train.errors import DataError
-from train.labels.cells import names_of, read_cells, separator_of, text
-from train.labels.table import read_labels
+from train.labels.cells import CellTable, read_cells
+
+
+def table(path: Path, content: str) -> CellTable:
+    path.write_text(content, "utf-8")
+    return read_cells(path, "labels")
 
 
 @pytest.mark.parametrize(
-    ("cell", "names"),
+    ("header", "names"),
     [
-        ("War|Drama| ", ["Drama", "War"]),
-        ('["War", "Film, noir"]', ["Film, noir", "War"]),
-        ("['War', 'L\\'amour']", ["L'amour", "War"]),
-        (["b", "a", "a"], ["a", "b"]),
-        ("[{'id': 1, 'name': 'War'}, {\"name\": 'Drama'}]", ["Drama", "War"]),
-        ([{"name": "War"}], ["War"]),
-        (1999.0, ["1999"]),
-        ("[]", []),
-        ("", None),
-        (" ", None),
-        (None, None),
-        (float("nan"), None),
+        ("video_id,genres,genres", "'genres', 'genres'"),
+        ("video_id,genres,x,x", "'x', 'x'"),
+        ("id,id,genres", "'id', 'id'"),
+        ("video_id,genres, genres", "'genres', ' genres'"),
+        ("video_id,genres,Genres", "'genres', 'Genres'"),
+        ("video_id,genres,ge\u0301,gé", "'ge\u0301', 'gé'"),
     ],
 )
-def test_names_in_a_cell(cell: Any, names: list[str] | None) -> None:
-    assert names_of(cell, "|") == names
+def test_two_columns_of_one_name_are_refused_with_both(tmp_path: Path, header: str, names: str) -> None:
+    row = ",".join("abcd"[: header.count(",") + 1])
+    with pytest.raises(DataError, match="has 2 columns of one name") as caught:
+        table(tmp_path / "x.csv", f"{header}\n{row}\n")
+    assert names in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("cell", ["[War", "[1, 2]", '[{"a": 1}]', "[" * 9000, [["a"]], [{"id": 1}], {"a": 1}])
-def test_what_is_no_list_of_names(cell: Any) -> None:
-    with pytest.raises(ValueError, match="list"):
-        names_of(cell, "|")
+def test_two_columns_of_one_name_in_other_kinds_of_files(tmp_path: Path) -> None:
+    twice = pa.Table.from_arrays([pa.array(["a"])] * 3, names=["id", "genres", "genres"])
+    pq.write_table(twice, tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"2 columns of one name \('genres', 'genres'\)"):
+        read_cells(tmp_path / "x.parquet", "labels")
+    with pytest.raises(DataError, match="'genres' twice"):
+        table(tmp_path / "x.json", '[{"id": "a", "genres": "War", "genres": "Drama"}]')
+    with pytest.raises(DataError, match=r"'genres', 'Genres'"):
+        table(tmp_path / "x.jsonl", '{"id": "a", "genres": "War"}\n{"id": "b", "Genres": "Drama"}\n')
 
 
-def test_the_separator_is_the_first_allowed_one_that_the_column_has() -> None:
-    assert separator_of(["a;b", "c,d", None, "['x|y']"]) == ";"
-    assert separator_of(["Doe, Jane"], "|;") is None and names_of("Doe, Jane", None) == ["Doe, Jane"]
+def test_empty_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
+    assert dict(table(tmp_path / "x.csv", "id,genres,,\na,War,,\n").columns) == {
+        "id": ["a"],
+        "genres": ["War"],
+    }
+    with pytest.raises(DataError, match="columns of one name"):
+        table(tmp_path / "x.csv", "id,genres,,\na,War,x,y\n")
 
 
-def test_text_is_what_utf8_can_hold() -> None:
-    assert text("\ud800x ") == "\\ud800x" and text(603.0) == "603" and text(7.5) == "7.5" and text(0) == "0"
-
-
-def test_json_tables(tmp_path: Path) -> None:
-    rows = [{"id": 1, "genres": ["War"]}, {"id": "b", "title": "x", "genres": "Drama"}]
-    (tmp_path / "t.json").write_text(json.dumps(rows))
-    table = read_cells(tmp_path / "t.json", "movies")
-    assert table.columns == {"id": [1, "b"], "genres": [["War"], "Drama"], "title": [None, "x"]}
-    assert read_labels(tmp_path / "t.json").ids == ("1", "b")
-    for content in ("{}", '["a"]', "[", "[]"):
-        (tmp_path / "t.json").write_text(content)
-        with pytest.raises(DataError, match=r"cannot read movies|holds no movies"):
-            read_cells(tmp_path / "t.json", "movies")
+def test_usual_names_are_found_in_any_case(tmp_path: Path) -> None:
+    found = table(tmp_path / "x.csv", " Video_ID ,GENRES\na,War\n")
+    assert found.column(None, ("id", "video_id"), "id") == "Video_ID"
+    assert found.column("GENRES", (), "genres") == "GENRES"
+    with pytest.raises(UsageError, match="no column 'tags'; it has Video_ID, GENRES"):
+        found.column("tags", (), "genres")

@@ -103,6 +103,20 @@ def test_from_json(tmp_path: Path) -> None:
         split_from_json(table, path)
 
 
+def test_given_splits_name_videos_in_any_unicode_form_and_encoding(tmp_path: Path) -> None:
+    names = ("Café", "Cafe\u0301 2", "c")
+    table = LabelTable(names, ("a",), np.ones((3, 1), bool), columns={"part": (" Train", "VAL", "test")})
+    lists = {"train": ["Cafe\u0301"], "val": ["Café 2.mp4"], "test": ["c"]}
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "x.json").write_bytes(json.dumps(lists, ensure_ascii=False).encode(encoding))
+        split = split_from_json(table, tmp_path / "x.json")
+        assert (split.train, split.validation, split.test) == (("Café",), ("Cafe\u0301 2",), ("c",))
+        assert split.notes == () and split == split_by_column(table, "part")
+    (tmp_path / "x.json").write_text("[" * 200_000)
+    with pytest.raises(DataError, match="nested too deeply"):
+        split_from_json(table, tmp_path / "x.json")
+
+
 def test_a_given_split_must_not_tear_groups(tmp_path: Path) -> None:
     table = labels(4, groups=1)
     path = tmp_path / "x.json"

@@ -12,7 +12,6 @@ import pytest
 
 from extract.errors import UsageError
 from train.errors import DataError
-from train.labels.matching import match
 from train.labels.table import LabelColumns, LabelTable, duration_filter, read_labels
 
 
@@ -72,6 +71,62 @@ def test_rows_that_do_not_count_are_counted(tmp_path: Path) -> None:
         "1 rows repeat another",
         "1 videos have an empty list of genres",
     ]
+
+
+def test_rows_without_a_label_are_counted_however_they_say_so(tmp_path: Path) -> None:
+    cells = ("N/A", "\\N", "nan", "null", "None", "NULL", "", "-", "\"['N/A']\"", "NaN|", "[None]")
+    lines = [f"v{i},{cell}\n" for i, cell in enumerate(cells)]
+    labels = table(tmp_path / "x.csv", "id,genres\na,War\nN/A,War\n" + "".join(lines))
+    assert genres_of(labels) == {"a": ["War"]}
+    assert labels.notes[0].startswith(f"{len(cells) + 1} rows have no id or no genres: left out")
+
+
+def test_spellings_of_one_genre_are_one_genre(tmp_path: Path) -> None:
+    genres = ("ACTION", "Action|come\u0301die", "Action", "Comédie|action", " Film  Noir", "Film\xa0Noir")
+    text = "id,genres\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(genres))
+    labels = table(tmp_path / "x.csv", text)
+    assert labels.genres == ("Action", "Film Noir", "comédie")  # the most frequent, or the first, spelling
+    assert labels.matrix.sum(axis=0).tolist() == [4, 2, 2]
+    assert labels.notes == (
+        "'ACTION', 'action' is read as 'Action', which is spelt otherwise",
+        "'Comédie' is read as 'comédie', which is spelt otherwise",
+    )
+    given = table(tmp_path / "x.csv", text, vocabulary=("ACTION", "Comédie"))
+    assert given.genres == ("ACTION", "Comédie") and given.matrix.sum(axis=0).tolist() == [4, 2]
+
+
+def test_rows_of_one_id_agree_whatever_the_spelling(tmp_path: Path) -> None:
+    labels = table(tmp_path / "x.csv", "id,genres\nCafé,War\nCafe\u0301,WAR\nb,War\n")
+    assert labels.ids == ("Café", "b") and "1 rows repeat another" in labels.notes[0]
+    with pytest.raises(DataError, match=r"twice \(in two Unicode forms\) with other genres"):
+        table(tmp_path / "x.csv", "id,genres\nCafé,War\nCafe\u0301,Drama\n")
+
+
+@pytest.mark.parametrize(
+    ("cells", "name"),
+    [(("Action/Drama", "War"), "Action/Drama"), (("War|Noir", "Action, Drama"), "Action, Drama")],
+)
+def test_a_mark_that_may_separate_is_noted(tmp_path: Path, cells: tuple[str, str], name: str) -> None:
+    labels = table(tmp_path / "x.csv", f'id,genres\na,"{cells[0]}"\nb,"{cells[1]}"\n')
+    assert name in labels.genres
+    assert (
+        labels.notes[0].startswith("1 genres hold a mark that may separate") and repr(name) in labels.notes[0]
+    )
+
+
+def test_ids_are_text(tmp_path: Path) -> None:
+    ids = ("Café noir", "007", "sub/deep one", "Film.Name.2019.1080p", "tt0111161", "v000", "v042", "-aB_c")
+    text = "video_id,genres\n" + "".join(f"{name},War\n" for name in ids)
+    assert table(tmp_path / "x.csv", text).ids == ids
+    assert table(tmp_path / "x.tsv", text.replace(",", "\t")).ids == ids
+
+
+def test_groups_and_durations_that_are_missing(tmp_path: Path) -> None:
+    text = "id,genres,film,t\na,War,N/A,\\N\nb,War,n/a,1.5\nc,War,Café,2\nd,War,Cafe\u0301,nan\n"
+    labels = table(tmp_path / "x.csv", text, LabelColumns(group="film", duration="t"))
+    assert labels.groups is not None and len(set(labels.groups)) == 3 and labels.groups[2] == labels.groups[3]
+    assert labels.duration_seconds is not None
+    np.testing.assert_array_equal(labels.duration_seconds, [np.nan, 1.5, 2, np.nan])
 
 
 def test_rare_genres_and_a_given_vocabulary(tmp_path: Path) -> None:
@@ -136,26 +191,6 @@ def test_a_published_table_is_read_as_it_is(shared: Path) -> None:
     assert len(labels.ids) == 26412 and len(labels.genres) == 21
     assert labels.ids[0] == "f0yEkRCpCmw"  # of several columns with ids, the trailer's own
     assert labels.matrix[:, labels.genres.index("Drama")].sum() == 12713
-
-
-def test_labels_find_their_videos_by_id_or_by_file_name(tmp_path: Path) -> None:
-    labels = table(tmp_path / "x.csv", "id,genres\nb/x,War\na,Drama\ny,War\nz,War\ngone,War\n")
-    found = match(labels, ["b/x", "films/a", "one/y", "two/y", "c/z", "z", "lonely"])
-    assert genres_of(found) == {"b/x": ["War"], "films/a": ["Drama"], "z": ["War"]}
-    assert found.notes == (
-        "2 labels are of no video with features: left out ('y', 'gone')",
-        "4 videos with features have no label: left out ('c/z', 'lonely', 'one/y', 'two/y')",
-    )
-
-
-def test_labels_of_other_videos_say_which_column_would_do(tmp_path: Path) -> None:
-    labels = table(tmp_path / "x.csv", "id,youtube,genres\ntt1,u,War\ntt2,v,Drama\n")
-    with pytest.raises(
-        DataError, match=r"none of the 2 labels .*'tt1'.*'f/v'.*column 'youtube' holds 1 of them"
-    ):
-        match(labels, ["f/v", "f/w"])
-    with pytest.raises(DataError, match=r"give labels whose id is the video_id"):
-        match(labels, ["f/w"])
 
 
 def test_selecting_keeps_all_columns_in_step(tmp_path: Path) -> None:
