@@ -135,7 +135,8 @@ def predict_videos(
 def extraction(experts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The arguments of :func:`pipeline.run` under which these experts' rows were made.
 
-    ``experts`` is that of a run's config.json. Raises DataError for rows that no expert here makes.
+    ``experts`` is that of a run's config.json, which may come from anyone. Raises DataError for rows that no
+    expert here makes, and for options that name a file or folder: no rows depend on one.
     """
     options = {}
     for name, entry in experts.items():
@@ -145,7 +146,15 @@ def extraction(experts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
                 f"the run was trained on {name!r}, which no expert of this installation made: predict from a "
                 "store that has it"
             )
-        known = {field.name for field in dataclasses.fields(expert_class(name).Options)}
+        fields = dataclasses.fields(expert_class(name).Options)
+        paths = [field.name for field in fields if field.type in ("str", "str | None")]
+        foreign = next((path for path in paths if made_of["settings"].get(path) is not None), None)
+        if foreign is not None:
+            raise DataError(
+                f"the run's config.json sets {name}.{foreign}={made_of['settings'][foreign]!r}, a place "
+                "on this machine that it may not name: remove it there, or predict from a store"
+            )
+        known = {field.name for field in fields}
         options[name] = {key: value for key, value in made_of["settings"].items() if key in known}
     layouts = [layout for entry in experts.values() for layout in entry["made_of"]["tables"].values()]
     dtypes = {layout["dtype"] for layout in layouts if "dtype" in layout}

@@ -142,6 +142,13 @@ def test_experts_of_several_precisions_are_refused() -> None:
         extraction(mixed)
 
 
+def test_a_run_of_somebody_else_names_no_place_to_write_to(tmp_path: Path) -> None:
+    foreign = provenance(["flow"])
+    foreign["flow"]["made_of"]["settings"]["keep_flow"] = str(tmp_path / "kept")
+    with pytest.raises(DataError, match=r"sets flow\.keep_flow=.* it may not name: remove it"):
+        extraction(foreign)
+
+
 def test_options_are_those_of_the_expert() -> None:
     arguments = extraction(provenance(["ocr"]))
     assert arguments["options"].keys() == {"scenes", "ocr"}
