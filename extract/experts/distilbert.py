@@ -135,9 +135,10 @@ class Distilbert(Expert):
 
     def _written(self, rows: Sequence[Row]) -> Iterator[Item]:
         column = "corrected" if self.options.ocr_text == "corrected" else "text"
+        rows = [row for row in rows if row[column]]  # without the lines of scripts that ocr cannot read
         for (scene, _), boxes in groupby(rows, key=lambda row: (int(row["scene"]), row["start_seconds"])):
             frame = list(boxes)
-            text = " ".join(row[column] for row in frame if row[column])
+            text = " ".join(row[column] for row in frame)
             if self.options.replace_foreign:
                 text = replace_foreign(text, written_language(text))
             yield from _sequence(text, frame[0], segment=scene, table="ocr_distilbert")

@@ -19,6 +19,7 @@ from extract.ops.text.ocr_engines import (
     check_paddleocr,
     rapidocr_identity,
 )
+from extract.ops.text.scripts import script_of
 from extract.ops.text.spelling import BartSpeller, Speller, SymSpellSpeller, dictionary_identity, unchanged
 from extract.types import Frame, Item, MediaInfo, Row, Scene
 from extract.weights.files import WeightFile
@@ -32,10 +33,10 @@ class OcrOptions:
     """What determines the rows.
 
     ``max_side``: text is looked for on the frame with its longer side reduced to this many pixels.
-    ``use_cls``: look for upside-down lines too (RapidOCR only). ``sample_seconds``: beside keyframes read as
-    many further frames as it takes that no text is missed that is on screen so long within a scene, since
-    text comes and goes within a shot and a fade joins shots; None reads keyframes only, as Sulun et al.
-    2024 do.
+    ``use_cls``: read every line upside down too, not only doubtful ones (RapidOCR only).
+    ``sample_seconds``: beside keyframes read as many further frames as it takes that no text is missed
+    that is on screen so long within a scene, since text comes and goes within a shot and a fade joins
+    shots; None reads keyframes only, as Sulun et al. 2024 do.
     """
 
     engine: Literal["rapidocr", "paddleocr"] = "rapidocr"
@@ -90,7 +91,14 @@ class OcrModel:
         lines = self._reader(item.arrays["image"])
         corrected = self._speller([line.text for line in lines], [line.score for line in lines])
         return [
-            item.row(line=i, text=line.text, corrected=text, score=line.score, box=line.box.ravel())
+            item.row(
+                line=i,
+                text=line.text,
+                corrected=text,
+                script=script_of(line.text),
+                score=line.score,
+                box=line.box.ravel(),
+            )
             for i, (line, text) in enumerate(zip(lines, corrected, strict=True))
         ]
 
@@ -105,7 +113,7 @@ class Ocr(Expert):
 
     summary = "text on the frames of every scene: RapidOCR (PP-OCRv6) and corrected spelling"
     Options = OcrOptions
-    version = 2  # 2: the frames that are read, the rules of spelling
+    version = 2  # 2: frames that are read, spelling, turned lines, scripts
     lane = "host"
     upstream = ("scenes",)
     packages = (Package("rapidocr", "all"), Package("onnxruntime", "all"), Package("symspellpy", "all"))
@@ -119,7 +127,10 @@ class Ocr(Expert):
             Column("line", "int32", "place in the frame's reading order, from 0"),
             Column("text", "string", "the line as read"),
             Column("corrected", "string", "the line with its spelling corrected"),
-            Column("score", "float32", "the recogniser's confidence, 0 to 1"),
+            Column(
+                "script", "string", "script of its letters; 'other' where the engine knows none: no text then"
+            ),
+            Column("score", "float32", "the recogniser's confidence, 0 to 1; 0 where it knows no script"),
             Column("box", "list<float32>", "x1, y1 ... x4, y4: corners in pixels of the upright frame"),
         )
         return {self.name: TableSpec(columns)}

@@ -18,13 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import MissingDependency
+from extract.ops.text.scripts import greek, is_unread, looks_foreign
+from extract.ops.text.spelling import known_words
+from extract.ops.text.turned_lines import Line, Reading, main_turn, read_lines, upright
 from extract.weights.hashing import sha256_of
 
-# What the wheel of rapidocr 3.10 carries (Apache-2.0): PP-OCRv6 small, and its line turner.
+# What the wheel of rapidocr 3.10 carries (Apache-2.0): PP-OCRv6 small.
 RAPIDOCR_MODELS = {
     "Det": "PP-OCRv6_det_small.onnx",
     "Rec": "PP-OCRv6_rec_small.onnx",
-    "Cls": "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
 }
 PADDLE_DETECTOR = "PP-OCRv5_mobile_det"
 PADDLE_RECOGNISER = "PP-OCRv5_mobile_rec"
@@ -32,7 +34,10 @@ PADDLE_RECOGNISER = "PP-OCRv5_mobile_rec"
 
 @dataclass(frozen=True)
 class TextLine:
-    """One line of text; ``box`` is float32 (4, 2), its corners in pixels from the top left, clockwise."""
+    """One line of text; ``box`` is float32 (4, 2), its corners in pixels, clockwise from the text's top left.
+
+    A line of a script that the engine does not know has the text "" and the score 0.
+    """
 
     text: str
     score: float
@@ -75,19 +80,26 @@ def rapidocr_identity() -> Mapping[str, str]:
 class RapidOcrReader:
     """RapidOCR with the models of its own wheel, on one CPU thread for each calling thread.
 
+    A line that is read with little confidence is read turned by half too, or in four directions where
+    it is about as high as wide (:mod:`extract.ops.text.turned_lines`). A line of a script that the models do
+    not know has the text "" and the score 0 (:mod:`extract.ops.text.scripts`).
+
     Args:
         min_score: lines that the recogniser is less sure of are dropped.
         max_side: text is looked for on the picture with its longer side reduced to this;
             it is read from the full picture.
-        use_cls: also look for lines that stand upside down.
+        use_cls: turn every line, also those that are read with confidence as they are.
     """
 
     def __init__(self, *, min_score: float, max_side: int, use_cls: bool) -> None:
+        self._min_score = min_score
+        self._turn_all = use_cls
         self._params: dict[str, Any] = {
             # Explicit files: with none given, RapidOCR checks its own and downloads what differs.
             **{f"{part}.model_path": str(path) for part, path in rapidocr_models().items()},
-            "Global.text_score": min_score,
-            "Global.use_cls": use_cls,
+            "Global.use_cls": False,
+            "Global.use_rec": False,  # lines are read below, each for itself
+            "Global.return_word_box": True,
             "Global.log_level": "critical",
             "Global.use_preprocess_img": False,  # it would reduce large frames before they are read
             "Det.limit_type": "max",
@@ -108,10 +120,31 @@ class RapidOcrReader:
     def __call__(self, image: NDArray[np.uint8], /) -> list[TextLine]:
         # The detector works in blocks of 32 pixels and sees nothing where a side shrinks below one.
         least = max(32, -(-32 * max(image.shape[:2]) // self._params["Det.limit_side_len"]))
-        found = self._engine()(_bgr(_at_least(image, least)))
-        if not found.txts:  # None where nothing is found
+        picture = _bgr(_at_least(image, least))
+        boxes = getattr(self._engine()(picture), "boxes", None)
+        if boxes is None:  # nothing is found
             return []
-        return _lines(found.txts, found.scores, found.boxes)
+        from rapidocr.utils.process_img import get_rotate_crop_image
+
+        corners = np.asarray(boxes, dtype=np.float32).reshape(-1, 4, 2)
+        crops = [np.ascontiguousarray(get_rotate_crop_image(picture, box)) for box in corners]
+        lines = read_lines(crops, corners, self._read, turn_all=self._turn_all)
+        order = reading_order(upright(np.stack([line.box for line in lines]), main_turn(lines)))
+        return [text for i in order if (text := self._text_line(lines[i])) is not None]
+
+    def _read(self, crop: NDArray[np.uint8]) -> Reading:
+        found = self._engine().recognize_txt([crop])
+        where = found.word_results[0]
+        places = [column for word in where.word_cols for column in word]
+        letters = tuple((column + 0.5) / where.line_txt_len for column in places)
+        return Reading(found.txts[0], float(found.scores[0]), letters)
+
+    def _text_line(self, line: Line) -> TextLine | None:
+        """None for what is no line, or is read with too little confidence."""
+        text, score = greek(line.reading.text), line.reading.score
+        if is_unread(line.picture, line.reading.letters) or looks_foreign(text, known_words()):
+            return TextLine("", 0.0, line.box)
+        return TextLine(text, score, line.box) if text.strip() and score >= self._min_score else None
 
 
 class PaddleOcrReader:

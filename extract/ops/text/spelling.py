@@ -23,7 +23,7 @@ import functools
 import importlib.resources
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -98,6 +98,11 @@ def _symspell() -> SymSpell:
     lists.load_dictionary(files[UNIGRAMS], term_index=0, count_index=1)
     lists.load_bigram_dictionary(files[BIGRAMS], term_index=0, count_index=2)
     return lists
+
+
+def known_words() -> Container[str]:
+    """The words of the English dictionary, in small letters."""
+    return _symspell().words
 
 
 @dataclass(frozen=True)

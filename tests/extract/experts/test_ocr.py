@@ -131,6 +131,35 @@ def test_upside_down_lines_are_read_on_request() -> None:
     assert [r["text"] for r in upright(items([turned]))[0]] == ["ONE MAN STANDS ALONE"]
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_turned_frames_are_read_as_they_stand(model: OcrModel, quarters: int) -> None:
+    """In the order of the text itself, with boxes that begin at each line's own top left."""
+    for frame in (CARDS[0], card((40, 60, "SOON"), (40, 160, "COMING TO CINEMAS"), (40, 260, "NOON"))):
+        upright, turned = model(items([frame, np.ascontiguousarray(np.rot90(frame, quarters))]))
+        assert [r["text"] for r in turned] == [r["text"] for r in upright]
+        height, width = frame.shape[:2]
+        for one, other in zip(upright, turned, strict=True):
+            x, y = one["box"].reshape(4, 2).T
+            moved = {1: (y, width - x), 2: (width - x, height - y), 3: (height - y, x)}[quarters]
+            np.testing.assert_allclose(other["box"].reshape(4, 2), np.stack(moved, axis=1), atol=12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["СКОРО В КИНО", "МОСКВА СЛЕЗАМ НЕ ВЕРИТ", "только в кино", "СТАЛКЕР", "მალე კინოთეატრებში", "МОСКВА"],
+)
+def test_a_line_of_a_script_that_the_models_do_not_know_is_marked(model: OcrModel, text: str) -> None:
+    matplotlib = pytest.importorskip("matplotlib", reason="its wheel carries a font of many scripts")
+    font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
+    image = Image.new("RGB", (640, 360))
+    draw = ImageDraw.Draw(image)
+    draw.text((30, 60), "COMING SOON", "white", font=ImageFont.truetype(str(font), 32))
+    draw.text((30, 200), text, "white", font=ImageFont.truetype(str(font), 32))
+    latin, *other = model(items([np.asarray(image)]))[0]
+    assert (latin["text"], latin["script"]) == ("COMING SOON", "latin")
+    assert other and all((r["text"], r["script"], r["score"]) == ("", "other", 0.0) for r in other)
+
+
 def test_min_score_drops_lines(rows: list[list[Row]]) -> None:
     least = min(r["score"] for r in rows[0])
     strict = Ocr(OcrOptions(min_score=(1 + least) / 2)).load(Resources())
