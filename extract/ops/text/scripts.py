@@ -19,7 +19,7 @@ OTHER = "other"  # a script that the recogniser does not know
 REACH = 0.42  # of the line's height: ink this near to a letter's middle belongs to it
 INK = 0.12  # of a column of pixels: less is noise
 UNREAD_HEIGHTS, UNREAD_SHARE = 0.8, 0.25  # as wide as a letter and more; and of all ink
-LEAST_ASPECT = 2.0  # what is less wide for its height is rarely a line
+LEAST_ASPECT = 2.5  # what is less wide for its height is rarely a line
 SHORTEST_TWINS = 6  # letters; fewer make names and words of other languages (HOMME)
 SHORTEST_GREEK = 4
 
@@ -97,4 +97,4 @@ def is_unread(line: NDArray[np.uint8], letters: Sequence[float]) -> bool:
     middles = np.asarray(letters, dtype=np.float64)[None] * width
     far = np.abs(places - middles).min(axis=1, initial=width) > REACH * height
     unread = int((inked & far).sum())
-    return unread >= UNREAD_HEIGHTS * height and unread >= UNREAD_SHARE * inked.sum()
+    return bool(unread >= max(UNREAD_HEIGHTS * height, UNREAD_SHARE * inked.sum()))

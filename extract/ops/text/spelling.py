@@ -102,7 +102,8 @@ def _symspell() -> SymSpell:
 
 def known_words() -> Container[str]:
     """The words of the English dictionary, in small letters."""
-    return _symspell().words
+    words: Container[str] = _symspell().words
+    return words
 
 
 @dataclass(frozen=True)
