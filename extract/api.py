@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from extract.engine.task import VideoTask
 from extract.errors import MarqueeError, MediaError
 from extract.options import arguments_checked, convert
 from extract.types import Precision
@@ -44,7 +45,6 @@ def video(
         MarqueeError: bad arguments, missing weights or packages, or an expert that failed.
     """
     from extract.engine.engine import Engine, EngineSettings
-    from extract.engine.task import VideoTask
     from extract.selection import ExtractConfig, select
 
     convert("path", Path, path)

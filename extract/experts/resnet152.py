@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from extract.errors import WeightsError
 from extract.expert import Column, Package
 from extract.experts._pictures import IMAGE_SIZE, IMAGENET, SCENE, Normalisation, PictureExpert
+from extract.nets.caffe_weights import layer_blobs
 from extract.ops.picture.images import centre_crop, resize_shorter, squash, ten_crop
 from extract.weights.files import WeightFile
 
@@ -131,7 +132,6 @@ class Resnet152(PictureExpert):
         if not self.is_caffe:
             return super().tensors(path)
         from extract.nets.caffe_resnet152 import from_caffe
-        from extract.nets.caffe_weights import layer_blobs
 
         try:
             return from_caffe(layer_blobs(np.memmap(path, np.uint8, mode="r").data))
