@@ -9,8 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from extract.errors import MarqueeError, MediaError, MissingDependency, UsageError, WeightsError
-from extract.experts._declarations import (
+from extract.declarations import (
     Column,
     Embedding,
     Expert,
@@ -24,6 +23,7 @@ from extract.experts._declarations import (
     TableSpec,
     Tap,
 )
+from extract.errors import MarqueeError, MediaError, MissingDependency, UsageError, WeightsError
 from extract.types import AudioBlock, Frame, Item, MediaInfo, Precision, Row, Scene
 from extract.weights.files import WeightFile
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from extract.experts._declarations import Expert, TableSpec
+from extract.declarations import Expert, TableSpec
 from extract.tables import Dtype, embedding_dtype
 
 MEDIA_VERSION = 2  # raise when the same file would give other frames, samples or times than before

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import extract.experts
+from extract.declarations import Expert
 from extract.detectors.service import ShotService
 from extract.errors import ExpertError, UsageError
-from extract.experts._declarations import Expert
 from extract.options import checked
 from extract.plugins import Plugins
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from extract.declarations import Expert
 from extract.detectors.service import ShotService
 from extract.errors import UsageError, unknown
-from extract.experts._declarations import Expert
 from extract.fingerprint import fingerprint
 from extract.options import Checked, Device, Seed
 from extract.registry import expert_names, make_expert, with_upstream

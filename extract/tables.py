@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from extract.experts._declarations import TableSpec
+from extract.declarations import TableSpec
 from extract.types import Row
 
 Dtype = Literal["float16", "float32"]

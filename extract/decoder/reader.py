@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import partial
 from typing import Any
 
+from extract.declarations import Expert, FrameSpec, Streams, Tap
 from extract.decoder.keyframes import KeyframeBuffer, Timeline
 from extract.decoder.messages import DecodeJob, ExpertFailed, ItemReady, MediaOpened, Message
 from extract.decoder.samples import SceneSamples
 from extract.detectors.base import Detector, Interval, Predictor
 from extract.errors import MediaError
-from extract.experts._declarations import Expert, FrameSpec, Streams, Tap
 from extract.media.picture import Picture
 from extract.media.probe import probe
 from extract.media.seek import PictureKey, SecondLook, fetch

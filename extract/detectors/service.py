@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.declarations import Expert, Lane, Resources
 from extract.detectors.base import Detector, Predictor
-from extract.experts._declarations import Expert, Lane, Resources
 from extract.types import MediaInfo, Scene
 
 if TYPE_CHECKING:

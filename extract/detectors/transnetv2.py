@@ -29,7 +29,7 @@ from extract.weights.hashing import sha256_of
 if TYPE_CHECKING:
     import torch
 
-    from extract.experts._declarations import Resources
+    from extract.declarations import Resources
     from extract.media.picture import Picture
 
 THRESHOLD = 0.5

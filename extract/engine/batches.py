@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Literal, TypeVar
 
+from extract.declarations import Resources
 from extract.errors import OutOfDeviceMemory
-from extract.experts._declarations import Resources
 from extract.ops.network.device import free_device_memory, is_out_of_memory
 
 LaneName = Literal["device", "host"]

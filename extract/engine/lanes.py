@@ -12,10 +12,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.declarations import Expert, Model
 from extract.engine.batches import Batch, BatchQueue, LaneName
 from extract.engine.models import Models
 from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
-from extract.experts._declarations import Expert, Model
 from extract.types import Item, Row
 
 WINDOWS = "windows"  # of the shot network

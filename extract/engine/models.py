@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from extract.declarations import Model, PassThrough, Resources
 from extract.detectors.service import Predict
-from extract.experts._declarations import Model, PassThrough, Resources
 from extract.selection import Selection
 
 

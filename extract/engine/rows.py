@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extract.experts._declarations import TableSpec
+from extract.declarations import TableSpec
 from extract.tables import Dtype, table_schema, to_batch
 from extract.types import Row
 

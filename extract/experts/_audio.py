@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.experts._declarations import Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
+from extract.declarations import Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
 from extract.ops.network.batching import fixed_batches, network_batch
 from extract.ops.network.device import to_device
 from extract.ops.network.inference import inference

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.experts._declarations import Column, Resources, Tap
+from extract.declarations import Column, Resources, Tap
 from extract.ops.motion.frame_grid import SceneStacks, Stack
 from extract.ops.network.batching import fixed_batches
 from extract.types import Frame, Item, Row, Scene

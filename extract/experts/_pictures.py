@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.declarations import Column, Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
 from extract.errors import MediaError
-from extract.experts._declarations import Column, Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
 from extract.ops.network.batching import fixed_batches, network_batch
 from extract.ops.network.device import to_device
 from extract.ops.network.inference import inference

@@ -13,7 +13,7 @@ from av.filter import Graph
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from extract.experts._declarations import FrameSpec
+from extract.declarations import FrameSpec
 from extract.types import MediaInfo
 
 LONGEST_ENLARGED = 4096  # pixels: a strip of one row of pixels is no reason to run out of memory

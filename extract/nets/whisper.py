@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
-from extract.experts._declarations import Resources
+from extract.declarations import Resources
 from extract.weights.checkpoints import fill
 from extract.weights.files import WeightFile
 

@@ -20,7 +20,7 @@ from extract.errors import WeightsError
 if TYPE_CHECKING:
     import torch
 
-    from extract.experts._declarations import Resources
+    from extract.declarations import Resources
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 OPENAI_CLIP_EXTRAS = ("input_resolution", "context_length", "vocab_size")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from extract.declarations import Column, Embedding, TableSpec
 from extract.errors import StoreError
-from extract.experts._declarations import Column, Embedding, TableSpec
 from extract.tables import Dtype, embedding_dtype, table_schema
 from extract.types import Failure as Failure
 from extract.types import Outcome, State

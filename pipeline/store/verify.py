@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from extract.declarations import TableSpec
 from extract.errors import StoreError
-from extract.experts._declarations import TableSpec
 from extract.fingerprint import canonical_json, digest
 from extract.tables import KEY_COLUMNS, embedding_matrix, valid_vectors
 from pipeline.storage.location import ahead

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from extract.declarations import Embedding, TableSpec
 from extract.errors import MediaError, StoreError
-from extract.experts._declarations import Embedding, TableSpec
 from extract.fingerprint import canonical_json, digest
 from extract.tables import Dtype, table_schema
 from extract.types import Failure
