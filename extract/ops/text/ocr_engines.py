@@ -175,6 +175,7 @@ class PaddleOcrReader:
             "use_textline_orientation": False,
             "device": "cpu",
             "cpu_threads": 1,
+            "enable_mkldnn": False,  # paddlepaddle 3.3 stops with "ConvertPirAttribute2RuntimeAttribute"
         }
         self._local = threading.local()
 
