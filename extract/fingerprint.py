@@ -40,6 +40,7 @@ def fingerprint(
         "upstream": dict(upstream),
         "precision": None if expert.lane == "none" else precision,
         "media": MEDIA_VERSION if expert.reads_media else None,
+        "downmix": None if (sound := expert.streams().sound) is None else sound.downmix,
     }
     text = canonical_json(described)
     return digest(text), json.loads(text)

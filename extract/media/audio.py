@@ -14,6 +14,10 @@ from extract.types import AudioBlock, Sound
 
 BLOCK_SECONDS = 1.0  # what is collected before it is resampled and handed on
 TOLERANCE_SECONDS = 0.1  # timestamps may jitter this far from the count of samples
+LEAST_FRAMES = 8  # of sound, before its timestamps are called wrong
+MOST_CUT = 0.5  # of the sound that may overlap what was heard before
+MOST_GAPS = 0.25  # of the frames that may have silence before them, if that is ...
+MOST_SILENCE = 3.0  # ... so many times as long as all sound
 
 
 class Resampler:
@@ -66,6 +70,8 @@ class AudioTrack:
         self._pending_samples = 0
         self._input_rate = 0
         self._end_seconds: float | None = None  # of all samples so far, pending ones included
+        self._frames = self._gaps = 0
+        self._heard_seconds = self._cut_seconds = self._silent_seconds = 0.0
 
     def push(self, frame: av.AudioFrame, shift_seconds: float | None = 0.0) -> Iterator[AudioBlock]:
         """The blocks that are complete with this frame; a shift of None says that its time is damaged."""
@@ -78,8 +84,26 @@ class AudioTrack:
         if seconds is not None and not self._counted:
             ahead = self._seconds_ahead(seconds)
             yield from self._silence(round(max(0.0, ahead) * self._input_rate))
+            self._gaps += ahead > 0
+            self._cut_seconds += min(max(0.0, -ahead), frame.samples / self._input_rate)
             samples = samples[:, round(max(0.0, -ahead) * self._input_rate) :]
+        self._frames += 1
+        self._heard_seconds += frame.samples / self._input_rate
         yield from self._add(samples)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the timestamps cannot be those of this sound, or None."""
+        heard, cut, silent = self._heard_seconds, self._cut_seconds, self._silent_seconds
+        if self._frames < LEAST_FRAMES:
+            return None
+        if cut > MOST_CUT * heard:
+            what = f"{cut:.1f} of {heard:.1f} s of its sound lie over each other"
+        elif self._gaps > MOST_GAPS * self._frames and silent > MOST_SILENCE * heard:
+            what = f"{silent:.1f} s of silence lie between the {self._frames} frames of its sound"
+        else:
+            return None
+        return f"{what} by its timestamps: the time scale in its header is damaged, write the file anew"
 
     def finish(self) -> Iterator[AudioBlock]:
         """The rest, at the end of the track."""
@@ -95,6 +119,7 @@ class AudioTrack:
     def _silence(self, samples: int) -> Iterator[AudioBlock]:
         while samples > 0:
             part = min(samples, self._input_rate)
+            self._silent_seconds += part / self._input_rate
             yield from self._add(np.zeros((len(self._downmixes), part), np.float32))
             samples -= part
 

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from extract.media.ogg import read_pages
 
 UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)  # what writers put where they cannot go back
+PACK_END, PACK_START = 0xB9, 0xBA  # start codes of a program stream; all of its packets' are above
 TS_PACKETS = (188, 192, 204)  # bytes: plain, with a time code (M2TS), with error correction
 
 
@@ -26,6 +27,28 @@ def shortfall(file: BinaryIO, size_bytes: int, container: str) -> str | None:
         if check is not None:
             return check(file, size_bytes)
     return None
+
+
+class Mp3Frames:
+    """Counts MP3 frames and sees whether the last one is whole.
+
+    Frames with the same header are equally long, give or take the byte of padding that it names.
+    """
+
+    PADDING = 0x02  # bit of the third byte
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last_is_cut = False
+        self._lengths: dict[tuple[int, int], int] = {}
+
+    def push(self, data: bytes) -> None:
+        if len(data) < 3:
+            return
+        kind = data[1], data[2] & ~self.PADDING
+        self.count += 1
+        self.last_is_cut = len(data) + 1 < self._lengths.get(kind, 0)
+        self._lengths[kind] = max(len(data), self._lengths.get(kind, 0))
 
 
 def mp3_frames(file: BinaryIO) -> int | None:
@@ -122,6 +145,25 @@ def _transport_stream(file: BinaryIO, size_bytes: int) -> str | None:
     return None
 
 
+def _program_stream(file: BinaryIO, size_bytes: int) -> str | None:
+    """MPEG: pack headers (ISO 13818-1 2.5.3.3; MPEG-1's are two bytes shorter), packets with a length."""
+    at = 0
+    while at + 6 <= size_bytes:
+        file.seek(at)
+        head = file.read(14)
+        if head[:3] != b"\0\0\1" or head[3] < PACK_END:
+            return None  # damage or padding, which the demuxer skips
+        if head[3] == PACK_END:
+            return None
+        if head[3] != PACK_START:
+            at += 6 + int.from_bytes(head[4:6], "big")
+        elif head[4] >> 6 == 1:
+            at += 14 + (head[13] & 7 if len(head) == 14 else 0)
+        else:
+            at += 12
+    return "it breaks off inside a packet" if at != size_bytes else None
+
+
 def _ogg(file: BinaryIO, size_bytes: int) -> str | None:
     return read_pages(file, size_bytes).lost
 
@@ -184,6 +226,7 @@ _CHECKS: dict[str, Callable[[BinaryIO, int], str | None]] = {
     "mov": _boxes,
     "asf": _asf,
     "mpegts": _transport_stream,
+    "mpeg": _program_stream,
     "ogg": _ogg,
     "matroska": _matroska,
 }

@@ -7,7 +7,7 @@ from typing import Any
 from av.audio.stream import AudioStream
 
 STEPS = 8  # before anything is said
-SOUND_FACTOR = 16.0  # how many times too long or too short steps between packets may be: far beyond pauses
+SOUND_FACTOR = 4.0  # times too long or too short that most steps between packets of sound may be
 PICTURE_FACTOR = 1000.0  # a picture may stay; only scales that are wrong by powers of ten are known
 
 

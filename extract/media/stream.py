@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from extract.errors import MediaError
 from extract.media.audio import AudioTrack
 from extract.media.clock import Packet, SharedClock, Stamp, Statement
-from extract.media.completeness import mp3_frames, shortfall
+from extract.media.completeness import Mp3Frames, mp3_frames, shortfall
 from extract.media.container import (
     PathLike,
     Streams,
@@ -37,7 +37,7 @@ from extract.types import AudioBlock, MediaInfo, Sound
 RESTARTS = 0x0200  # AVFMT_TS_DISCONT of libavformat: the clock may jump anywhere, so no length is stated
 COUNTED = ("aac", "mp3", "ac3", "eac3", "dts", "truehd", "amr")  # bare frames, whose times FFmpeg makes up
 STATED = ("flv", "flac", "ivf")  # say how long they are, and nothing else about their size
-STATED_TOLERANCE_SECONDS = 0.5
+STATED_TOLERANCE_SECONDS = 0.2
 
 Kind = Literal["video", "audio"]
 
@@ -136,7 +136,8 @@ class _Pass:
         self._track = AudioTrack(self._sounds, counted=media.container in COUNTED)
         self._next_index = 0
         self._end_seconds: float | None = None  # of the links before
-        self._packets = {"video": 0, "audio": 0}
+        self._packets = 0  # of the picture
+        self._mp3 = Mp3Frames()
 
     @property
     def asked(self) -> bool:
@@ -165,7 +166,9 @@ class _Pass:
             open_decoder(stream, threads=threads)
         for packet in shared.stamp(packets(container, streams.readable, self._counts)):
             kind: Kind = "video" if isinstance(packet.stream, VideoStream) else "audio"
-            self._packets[kind] += packet.size > 0
+            self._packets += kind == "video" and packet.size > 0
+            if self._media.container == "mp3":
+                self._mp3.push(bytes(packet))
             if packet.stream.index not in wanted or kind in self._counts.refused:
                 continue
             if packet.stream.index in shared.refused:
@@ -195,6 +198,8 @@ class _Pass:
                 return
             stamp = frame.opaque
             yield from self._track.push(frame, stamp.shift_seconds if isinstance(stamp, Stamp) else 0.0)
+        if self._track.refusal is not None:
+            self._counts.refused["audio"] = self._track.refusal
 
     def _incomplete(self, container: InputContainer, streams: Streams, shared: SharedClock) -> bool:
         """Whether the file's own structure says that there should be more of it."""
@@ -202,9 +207,9 @@ class _Pass:
         with open_regular(self._path) as file:
             if shortfall(file, self._media.size_bytes, name):
                 return True
-            if name == "mp3" and self._packets["audio"] + 1 < (mp3_frames(file) or 0):
+            if name == "mp3" and (self._mp3.last_is_cut or self._mp3.count + 1 < (mp3_frames(file) or 0)):
                 return True
-        if streams.video is not None and self._packets["video"] < streams.video.frames:
+        if name.startswith("mov") and streams.video is not None and self._packets < streams.video.frames:
             return True
         return name in STATED and shared.short_of_statement_seconds > STATED_TOLERANCE_SECONDS
 
@@ -296,4 +301,5 @@ def decode(
             counts.pictures_decoded += 1
         else:
             counts.samples_decoded += frame.samples
+            counts.decode_errors += frame.is_corrupt
     return frames

@@ -146,3 +146,22 @@ def test_another_decoder_changes_all_that_is_computed_from_the_file(
     before = of(expert)
     monkeypatch.setattr("extract.fingerprint.MEDIA_VERSION", 1000)
     assert (of(expert) != before) == expert.reads_media
+
+
+class Heard(Network):
+    summary = "a network that hears"
+    heard = Streams(audio_rate=16_000)
+
+    def streams(self) -> Streams:
+        return self.heard
+
+
+class Downmixed(Heard):
+    heard = Streams(audio_rate=16_000, audio_downmix="ffmpeg")
+
+
+def test_it_differs_with_the_downmix() -> None:
+    mean, said = fingerprint(Heard(), **GIVEN)
+    other, other_said = fingerprint(Downmixed(), **GIVEN)
+    assert mean != other and (said["downmix"], other_said["downmix"]) == ("mean", "ffmpeg")
+    assert fingerprint(Network(), **GIVEN)[1]["downmix"] is None

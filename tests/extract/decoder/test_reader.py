@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,9 +17,11 @@ from extract.decoder.messages import DecodeJob, ExpertFailed, ItemReady, Message
 from extract.decoder.reader import read_video
 from extract.detectors.transnetv2 import LocalPredictor
 from extract.experts.scenes import scene_from_row
+from extract.media import stream as stream_module
+from extract.media.probe import probe
 from extract.media.stream import DecodeCounts
 from extract.registry import expert_names, make_expert
-from extract.types import Item, Scene
+from extract.types import AudioBlock, Item, Scene, Sound
 
 pytestmark = pytest.mark.usefixtures("planted_experts")
 
@@ -137,3 +140,30 @@ def test_keyframes_added_later_decode_only_what_leads_to_them(media: Path, name:
     assert 0 < later.counts.pictures_decoded < first.counts.pictures_decoded
     assert later.counts.samples_decoded == 0
     assert later.items == {"trouble": first.items["trouble"]}
+
+
+def test_each_expert_hears_its_own_downmix(tmp_path: Path) -> None:
+    """A tone in the centre of 5.1 alone: a sixth of it by the mean, 0.293 of it by FFmpeg's weights."""
+    rate, path = 16_000, tmp_path / "centre.wav"
+    samples = np.zeros((2 * rate, 6), np.float32)
+    samples[:, 2] = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)
+    with av.open(str(path), "w") as out:
+        stream: Any = out.add_stream("pcm_f32le", rate=rate, layout="5.1")
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "flt", "5.1")
+        frame.sample_rate, frame.pts = rate, 0
+        out.mux([*stream.encode(frame), *stream.encode(None)])
+    heard: dict[str, list[NDArray[np.float32]]] = {"mean": [], "ffmpeg": []}
+    sounds = [make_expert(name).streams().sound for name in ("whisper", "beats")]
+    assert sounds == [Sound(rate, "ffmpeg"), Sound(rate, "mean")]
+    for block in stream_module.read(
+        path,
+        media=probe(path),
+        video=False,
+        sounds=[sound for sound in sounds if sound],
+        counts=DecodeCounts(),
+    ):
+        assert isinstance(block, AudioBlock)
+        heard[block.downmix].append(block.samples)
+    for downmix, weight in (("mean", 1 / 6), ("ffmpeg", 0.29289)):
+        mixed = np.concatenate(heard[downmix])
+        assert np.sqrt((mixed**2).mean()) == pytest.approx(weight * 0.5**0.5, rel=1e-3)

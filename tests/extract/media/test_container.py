@@ -134,3 +134,57 @@ def test_the_file_is_closed_afterwards(clip: Path) -> None:
     next(parts)
     parts.close()
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def checksum(section: bytes) -> bytes:
+    """CRC-32 of MPEG-2 (ISO 13818-1, annex A): 0x04C11DB7, from all ones, not reflected."""
+    value = 0xFFFFFFFF
+    for byte in section:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ (0x04C11DB7 if value >> 31 else 0)) & 0xFFFFFFFF
+    return value.to_bytes(4, "big")
+
+
+def two_programs(path: Path, first: Path, second: Path) -> Path:
+    """Two transport streams of one program each as one of two, the second's PIDs starting at 0x200."""
+    section = bytes.fromhex("00b0110001c100000001f0000002f100")
+    table = b"\x47\x40\x00\x10\x00" + section + checksum(section)
+
+    def packets(source: Path) -> list[bytes]:
+        data = source.read_bytes()
+        parts = [data[at : at + 188] for at in range(0, len(data), 188)]
+        return [part for part in parts if (part[1] & 0x1F) << 8 | part[2] not in (0x00, 0x11)]
+
+    mine, other = packets(first), packets(second)
+    both = sorted(
+        [(n / len(mine), p) for n, p in enumerate(mine)] + [(n / len(other), p) for n, p in enumerate(other)]
+    )
+    path.write_bytes(table.ljust(188, b"\xff") + b"".join(packet for _, packet in both))
+    return path
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_sound_is_that_of_the_pictures_program(
+    tmp_path: Path, make_clip: Callable[..., Path], order: tuple[int, int]
+) -> None:
+    """FFmpeg chooses one picture of the two, whichever comes first; its sound is told by its rate."""
+    large = {"size": (128, 96), "rate": 32_000}
+    small = {"size": (64, 48), "rate": 44_100}
+    chosen = [(large, small), (small, large)][order[0]]
+    parts = [
+        make_clip(
+            f"{n}.ts",
+            codec="mpeg2video",
+            audio_seconds=2.0,
+            container_options={
+                "mpegts_start_pid": str(0x100 * (n + 1)),
+                "mpegts_pmt_start_pid": str(0x1000 + 0x100 * n),
+                "mpegts_service_id": str(n + 1),
+            },
+            **each,
+        )
+        for n, each in enumerate(chosen)
+    ]
+    media = probe(two_programs(tmp_path / "both.ts", *parts))
+    assert (media.width, media.sample_rate, media.audio_tracks) in [(128, 32_000, 2), (64, 44_100, 2)]

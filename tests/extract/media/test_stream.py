@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -150,3 +152,127 @@ def test_facts_of_real_clips(media: Path) -> None:
     pictures, _, counts = split(media / "popcorn/trailer.ogv")
     assert not counts.partial
     assert pictures[-1].end_seconds == pytest.approx(64.54, abs=0.01)
+
+
+def beeping(path: Path, *, seconds: float, sound_seconds: float, change_seconds: float) -> Path:
+    """Black that turns white and silence that turns to a tone at the same time, in a transport stream."""
+    rate = 48_000
+    with av.open(str(path), "w") as out:
+        video: Any = out.add_stream("mpeg2video", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio: Any = out.add_stream("mp2", rate=rate, layout="mono")
+        samples = np.zeros((1, round(sound_seconds * rate)), np.int16)
+        start = round(change_seconds * rate)
+        samples[0, start:] = np.sin(np.arange(samples.shape[1] - start) * 0.1) * 20_000
+        for at in range(0, samples.shape[1], 1152):
+            frame = av.AudioFrame.from_ndarray(samples[:, at : at + 1152], "s16", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+            out.mux(audio.encode(frame))
+        out.mux(audio.encode(None))
+        for index in range(round(seconds * 25)):
+            grey = np.full((48, 64, 3), 235 if index / 25 >= change_seconds else 16, np.uint8)
+            picture = av.VideoFrame.from_ndarray(grey, "rgb24")
+            picture.pts, picture.time_base = index, Fraction(1, 25)
+            out.mux(video.encode(picture))
+        out.mux(video.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("short", [0.0, 0.72, 1.44], ids=["together", "sound early", "sound far earlier"])
+@pytest.mark.parametrize("early", ["sound", "picture"])
+def test_picture_and_sound_stay_together_where_the_clock_restarts(
+    tmp_path: Path, early: str, short: float
+) -> None:
+    lasts = {"picture": 4.0, "sound": 4.0} | {early: 4.0 - short}
+    parts = [
+        beeping(tmp_path / f"{n}.ts", seconds=p, sound_seconds=s, change_seconds=c)
+        for n, p, s, c in ((1, lasts["picture"], lasts["sound"], 1.0), (2, 4.0, 4.0, 2.0))
+    ]
+    glued = tmp_path / "glued.ts"
+    glued.write_bytes(b"".join(part.read_bytes() for part in parts))
+    pictures, blocks, _ = split(glued, rates=[48_000])
+    bright = [picture.rgb().mean() > 128 for picture in pictures]
+    cuts = [
+        b.start_seconds
+        for b, was, now in zip(pictures[1:], bright[:-1], bright[1:], strict=True)
+        if now > was
+    ]
+    samples = np.abs(np.concatenate([block.samples for block in blocks]))
+    lasting = np.convolve(samples > 0.1, np.ones(9600), "full")[9599:] > 4800  # the rest of a tone rings on
+    loud = np.flatnonzero((samples > 0.1) & lasting)
+    starts = loud[np.flatnonzero(np.diff(loud, prepend=-48_000) > 4800)] / 48_000 + blocks[0].start_seconds
+    assert len(cuts) == len(starts) == 2
+    assert starts == pytest.approx(cuts, abs=0.05)  # a frame of sound, and what its encoder adds
+    assert cuts[1] - cuts[0] == pytest.approx(4.0 - 1.0 + 2.0, abs=0.05)  # 4 s is where the longer one ends
+
+
+def test_times_do_not_depend_on_what_is_asked_for(tmp_path: Path) -> None:
+    parts = [
+        beeping(tmp_path / f"{n}.ts", seconds=2.0, sound_seconds=s, change_seconds=1.0)
+        for n, s in ((1, 3.0), (2, 2.0))
+    ]
+    glued = tmp_path / "glued.ts"
+    glued.write_bytes(b"".join(part.read_bytes() for part in parts))
+    both, sound, _ = split(glued, rates=[16_000])
+    alone, _, _ = split(glued)
+    _, alone_sound, _ = split(glued, video=False, rates=[16_000])
+    assert [p.start_seconds for p in alone] == [p.start_seconds for p in both]
+    assert [b.start_seconds for b in alone_sound] == [b.start_seconds for b in sound]
+
+
+@pytest.mark.parametrize("name", ["still.mp4", "still.mkv"])
+@pytest.mark.parametrize("sound", [False, True])
+def test_a_still_of_more_than_ten_minutes_is_a_still(make_clip: MakeClip, name: str, sound: bool) -> None:
+    when = [*range(24), *range(720 * 24, 721 * 24)]
+    arguments = {"audio_seconds": 721.0, "rate": 8000} if sound else {}
+    pictures, blocks, counts = split(make_clip(name, pts=when, **arguments), rates=[8000] if sound else [])
+    assert pictures[23].end_seconds == pictures[24].start_seconds == pytest.approx(720, abs=1e-3)
+    assert pictures[-1].end_seconds == pytest.approx(721, abs=0.05)
+    assert not sound or blocks[-1].end_seconds == pytest.approx(721, abs=0.2)
+    assert not counts.partial
+
+
+def strays(samples: np.ndarray, rate: int, *, frequency: float) -> float:
+    """The largest deviation of a tone's blocks of 20 ms from its loudness, in shares of it."""
+    block = rate // 50
+    loudness = np.sqrt((samples[: len(samples) // block * block].reshape(-1, block) ** 2).mean(axis=1))
+    assert np.sqrt((samples**2).mean()) > 0.1 and frequency
+    return float(np.abs(loudness / np.median(loudness) - 1).max())
+
+
+@pytest.mark.parametrize(("suffix", "rates"), [("ogg", (48_000, 44_100)), ("ogg", (44_100, 44_100, 22_050))])
+def test_every_link_of_a_chained_ogg_is_heard(
+    make_clip: MakeClip, suffix: str, rates: tuple[int, ...]
+) -> None:
+    links = [
+        make_clip(f"{n}.{suffix}", codec=None, audio_seconds=2.0, rate=rate).read_bytes()
+        for n, rate in enumerate(rates)
+    ]
+    path = make_clip(f"chained.{suffix}", codec=None, audio_seconds=1.0)
+    path.write_bytes(b"".join(links))
+    _, blocks, counts = split(path, rates=[16_000])
+    samples = np.concatenate([block.samples for block in blocks])
+    assert len(samples) / 16_000 == pytest.approx(2.0 * len(rates), abs=0.01)
+    assert all(b.start_seconds - a.end_seconds == pytest.approx(0, abs=2e-4) for a, b in pairwise(blocks))
+    assert strays(samples[400:-400], 16_000, frequency=440) < 0.2
+    assert not counts.partial
+
+
+@pytest.mark.parametrize("suffix", ["aac", "mp3", "ac3"])
+def test_bare_frames_whose_rate_changes_are_counted(make_clip: MakeClip, suffix: str) -> None:
+    """FFmpeg makes their timestamps up from the first rate; the right length is that of the samples."""
+    rates = (44_100, 32_000, 48_000)
+    parts, seconds = [], 0.0
+    for rate in rates:
+        part = make_clip(f"{rate}.{suffix}", codec=None, audio_seconds=3.0, rate=rate)
+        _, blocks, _ = split(part, rates=[rate])
+        seconds += sum(len(block.samples) for block in blocks) / rate
+        parts.append(part.read_bytes())
+    path = make_clip(f"changes.{suffix}", codec=None, audio_seconds=1.0)
+    path.write_bytes(b"".join(parts))
+    _, blocks, _ = split(path, rates=[16_000])
+    assert blocks[-1].end_seconds - blocks[0].start_seconds == pytest.approx(seconds, abs=0.1)
+    assert all(b.start_seconds - a.end_seconds == pytest.approx(0, abs=2e-4) for a, b in pairwise(blocks))
+    samples = np.concatenate([block.samples for block in blocks])
+    silent = np.abs(samples.reshape(-1)[: len(samples) // 160 * 160].reshape(-1, 160)).max(axis=1) < 0.01
+    assert silent.mean() < 0.04  # what the encoders put before and after each part
