@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from extract.errors import ExpertError, MissingDependency
-from extract.types import AudioBlock, Downmix, Frame, Item, MediaInfo, Precision, Row, Scene, Sound
+from extract.types import AudioBlock, Column, Downmix, Frame, Item, MediaInfo, Precision, Row, Scene, Sound
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,16 +28,6 @@ if TYPE_CHECKING:
 
 MediaStream = Literal["video", "audio"]
 Lane = Literal["device", "host", "none"]
-ColumnType = Literal["string", "bool", "int32", "int64", "float32", "float64", "list<float32>"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table beside ``video_id, row, start_seconds, end_seconds``."""
-
-    name: str
-    type: ColumnType
-    meaning: str
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from extract.declarations import (
-    Column,
     Embedding,
     Expert,
     FrameSpec,
@@ -24,7 +23,7 @@ from extract.declarations import (
     Tap,
 )
 from extract.errors import MarqueeError, MediaError, MissingDependency, UsageError, WeightsError
-from extract.types import AudioBlock, Frame, Item, MediaInfo, Precision, Row, Scene
+from extract.types import AudioBlock, Column, Frame, Item, MediaInfo, Precision, Row, Scene
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:

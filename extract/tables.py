@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from extract.declarations import TableSpec
-from extract.types import Row
+from extract.types import Column, Row
 
 Dtype = Literal["float16", "float32"]
 
@@ -38,13 +38,17 @@ def embedding_dtype(spec: TableSpec, dtype: Dtype) -> Dtype | None:
     return "float32" if spec.embedding.float32 else dtype
 
 
+def arrow_fields(columns: Iterable[Column]) -> list[pa.Field]:
+    return [pa.field(column.name, _TYPES[column.type]) for column in columns]
+
+
 def table_schema(spec: TableSpec, *, dtype: Dtype = "float16") -> pa.Schema:
     """``video_id, row, start_seconds, end_seconds``, the table's columns, ``embedding``.
 
     ``embedding`` is ``fixed_size_list<dtype>[D]``, D the product of :attr:`Embedding.shape`.
     """
     fields = list(_KEY)
-    fields += [pa.field(column.name, _TYPES[column.type]) for column in spec.columns]
+    fields += arrow_fields(spec.columns)
     stored = embedding_dtype(spec, dtype)
     if spec.embedding is not None and stored is not None:
         kind = pa.float16() if stored == "float16" else pa.float32()

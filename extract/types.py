@@ -16,12 +16,22 @@ from numpy.typing import NDArray
 Precision = Literal["float32", "float16", "bfloat16"]  # what networks compute in
 State = Literal["ok", "absent", "failed"]
 Downmix = Literal["mean", "ffmpeg"]
+ColumnType = Literal["string", "bool", "int32", "int64", "float32", "float64", "list<float32>"]
 Row = dict[str, Any]
 
 
 def _check_interval(start_seconds: float, end_seconds: float) -> None:
     if not start_seconds <= end_seconds:
         raise ValueError(f"an interval must not end before it starts: {start_seconds = }, {end_seconds = }")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table beside those that say which video and when."""
+
+    name: str
+    type: ColumnType
+    meaning: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,35 @@ class MediaInfo:
     audio_tracks: int = 0
     unreadable_video: str | None = None
     unreadable_audio: str | None = None
+
+
+# What is measured of every video, whatever experts run: the columns of the store's ``videos`` table. A new
+# one is a line here and what measures it: a field of the same name in MediaInfo where headers say it, else a
+# value in the decoder's reader. docs/store.md lists them too.
+FACTS = (
+    Column("container", "string", "FFmpeg's name of the format"),
+    Column("header_duration_seconds", "float64", "the length that the header claims"),
+    Column("duration_seconds", "float64", "from the first picture to the end of the last, or of the sound"),
+    Column("fps", "float64", "average pictures per second, by the header"),
+    Column("width", "int32", "of the upright picture, its pixels made square"),
+    Column("height", "int32", "of the upright picture"),
+    Column("stored_width", "int32", "as coded"),
+    Column("stored_height", "int32", "as coded"),
+    Column("rotation_degrees", "int32", "how far the stored picture was turned clockwise: 0, 90, 180 or 270"),
+    Column("flipped", "bool", "whether it was turned upside down, as in a mirror, before that"),
+    Column("sample_aspect_ratio", "float64", "width of a stored pixel over its height"),
+    Column("video_codec", "string", "FFmpeg's name"),
+    Column("audio_codec", "string", "FFmpeg's name"),
+    Column("sample_rate", "int32", "of the sound, in Hz"),
+    Column("audio_tracks", "int32", "how many there are; one is read"),
+    Column("has_video", "bool", "whether there is a picture that can be read"),
+    Column("has_audio", "bool", "whether there is sound that can be read"),
+    Column("frames", "int64", "pictures decoded"),
+    Column("decode_errors", "int32", "damaged packets and pictures"),
+    Column("partial", "bool", "whether something of the file was lost"),
+    Column("note", "string", "what is wrong with the file, in words"),
+)
+FACTS_OF_HEADERS = tuple(fact.name for fact in FACTS if fact.name in MediaInfo.__dataclass_fields__)
 
 
 @dataclass(frozen=True)

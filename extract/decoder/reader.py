@@ -24,7 +24,7 @@ from extract.media.probe import probe
 from extract.media.seek import PictureKey, SecondLook, fetch
 from extract.media.stream import DecodeCounts, Kind, read
 from extract.registry import make_expert, make_shot_service
-from extract.types import AudioBlock, Frame, Item, MediaInfo, Scene, Sound
+from extract.types import FACTS, FACTS_OF_HEADERS, AudioBlock, Frame, Item, MediaInfo, Scene, Sound
 
 Send = Callable[[Message], None]
 
@@ -305,29 +305,26 @@ def _frame(picture: Picture, image: Any) -> Frame:
 
 
 class _Measured:
-    """What the pass itself shows of a video: how long it is and how many pictures it has."""
+    """What one pass shows of a video: how long it is and how many pictures it has."""
 
     def __init__(self, media: MediaInfo) -> None:
         self._media = media
-        self._kind: type = Picture if media.has_video else AudioBlock
         self._span: tuple[float, float] | None = None
         self._pieces = 0
         self.seen: set[Kind] = set()
 
     def add(self, piece: Picture | AudioBlock) -> None:
-        self.seen.add("video" if isinstance(piece, Picture) else "audio")
-        if isinstance(piece, self._kind):
+        is_sound = isinstance(piece, AudioBlock)
+        self.seen.add("audio" if is_sound else "video")
+        if is_sound != self._media.has_video:  # the length of a film is that of its pictures
             first = piece.start_seconds if self._span is None else self._span[0]
             self._span = (first, piece.end_seconds)
             self._pieces += 1
 
     def facts(self, counts: DecodeCounts) -> dict[str, Any]:
-        """Columns of ``videos``; a value that this pass did not measure is None."""
-        names = (
-            "container header_duration_seconds fps width height stored_width stored_height rotation_degrees "
-            "sample_aspect_ratio video_codec audio_codec sample_rate audio_tracks has_video has_audio"
-        )
-        facts = {name: getattr(self._media, name) for name in names.split()}
+        """A value for each of :data:`~extract.types.FACTS`; None where this pass did not measure it."""
+        facts = dict.fromkeys((fact.name for fact in FACTS), None)
+        facts |= {name: getattr(self._media, name) for name in FACTS_OF_HEADERS}
         if self._span is not None:
             facts |= {
                 "duration_seconds": self._span[1] - self._span[0],

@@ -8,10 +8,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.declarations import Column, Resources, Tap
+from extract.declarations import Resources, Tap
 from extract.ops.motion.frame_grid import SceneStacks, Stack
 from extract.ops.network.batching import fixed_batches
-from extract.types import Frame, Item, Row, Scene
+from extract.types import Column, Frame, Item, Row, Scene
 
 T = TypeVar("T")
 LONGEST = 512  # frames of a stack: what is held grows with it

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.declarations import Column, Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
+from extract.declarations import Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
 from extract.errors import MediaError
 from extract.ops.network.batching import fixed_batches, network_batch
 from extract.ops.network.device import to_device
 from extract.ops.network.inference import inference
-from extract.types import Frame, Item, MediaInfo, Row, Scene
+from extract.types import Column, Frame, Item, MediaInfo, Row, Scene
 from extract.weights.checkpoints import fill, load_state_dict
 
 if TYPE_CHECKING:

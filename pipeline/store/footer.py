@@ -10,11 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from extract.declarations import Column, Embedding, TableSpec
+from extract.declarations import Embedding, TableSpec
 from extract.errors import StoreError
 from extract.tables import Dtype, embedding_dtype, table_schema
+from extract.types import Column, Outcome, State
 from extract.types import Failure as Failure
-from extract.types import Outcome, State
 from pipeline.storage.location import Location
 from pipeline.storage.names import clean
 from pipeline.storage.parquet import read_metadata

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from extract.errors import StoreError
+from extract.tables import arrow_fields
+from extract.types import FACTS
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, ahead, join
 from pipeline.storage.names import display
@@ -27,34 +29,7 @@ _PLANNED = pa.schema(
         pa.field("bytes", pa.int64()),
     ]
 )
-
-
-_MEASURED = pa.schema(
-    [
-        ("container", pa.string()),
-        ("header_duration_seconds", pa.float64()),
-        ("duration_seconds", pa.float64()),
-        ("fps", pa.float64()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("stored_width", pa.int32()),
-        ("stored_height", pa.int32()),
-        ("rotation_degrees", pa.int32()),
-        ("sample_aspect_ratio", pa.float64()),
-        ("video_codec", pa.string()),
-        ("audio_codec", pa.string()),
-        ("sample_rate", pa.int32()),
-        ("audio_tracks", pa.int32()),
-        ("has_video", pa.bool_()),
-        ("has_audio", pa.bool_()),
-        ("frames", pa.int64()),
-        ("decode_errors", pa.int32()),
-        ("partial", pa.bool_()),
-        ("note", pa.string()),
-    ]
-)
-
-
+_MEASURED = pa.schema(arrow_fields(FACTS))
 VIDEOS_SCHEMA = pa.schema([*_PLANNED, *_MEASURED])
 
 
