@@ -33,6 +33,8 @@ def run(
     dtype: Dtype = "float16",
     shard_size: int = 64,
     retry_failed: bool = False,
+    new_root: bool = False,
+    replace_changed: bool = False,
     batch_size: int | None = None,
     decoders: int | None = None,
     checkpoint_seconds: float = 300.0,
@@ -55,6 +57,8 @@ def run(
         dtype: of stored vectors.
         shard_size: videos in a new shard.
         retry_failed: try again what failed before.
+        new_root: the store's videos are in this folder now; ids stay.
+        replace_changed: extract again, in place of their old rows, inputs that are others now.
         batch_size: of the models; default: 16, on a GPU 64.
         decoders: processes; default: one for each core, at most 16.
         checkpoint_seconds: what is finished of a shard is written so often.
@@ -70,7 +74,8 @@ def run(
         videos=location(videos, "--videos"), out=location(out, "--out"), experts=names, options=chosen,
         weights=convert("--weights", Path | None, weights, texts=False), download=download,
         random_seed=random_seed, device=device, precision=precision, dtype=dtype, shard_size=shard_size,
-        retry_failed=retry_failed, batch_size=batch_size, decoders=decoders,
+        retry_failed=retry_failed, new_root=new_root, replace_changed=replace_changed,
+        batch_size=batch_size, decoders=decoders,
         checkpoint_seconds=checkpoint_seconds, cluster=Cluster() if cluster is None else cluster,
     )  # fmt: skip
     convert("progress", RunProgress | None, progress, texts=False)

@@ -15,7 +15,7 @@ from extract.terminal import Commands, console, run_app, show_error
 from extract.types import Precision
 from extract.weights.files import MissingWeights
 from pipeline.cli import reports
-from pipeline.cli.config import config_of, names_in, read_config
+from pipeline.cli.config import config_of, names_in, names_of_videos, read_config
 from pipeline.cli.display import show
 from pipeline.cli.prepare_display import print_report
 from pipeline.cli.prepare_display import show as show_prepare
@@ -77,6 +77,13 @@ def extract(
     worker_lifetime: Annotated[str | None, typer.Option(help="Restart workers older than, say, 2h.")] = None,
     worker_memory: Annotated[str | None, typer.Option(help="Restart those larger than, say, 8G.")] = None,
     retry_failed: Annotated[bool | None, typer.Option("--retry-failed", help="Try failures again.")] = None,
+    new_root: Annotated[
+        bool | None, typer.Option("--new-root", help="The store's videos are in this folder now; ids stay.")
+    ] = None,
+    replace_changed: Annotated[
+        bool | None,
+        typer.Option("--replace-changed", help="Extract changed files again, drop their old rows."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file with these names; flags win.")] = None,
 ) -> None:
@@ -120,6 +127,19 @@ def verify(out: Annotated[str, typer.Argument(help="Feature store.")]) -> None:
     """Recount every shard against its footer; exit status 1 if something is wrong."""
     if not reports.print_verify(location(out), console()):
         raise typer.Exit(1)
+
+
+@app.command()
+def remove(
+    out: Annotated[str, typer.Argument(help="Feature store.")],
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="video_id, path, or a pattern such as 'old/*'; several.")
+    ] = None,
+    ids_from: Annotated[Path | None, typer.Option(help="File with one of them a line.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Let the next run take them in again.")] = False,
+) -> None:
+    """Take videos out of a store: all their rows; later runs leave their files alone."""
+    reports.print_removal(location(out), names_of_videos(ids or (), ids_from), undo=undo, console=console())
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from pipeline.work.config import Cluster, RunConfig
 # What --config may hold: fields of the two dataclasses, and what only the command line has.
 _FIELDS = field_types(RunConfig) | field_types(Cluster)
 _SAME = (
-    "options", "weights", "device", "precision", "dtype", "shard_size", "retry_failed", "batch_size",
-    "decoders", "workers", "gpus", "scheduler",
+    "options", "weights", "device", "precision", "dtype", "shard_size", "retry_failed", "new_root",
+    "replace_changed", "batch_size", "decoders", "workers", "gpus", "scheduler",
 )  # fmt: skip
 _TEXTS = ("videos", "out", "preset", "detector", "keep_flow", "worker_lifetime", "worker_memory")
 TYPES: Mapping[str, Any] = {
@@ -89,6 +89,20 @@ def names_in(given: str | tuple[str, ...] | None) -> list[str] | None:
     if not any(names):
         raise UsageError(f"--experts {given!r} names none; there are {', '.join(expert_names())}")
     return [name for name in names if name]
+
+
+def names_of_videos(given: Sequence[str], file: Path | None) -> list[str]:
+    """Those given, and those of a file, one a line. Raises UsageError where there are none."""
+    try:
+        lines = [] if file is None else file.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"--ids-from {str(file)!r} cannot be read ({error}): give a UTF-8 text file"
+        ) from error
+    names = [*given, *(line.strip() for line in lines if line.strip())]
+    if not names:
+        raise UsageError("no video was named: give their video_id, or --ids-from FILE")
+    return names
 
 
 def _folder_for_flow(text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from extract.errors import MarqueeError
+from extract.errors import MarqueeError, some
 from extract.opencv import check as check_opencv
 from extract.registry import expert_names, make_expert, with_upstream
 from extract.selection import select
@@ -22,14 +24,18 @@ from extract.weights.locate import check, resolve
 from pipeline.cli.download_display import show_downloads
 from pipeline.settings import checked_folder
 from pipeline.storage.location import Location
+from pipeline.storage.names import clean
 from pipeline.storage.scan import scan
 from pipeline.storage.versions import installed
 from pipeline.store.layout import open_store
+from pipeline.store.lock import writing
+from pipeline.store.removal import remove, take_back
 from pipeline.store.status import status
 from pipeline.store.todo import todo
 from pipeline.store.verify import verify
 from pipeline.store.videos import read_shards
 from pipeline.work.config import RunConfig, make_targets
+from pipeline.work.inputs import compare
 from pipeline.work.progress import RunProgress
 from pipeline.work.run import RunReport
 
@@ -43,6 +49,8 @@ def print_run(report: RunReport, progress: RunProgress, console: Console) -> Non
         counts = [str(states[state]) for state in ("ok", "absent", "failed")]
         table.add_row(name, *counts, str(report.rows.get(name, 0)))
     console.print(table)
+    for video_id, why in report.replaced.items():
+        _line(console, f"changed, so extracted again: {clean(video_id)!r}: {why}")
     line = f"{report.videos} videos in {report.store.root}, {report.computed} worked on now"
     if report.ignored:
         line += f"; {report.ignored} other files ignored (ignored.parquet says why)"
@@ -69,17 +77,25 @@ def print_plan(config: RunConfig, console: Console) -> None:
     """What a run would do; checks experts, options and weights, writes nothing."""
     selection = select(config)
     targets = make_targets(selection)
-    found = scan(config.videos, out=config.out)
+    found = scan(config.videos, out=config.out).checked()
     counts: Counter[str] = Counter()
     known: set[bytes] = set()
+    experts = {target.expert for target in targets}
     # Nothing is created; a folder that a run would refuse is refused.
     if not isinstance(config.out, Path) or os.path.lexists(config.out):
         store = open_store(config.out, create=True)
+        found = found.without(store.removed())
+        shards = read_shards(store)
+        compared = compare(found, store, shards)
+        compared.refuse(new_root=config.new_root, replace_changed=config.replace_changed)
+        changed = compared.reasons
         present = {entry.raw: entry for entry in found.inputs}
-        for shard in read_shards(store):
+        for shard in shards:
             known.update(video.raw for video in shard.videos if video.raw in present)
-            for experts in todo(store, shard, targets, retry_failed=config.retry_failed).values():
-                counts.update(experts)
+            work = todo(store, shard, targets, retry_failed=config.retry_failed)
+            work |= {v.video_id: experts for v in shard.videos if v.video_id in changed}
+            for needed in work.values():
+                counts.update(needed)
     new = [entry for entry in found.inputs if entry.raw not in known]
     table = _table("expert", "videos to do", "fingerprint", "weights")
     for target in targets:
@@ -142,6 +158,24 @@ def print_status(out: Location, console: Console) -> None:
         table.add_row(e.expert, e.fingerprint, *map(str, counts), *sizes)
     console.print(table)
     _line(console, f"{found.videos} videos in {found.shards} shards; {_completeness(found.complete)}")
+    if found.root is not None:
+        _line(console, f"videos from {found.root}")
+
+
+def print_removal(out: Location, names: list[str], *, undo: bool, console: Console) -> None:
+    """Take videos out of a store, or let them in again, and say which."""
+    store = open_store(out)
+    with writing(store, command=shlex.join(sys.argv)):
+        if undo:
+            back = take_back(store, names)
+            _line(console, f"{len(back)} videos are taken in again by the next run: {some(back)}")
+            return
+        removed, before = remove(store, names)
+    if before:
+        _line(console, f"{len(before)} videos were removed already: {some(before)}")
+    if removed:
+        _line(console, f"{len(removed)} videos removed: {some(removed)}")
+        _line(console, "later runs leave their files alone; the same command with --undo takes them in again")
 
 
 def print_verify(out: Location, console: Console) -> bool:

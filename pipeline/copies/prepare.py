@@ -137,7 +137,7 @@ def prepare(config: PrepareConfig, progress: PrepareProgress | None = None) -> P
     videos = checked_folder(config.videos, "--videos")
     _refuse_overlap(videos, config.out)
     record = _read_record(config.out, config.recipe)
-    found = scan(videos, out=config.out)
+    found = scan(videos, out=config.out).checked()
     assert isinstance(found.root, Path)  # as is what was scanned
     _make_folder(config.out)
     with writing(Store(config.out), command=shlex.join(sys.argv)):

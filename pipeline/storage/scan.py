@@ -6,8 +6,8 @@ import os
 import re
 import stat
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ _AUDIO = "aac ac3 aif aiff amr ape au caf eac3 flac m4a m4b mka mp2 mp3 oga ogg 
 # A playlist is taken up so that it ends as a failure with a message: nothing it names is opened.
 _PLAYLIST = "concat ffconcat m3u m3u8 mpd pls"
 _HIDDEN_FOLDER = re.compile(r"(?:[^/.][^/]*/)*\.(?!\.?/)[^/]*/")
+REMOVED = "removed from the store; python -m extract remove STORE --undo ID takes it in again"
 SUFFIXES = frozenset(f".{name}" for names in (_VIDEO, _AUDIO, _PLAYLIST) for name in names.split())
 
 
@@ -33,12 +34,14 @@ SUFFIXES = frozenset(f".{name}" for names in (_VIDEO, _AUDIO, _PLAYLIST) for nam
 class Input:
     """One file to extract from; ``raw`` is its path relative to the folder, as the system has it.
 
-    ``problem`` says why it cannot be opened (a broken link, a pipe): it ends as a failure.
+    ``problem`` says why it cannot be opened (a broken link, a pipe): it ends as a failure. ``stamp`` differs
+    once the file was written to: times of modification and of change, or what the storage calls its version.
     """
 
     raw: bytes
     size_bytes: int | None
     problem: str | None = None
+    stamp: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,42 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Scan:
-    """Both lists are sorted by path; ``root`` is the folder that the paths are relative to."""
+    """Both lists are sorted by path; ``root`` is the folder that the paths are relative to.
+
+    ``single``: one file was given, and what else lies in its folder was not looked at.
+    """
 
     root: Location
     inputs: tuple[Input, ...]
     ignored: tuple[Ignored, ...]
+    single: bool = False
+
+    def checked(self) -> Scan:
+        """Itself. Raises UsageError where there is nothing to extract from: such a run is never finished."""
+        if self.inputs:
+            return self
+        if not self.ignored:
+            raise UsageError(
+                f"--videos {str(self.root)!r} is empty: is it mounted? Give a folder with videos"
+            )
+        other = self.ignored[0]
+        raise UsageError(
+            f"--videos {str(self.root)!r} holds no video or sound file, only {len(self.ignored)} others "
+            f"({display(other.raw)!r}: {other.reason}): is it the right folder, and mounted?"
+        )
+
+    def without(self, removed: Container[str]) -> Scan:
+        """The same with the inputs of these paths ignored: they were taken out of the store."""
+        kept = tuple(found for found in self.inputs if display(found.raw) not in removed)
+        if len(kept) == len(self.inputs):
+            return self
+        out = (
+            Ignored(found.raw, found.size_bytes, REMOVED)
+            for found in self.inputs
+            if display(found.raw) in removed
+        )
+        ignored = sorted((*self.ignored, *out), key=lambda entry: entry.raw)
+        return replace(self, inputs=kept, ignored=tuple(ignored))
 
 
 def scan(videos: Location, *, out: Location | None = None) -> Scan:
@@ -85,7 +119,7 @@ def scan(videos: Location, *, out: Location | None = None) -> Scan:
 def _one(videos: Location, found: Input | Ignored) -> Scan:
     if isinstance(found, Ignored):
         raise UsageError(f"--videos {str(videos)!r}: {found.reason}; give a folder or a media file")
-    return Scan(videos.parent, (found,), ())
+    return Scan(videos.parent, (found,), (), single=True)
 
 
 def _sorted(root: Location, found: Iterable[Input | Ignored]) -> Scan:
@@ -105,7 +139,8 @@ def _scan_remote(videos: UPath, out: Location | None) -> Scan:
         with storage_errors(videos):
             info = videos.fs.info(videos.path)
             if info["type"] == "file":
-                return _one(videos, _input(videos.name.encode(), videos.name.encode(), info["size"], None))
+                name = videos.name.encode()
+                return _one(videos, _input(name, name, info["size"], None, _version(info)))
             return _sorted(videos, _objects(videos, skip))
     except FileNotFoundError:
         raise UsageError(
@@ -132,11 +167,17 @@ def _objects(videos: UPath, skip: str | None) -> Iterator[Input | Ignored]:
             yield Ignored(name.encode(), size, "a name that is not one path: an empty part, '.', '..', '::'")
             continue
         else:
-            yield _input(name.encode(), name.rpartition("/")[2].encode(), size, None)
+            yield _input(name.encode(), name.rpartition("/")[2].encode(), size, None, _version(entry))
             continue
         if group not in told:
             told.add(group)
             yield Ignored(group.encode(), None, reason)
+
+
+def _version(entry: Mapping[str, Any]) -> str | None:
+    """What storage calls this content of an object, else when it was written; as s3fs, gcsfs, adlfs say."""
+    names = ("ETag", "etag", "LastModified", "last_modified", "updated")
+    return next((str(entry[name]) for name in names if entry.get(name)), None)
 
 
 def _listed(videos: UPath, base: str) -> Iterator[dict[str, Any]]:
@@ -199,28 +240,31 @@ def _file(relative: bytes, name: bytes, path: bytes) -> Input | Ignored:
     return _input(relative, name, *_look(path))
 
 
-def _input(relative: bytes, name: bytes, size: int | None, problem: str | None) -> Input | Ignored:
+def _input(
+    relative: bytes, name: bytes, size: int | None, problem: str | None, stamp: str | None
+) -> Input | Ignored:
     if name.startswith(b"."):
         return Ignored(relative, size, "hidden")
     suffix = display(os.path.splitext(name)[1]).lower()
     if suffix not in SUFFIXES:
         what = f"suffix {suffix} is not that of a video or audio file" if suffix else "no suffix"
         return Ignored(relative, size, what)
-    return Input(relative, size, problem)
+    return Input(relative, size, problem, stamp)
 
 
-def _look(path: bytes) -> tuple[int | None, str | None]:
-    """Size in bytes, and what stands in the way of opening the file without harm."""
+def _look(path: bytes) -> tuple[int | None, str | None, str | None]:
+    """Size in bytes, what stands in the way of opening the file without harm, and its stamp."""
     try:
         found = os.stat(path)
     except OSError as error:
         link = "broken symbolic link: " if os.path.islink(path) else "cannot be looked at: "
-        return None, link + (error.strerror or str(error))
+        return None, link + (error.strerror or str(error)), None
     if not stat.S_ISREG(found.st_mode):
-        return None, "not a regular file (a pipe, socket or device)"
+        return None, "not a regular file (a pipe, socket or device)", None
     if not os.access(path, os.R_OK):
-        return found.st_size, "cannot be read: no permission"
-    return found.st_size, None
+        return found.st_size, "cannot be read: no permission", None
+    # Whoever restores the time of modification does not restore that of the change.
+    return found.st_size, None, f"{found.st_mtime_ns}-{found.st_ctime_ns}"
 
 
 def _identity(path: bytes) -> tuple[int, int] | None:

@@ -120,13 +120,18 @@ class Store:
         started: str,
         finished: str | None = None,
         measured: Mapping[str, Any] | None = None,
+        root: str | None = None,
+        replaced: Mapping[str, str] | None = None,
     ) -> None:
         """Write ``run.json``: this run, and the experts whose rows are current after it.
 
-        ``measured``: what the stages of the run did, for people.
+        ``measured``: what the stages of the run did, for people. ``root``: the folder that the paths of
+        the videos are relative to; None: as before. ``replaced``: videos that the run extracted again
+        because their files changed, and how.
 
         Experts of earlier runs stay current unless what they were read from has changed since.
         """
+        before = self.run_record()
         current = {target.expert: target for target in self.targets()}
         current |= {target.expert: target for target in targets}
         record = {
@@ -134,13 +139,34 @@ class Store:
             "marquee": marquee_version(),
             "started": started,
             "finished": finished,
+            "root": before.get("root") if root is None else root,
+            "removed": before.get("removed", {}),
+            "replaced": dict(replaced or {}),
             "options": dict(options),
             "versions": dict(versions),
             "measured": None if measured is None else dict(measured),
             "experts": {name: asdict(target) for name, target in sorted(_consistent(current).items())},
         }
-        for entry in record["experts"].values():  # type: ignore[attr-defined]
+        for entry in record["experts"].values():
             del entry["expert"]
+        self._write_record(record)
+
+    @property
+    def videos_root(self) -> str | None:
+        """The folder or prefix that the videos' paths are relative to, as the last run had it."""
+        root = self.run_record().get("root")
+        return root if isinstance(root, str) else None
+
+    def removed(self) -> dict[str, str]:
+        """What was taken out of the store and stays out: path and ``video_id``."""
+        return dict(self.run_record().get("removed", {}))
+
+    def record_removed(self, removed: Mapping[str, str]) -> None:
+        """The same, written down."""
+        blank = {"format": FORMAT, "marquee": marquee_version(), "experts": {}}
+        self._write_record({**(self.run_record() or blank), "removed": dict(removed)})
+
+    def _write_record(self, record: Mapping[str, Any]) -> None:
         with atomic(self.run_path) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
 

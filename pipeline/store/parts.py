@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location
 from pipeline.storage.parquet import open_parquet
 from pipeline.store.footer import Footer, PartHeader, VideoState, valid_footer
-from pipeline.store.layout import Store
+from pipeline.store.layout import PartFile, Store
 
 ROW_GROUP_BYTES = 4 << 20
 _MOST_ROWS = 16_384
@@ -45,6 +45,15 @@ def merge_part(store: Store, header: PartHeader, new: Iterable[VideoRows]) -> Fo
     with open_parquet(path, pre_buffer=False) as file:
         kept = _kept(file, old.videos, replaced)
         return _write(path, header, _in_order(kept, iter(arriving)))
+
+
+def drop_from_part(part: PartFile, video_ids: Collection[str]) -> None:
+    """Take videos out of a part, whatever its fingerprint. One that is damaged counts as empty already."""
+    old = valid_footer(part.path, part.fingerprint)
+    if old is None or old.videos.keys().isdisjoint(video_ids):
+        return
+    with open_parquet(part.path, pre_buffer=False) as file:
+        _write(part.path, old.header, _kept(file, old.videos, video_ids))
 
 
 def row_group_rows(schema: pa.Schema) -> int:
@@ -121,7 +130,9 @@ def _groups(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting)
 
 
-def _kept(file: pq.ParquetFile, videos: Mapping[str, VideoState], replaced: set[str]) -> Iterator[VideoRows]:
+def _kept(
+    file: pq.ParquetFile, videos: Mapping[str, VideoState], replaced: Collection[str]
+) -> Iterator[VideoRows]:
     """The videos of a part that stay; each must be consumed before the next is asked for."""
     batches = file.iter_batches(batch_size=row_group_rows(file.schema_arrow), use_threads=False)
     cursor = _Cursor(batches)

@@ -32,9 +32,12 @@ class ExpertStatus:
 
 @dataclass(frozen=True)
 class Status:
+    """``root``: the folder that the videos' paths are relative to, where the store knows it."""
+
     videos: int
     shards: int
     experts: tuple[ExpertStatus, ...]
+    root: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -46,7 +49,7 @@ def status(store: Store) -> Status:
     """Counts for every expert that ``run.json`` names."""
     shards = read_shards(store)
     experts = tuple(_expert(store, shards, target) for target in store.targets())
-    return Status(sum(len(shard.videos) for shard in shards), len(shards), experts)
+    return Status(sum(len(shard.videos) for shard in shards), len(shards), experts, store.videos_root)
 
 
 def _expert(store: Store, shards: Sequence[Shard], target: Target) -> ExpertStatus:

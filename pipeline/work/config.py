@@ -66,6 +66,8 @@ class RunConfig(ExtractConfig):
         out: the store.
         shard_size: videos in a new shard.
         retry_failed: try again what failed before.
+        new_root: the store's videos are in this folder now; ids stay.
+        replace_changed: extract again, in place of their old rows, inputs that are others now.
         batch_size: of the models; None: 16 on the CPU, 64 on a GPU.
         decoders: processes; None: one for each core, up to 16.
         checkpoint_seconds: what is finished of a shard is written so often.
@@ -76,6 +78,8 @@ class RunConfig(ExtractConfig):
     out: Location
     shard_size: Positive = 64
     retry_failed: bool = False
+    new_root: bool = False
+    replace_changed: bool = False
     batch_size: Positive | None = None
     decoders: Positive | None = None
     checkpoint_seconds: Seconds = 300.0

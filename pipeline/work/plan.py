@@ -39,7 +39,8 @@ def plan(scan: Scan, store: Store, *, shard_size: int = 64) -> Plan:
     for number, start in enumerate(range(0, len(fresh), shard_size)):
         part = [Video(ids[f.raw], f.raw, f.size_bytes, f.problem) for f in fresh[start : start + shard_size]]
         new.append(Shard(following + number, tuple(sorted(part, key=lambda video: video.video_id))))
-    for shard in ahead(partial(write_shard, store), new, store.root):
+    stamps = {found.raw: found.stamp for found in fresh}
+    for shard in ahead(partial(write_shard, store, stamps=stamps), new, store.root):
         shards.append(shard)
     return Plan(tuple(shards), tuple(_warnings(ids, vanished, scan)))
 

@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from extract.selection import Selection, select
@@ -20,12 +20,14 @@ from pipeline.store.attempts import forget_all
 from pipeline.store.coverage import Counts, write_derived
 from pipeline.store.layout import Store, Target, open_store
 from pipeline.store.lock import writing
+from pipeline.store.removal import finish_removal
 from pipeline.store.todo import todo_by_shard
-from pipeline.store.videos import Shard
+from pipeline.store.videos import Shard, read_shards
 from pipeline.work.cluster import cores_of_a_worker, dask_workers
 from pipeline.work.config import RunConfig, make_targets
 from pipeline.work.driver import InProcess, Workers, drive
 from pipeline.work.host import Host, HostSetup
+from pipeline.work.inputs import Comparison, compare
 from pipeline.work.plan import Plan, plan
 from pipeline.work.progress import RunProgress
 
@@ -40,7 +42,8 @@ class RunReport:
     """What is in the store after a run, for the experts of the run.
 
     ``states`` counts (video, expert) pairs by state for each expert; ``interrupted`` says that a
-    signal ended the run before all was done.
+    signal ended the run before all was done. ``replaced``: videos whose files have changed, so that
+    they were extracted again, and what tells.
     """
 
     store: Store
@@ -50,6 +53,7 @@ class RunReport:
     states: Mapping[str, Counter[str]]
     rows: Mapping[str, int]
     interrupted: bool = False
+    replaced: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -64,27 +68,34 @@ class RunReport:
 def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunReport:
     """Extract everything that is asked for and not validly in the store yet.
 
-    Wrong arguments, missing weights and packages are found before anything is decoded or written.
+    Wrong arguments, missing weights and packages, a folder without videos or of another store, and changed
+    files are found before anything is decoded or written.
     A video that fails is recorded and the run goes on. SIGINT and SIGTERM (in the main thread)
     write what is finished and end the run; a second one ends it at once.
 
     Raises:
-        UsageError, MissingDependency, WeightsError: what was asked for cannot be done.
+        UsageError, MissingDependency, WeightsError: what was asked for cannot be done, or the user has
+            to say that it is meant (``new_root``, ``replace_changed``).
         StoreError: the store is in use, damaged, or the disk refuses.
         ClusterError: the workers cannot be reached.
     """
     progress = progress or RunProgress()
     selection = select(config, progress.show_download)
     progress.stage = "planning"
-    found = scan(config.videos, out=config.out)
+    found = scan(config.videos, out=config.out).checked()
     store = open_store(config.out, create=True)
     with writing(store, command=shlex.join(sys.argv)) as token, _stop_on_signals(progress):
+        finish_removal(store, read_shards(store))
+        found = found.without(store.removed())
+        compared = compare(found, store, read_shards(store))
+        compared.refuse(new_root=config.new_root, replace_changed=config.replace_changed)
+        targets = make_targets(selection)
+        record = _Record(store, targets, config, compared)
+        record.write()
+        compared.apply()
         planned = plan(found, store, shard_size=config.shard_size)
         progress.warnings = planned.warnings
         progress.total = sum(len(shard.videos) for shard in planned.shards)
-        targets = make_targets(selection)
-        record = _Record(store, targets, config)
-        record.write()
         setup = HostSetup(
             config=replace(config, out=_everywhere(config.out)),
             root=_everywhere(found.root),
@@ -110,6 +121,7 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
         states={name: counts.states[name] for name in experts},
         rows={name: counts.rows[name] for name in experts},
         interrupted=progress.stopping,
+        replaced=compared.reasons,
     )
 
 
@@ -157,8 +169,8 @@ def _everywhere(place: Location) -> Location:
 class _Record:
     """``run.json``: what was asked, with which versions, when."""
 
-    def __init__(self, store: Store, targets: list[Target], config: RunConfig) -> None:
-        self._store, self._targets = store, targets
+    def __init__(self, store: Store, targets: list[Target], config: RunConfig, compared: Comparison) -> None:
+        self._store, self._targets, self._compared = store, targets, compared
         self._options = {
             "videos": str(config.videos).encode("utf-8", "backslashreplace").decode(),
             "experts": list(config.experts),
@@ -179,6 +191,8 @@ class _Record:
             started=self._started,
             finished=_now() if finished else None,
             measured=None if progress is None else progress.to_json(),
+            root=self._compared.root,
+            replaced=self._compared.reasons,
         )
 
 

@@ -26,6 +26,7 @@ from pipeline.store.parts import VideoRows, merge_part
 from pipeline.store.todo import attempts, todo
 from pipeline.store.videos import Video, measured, update_videos
 from pipeline.work.fetching import Fetcher
+from pipeline.work.inputs import record_digests
 from pipeline.work.jobs import Job, JobReport
 from pipeline.work.stored import Stored
 
@@ -226,6 +227,8 @@ class ShardWork:
 
     def _open_job(self, job: Job, future: Future[JobReport]) -> None:
         shard = job.shard
+        self._settings.allowed()
+        record_digests(self._store, self._root, shard)
         work = todo(self._store, shard, self._targets, retry_failed=self._settings.retry_failed)
         opened = self._open[shard.index] = _Open(
             job, future, self._store, self._root, self._targets if work else ()

@@ -1,0 +1,191 @@
+"""Whether the videos folder is the one that the store was made from, and which files are others now."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from extract.errors import UsageError, some
+from pipeline.storage.content import content_digest
+from pipeline.storage.location import Location, ahead, join
+from pipeline.storage.names import display
+from pipeline.storage.scan import Input, Scan
+from pipeline.store.layout import Store
+from pipeline.store.removal import drop_rows, with_rows
+from pipeline.store.videos import Seen, Shard, Video, book_inputs, seen_inputs
+
+MOST = 0.5  # of two or more known inputs: when more are gone, it is not taken for the store's folder
+CHANGING = "changing"  # in place of the digest of a file that was written to before it was extracted
+
+
+@dataclass(frozen=True)
+class Changed:
+    """An input that is not what was extracted, and what tells; ``unsettled``: it was not even then."""
+
+    size_bytes: int | None
+    seen: Seen
+    why: str
+    unsettled: bool = False
+
+
+@dataclass
+class Comparison:
+    """What a scan found against what the store knows; reading it writes nothing.
+
+    Attributes:
+        root, known_root: the folder that was scanned, and the store's; None where the store has none.
+        known, same, gone: inputs of which the store has a size; those there with it; those not there.
+        changed: inputs that are others now, by shard and ``video_id``.
+        with_rows: those that the store has rows of, which were the file's when they were made.
+        seen: what is to be written down of the unchanged.
+    """
+
+    store: Store
+    root: str
+    known_root: str | None
+    single: bool
+    known: int = 0
+    same: int = 0
+    gone: list[str] = field(default_factory=list)
+    changed: dict[int, dict[str, Changed]] = field(default_factory=lambda: defaultdict(dict))
+    with_rows: set[str] = field(default_factory=set)
+    seen: dict[int, dict[str, Seen]] = field(default_factory=lambda: defaultdict(dict))
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why each changed input is extracted again, by ``video_id``."""
+        return {name: one.why for videos in self.changed.values() for name, one in sorted(videos.items())}
+
+    def refuse(self, *, new_root: bool, replace_changed: bool) -> None:
+        """Raise UsageError where the user has to say that this is meant; all that is wrong in one line."""
+        problems = [] if new_root else [*self._root_problems()]
+        if self.with_rows and not replace_changed:
+            told = [f"{name!r} ({self.reasons[name]})" for name in sorted(self.with_rows)]
+            shown = ", ".join(told[:5]) + (", ..." if len(told) > 5 else "")
+            problems.append(
+                f"{len(told)} inputs are not what was extracted: {shown}; --replace-changed extracts them "
+                "again in place of their old rows"
+            )
+        if problems:
+            raise UsageError(f"store {str(self.store.root)!r}: {'; '.join(problems)}. Nothing was written")
+
+    def _root_problems(self) -> Iterator[str]:
+        if self.known_root is not None and self.known_root != self.root:
+            yield self._another_root(self.known_root)
+        elif len(self.gone) > MOST * self.known and self.known > 1 and not self.single:
+            yield (
+                f"{len(self.gone)} of its {self.known} known inputs are gone from {self.root!r} "
+                f"({some(self.gone)}): is the folder mounted in full? --new-root goes on without them, "
+                "python -m extract remove takes them out"
+            )
+
+    def _another_root(self, known: str) -> str:
+        what = f"its videos are those of {known!r}, not of {self.root!r}"
+        if self.root.startswith(known.rstrip("/") + "/"):
+            return f"{what}, a subfolder of it: give --videos {known!r}, or another --out"
+        if known.startswith(self.root.rstrip("/") + "/"):
+            return f"{what}, which contains it: give --videos {known!r}, or another --out"
+        there = f"{self.same} of {self.known} known inputs are there with the same size"
+        return f"{what} ({there}): if the folder has moved, add --new-root; if not, give another --out"
+
+    def apply(self) -> None:
+        """Write down how inputs look now, and drop the rows of those that changed.
+
+        The rows go first: a run that is killed between the two finds the change again.
+        """
+        drop_rows(self.store, self.changed)
+        for shard in sorted({*self.changed, *self.seen}):
+            changed = self.changed.get(shard, {})
+            seen = {name: one.seen for name, one in changed.items()}
+            sizes = {name: one.size_bytes for name, one in changed.items()}
+            book_inputs(self.store, shard, seen | self.seen.get(shard, {}), sizes)
+
+
+def compare(found: Scan, store: Store, shards: Sequence[Shard]) -> Comparison:
+    """Hold a scan against the planned ``shards``; reads of files only those that were touched."""
+    result = Comparison(store, root_name(found.root), store.videos_root, found.single)
+    present = {entry.raw: entry for entry in found.inputs}
+    look = partial(_look_at, result, present, found.root)
+    seen_by_shard = ahead(lambda shard: seen_inputs(store, shard.index), shards, store.root)
+    for shard, seen in zip(shards, seen_by_shard, strict=True):
+        look(shard, seen)
+    unsettled = {name for videos in result.changed.values() for name, one in videos.items() if one.unsettled}
+    result.with_rows = with_rows(store, result.changed) - unsettled
+    return result
+
+
+def root_name(root: Location) -> str:
+    """How a folder is written down: the same for every way to name it."""
+    return display(os.fsencode(root.resolve())) if isinstance(root, Path) else str(root)
+
+
+def record_digests(store: Store, root: Location, shard: Shard) -> None:
+    """Write down the digests of a shard's inputs that have none yet; to be called before they are read."""
+    seen = seen_inputs(store, shard.index)
+    new = [
+        video
+        for video in shard.videos
+        if video.problem is None and seen.get(video.video_id, Seen()).digest is None
+    ]
+    digests = dict(zip((v.video_id for v in new), _digests(root, new), strict=True))
+    digests |= {video.video_id: CHANGING for video in new if _is_changing(root, video)}
+    booked = {name: Seen(seen.get(name, Seen()).stamp, digest) for name, digest in digests.items() if digest}
+    if booked:
+        book_inputs(store, shard.index, booked)
+
+
+def _look_at(
+    result: Comparison, present: Mapping[bytes, Input], root: Location, shard: Shard, seen: Mapping[str, Seen]
+) -> None:
+    touched = []
+    for video in shard.videos:  # a size of None: it could not be read, or its rows were imported
+        entry = present.get(video.raw)
+        result.known += video.size_bytes is not None
+        if entry is None:
+            if video.size_bytes is not None:
+                result.gone.append(video.path)
+            continue
+        if entry.problem is not None or entry.size_bytes is None:
+            continue  # what the store has of it stays
+        before = seen.get(video.video_id, Seen())
+        if before.digest == CHANGING:
+            why = "it was written to while it was extracted"
+            now = Seen(entry.stamp)
+            result.changed[shard.index][video.video_id] = Changed(entry.size_bytes, now, why, unsettled=True)
+            continue
+        if video.size_bytes not in (None, entry.size_bytes):
+            why = f"{entry.size_bytes} bytes, before {video.size_bytes}"
+            result.changed[shard.index][video.video_id] = Changed(entry.size_bytes, Seen(entry.stamp), why)
+            continue
+        result.same += video.size_bytes is not None
+        if before.stamp is None:
+            result.seen[shard.index][video.video_id] = Seen(entry.stamp, before.digest)
+        elif before.stamp != entry.stamp:
+            touched.append(video)
+    for video, digest in zip(touched, _digests(root, touched), strict=True):
+        now = Seen(present[video.raw].stamp, digest)
+        if digest is None:
+            continue  # it cannot be read now, so nothing is known of it
+        if digest == seen[video.video_id].digest:
+            result.seen[shard.index][video.video_id] = now
+        else:
+            why = "another content of the same size"
+            if seen[video.video_id].digest is None:
+                why = "written to before anything of its content was noted"
+            result.changed[shard.index][video.video_id] = Changed(video.size_bytes, now, why)
+
+
+def _digests(root: Location, videos: Collection[Video]) -> Iterator[str | None]:
+    yield from ahead(lambda v: content_digest(join(root, v.raw), v.size_bytes or 0), videos, root)
+
+
+def _is_changing(root: Location, video: Video) -> bool:
+    """Whether a local file is no longer what was planned; of a remote one the copy's size is checked."""
+    try:
+        return isinstance(root, Path) and video.file(root).stat().st_size != video.size_bytes
+    except OSError:
+        return False
