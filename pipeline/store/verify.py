@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from extract.declarations import TableSpec
-from extract.errors import StoreError
+from extract.errors import StoreError, some
 from extract.fingerprint import canonical_json, digest
 from extract.tables import KEY_COLUMNS, embedding_matrix, valid_vectors
 from pipeline.storage.location import ahead
@@ -46,7 +46,7 @@ def verify(store: Store) -> Report:
     shards = read_shards(store)
     members = {shard.index: {video.video_id for video in shard.videos} for shard in shards}
     targets = store.targets()
-    problems = [*_plan_problems(shards)]
+    problems = [*_plan_problems(shards, store.removed())]
     parts = [part for table in store.tables() for part in store.parts(table)]
     rows = 0
     for found, faults in ahead(partial(_part_problems, members), parts, store.root, threads=_READERS):
@@ -57,7 +57,10 @@ def verify(store: Store) -> Report:
     return Report(sum(len(shard.videos) for shard in shards), len(parts), rows, tuple(problems))
 
 
-def _plan_problems(shards: Sequence[Shard]) -> Iterator[str]:
+def _plan_problems(shards: Sequence[Shard], removed: Collection[str]) -> Iterator[str]:
+    half_gone = [video.video_id for shard in shards for video in shard.videos if video.path in removed]
+    if half_gone:
+        yield f"{len(half_gone)} videos are half removed: run the removal again: {some(half_gone)}"
     ids: set[str] = set()
     paths: set[bytes] = set()
     for shard in shards:

@@ -22,7 +22,7 @@ from extract.fingerprint import canonical_json, digest
 from extract.tables import to_batch
 from extract.types import Failure
 from pipeline.storage.location import Location, is_remote, location
-from pipeline.storage.scan import scan
+from pipeline.storage.scan import Scan, scan
 from pipeline.store.footer import PartHeader, VideoState
 from pipeline.store.layout import Store, Target, open_store
 from pipeline.store.parts import VideoRows, merge_part
@@ -53,7 +53,10 @@ class Kit:
         return Store(self.out) if self.out.exists() else open_store(self.out, create=True)
 
     def plan(self, *, shard_size: int = 64) -> Plan:
-        return plan(scan(self.videos, out=self.out), self.store(), shard_size=shard_size)
+        return plan(self.scan(), self.store(), shard_size=shard_size)
+
+    def scan(self) -> Scan:
+        return scan(self.videos, out=self.out)
 
     def target(self, expert: str = "clip", *, upstream: Sequence[Target] = (), **settings: Any) -> Target:
         made_of = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -238,6 +239,40 @@ def test_doctor_names_every_expert(call: Call) -> None:
     assert ended.status in (0, 1) and not ended.err  # 1: several OpenCVs are installed here
     first_words = [line.split()[0] for line in ended.out.splitlines()]
     assert [word for word in first_words if word in expert_names()] == expert_names()
+
+
+def test_a_store_tells_its_folder_and_gives_videos_up(folder: Path, call: Call) -> None:
+    run = ("--videos", "clips", "--out", "out", "--experts", "lowlevel", "--device", "cpu")
+    film, other = (folder / "clips" / "a.mp4").resolve(), folder / "clips" / "b.mp4"
+    shutil.copy(film, other)
+    assert call(*run, "--set", "scenes.detector=content").status == 0
+    assert f"videos from {folder / 'clips'}" in call("status", "out").out
+    before = everything(folder / "out")
+    other.write_bytes(film.read_bytes() + b"more")
+    for more in ((), ("--dry-run",)):
+        refused = call(*run, "--set", "scenes.detector=content", *more)
+        assert refused.status == 2 and refused.err.count("\n") == 1
+        assert "'b'" in refused.err and "--replace-changed" in refused.err
+    empty = call(*run[2:], "--videos", "empty")
+    assert empty.status == 2 and "is empty: is it mounted?" in empty.err
+    assert {k: v for k, v in everything(folder / "out").items() if k in before and ".lock" not in k} == {
+        k: v for k, v in before.items() if ".lock" not in k
+    }
+    again = call(*run, "--set", "scenes.detector=content", "--replace-changed")
+    assert (
+        again.status == 0
+        and "changed, so extracted again: 'b'" in again.out
+        and "1 worked on now" in again.out
+    )
+    unknown = call("remove", "out", "bb")
+    assert unknown.status == 2 and "did you mean 'b'?" in unknown.err
+    (folder / "ids.txt").write_text("b\n\n")
+    removed = call("remove", "out", "--ids-from", "ids.txt")
+    assert removed.status == 0 and "1 videos removed: 'b'" in removed.out
+    assert "removed already: 'b'" in call("remove", "out", "b").out
+    assert call("verify", "out").status == 0 and "1 videos in" in call("status", "out").out
+    assert call("remove", "out", "b", "--undo").status == 0
+    assert call("remove", "out").status == 2
 
 
 def test_help_is_shown_without_arguments(call: Call) -> None:
