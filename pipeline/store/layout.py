@@ -58,6 +58,9 @@ class Store:
     def shard_path(self, shard: int) -> Location:
         return self.root / "videos" / f"part-{shard:05d}.parquet"
 
+    def inputs_path(self, shard: int) -> Location:
+        return self.root / "inputs" / f"{shard:05d}.json"
+
     def part_path(self, table: str, *, shard: int, fingerprint: str) -> Location:
         return self.root / table / f"part-{shard:05d}-{fingerprint}.parquet"
 

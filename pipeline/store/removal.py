@@ -12,6 +12,7 @@ from pipeline.store.coverage import write_derived
 from pipeline.store.footer import valid_footer
 from pipeline.store.layout import PartFile, Store
 from pipeline.store.parts import drop_from_part
+from pipeline.store.seen import book_inputs
 from pipeline.store.videos import Shard, read_shards, remove_videos
 
 
@@ -56,6 +57,7 @@ def finish_removal(store: Store, shards: Iterable[Shard]) -> None:
     write_derived(store, read_shards(store), store.targets())
     for index, video_ids in by_shard.items():
         remove_videos(store, index, video_ids)
+        book_inputs(store, index, {}, forget=video_ids)
 
 
 def drop_rows(store: Store, video_ids: Mapping[int, Collection[str]]) -> None:

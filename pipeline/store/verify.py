@@ -21,6 +21,7 @@ from pipeline.store.coverage import outcomes
 from pipeline.store.footer import Footer, read_footer
 from pipeline.store.layout import PartFile, Store, Target
 from pipeline.store.parts import row_group_rows
+from pipeline.store.seen import seen_inputs
 from pipeline.store.todo import states
 from pipeline.store.videos import Shard, read_shards
 
@@ -52,6 +53,7 @@ def verify(store: Store) -> Report:
     for found, faults in ahead(partial(_part_problems, members), parts, store.root, threads=_READERS):
         rows += found
         problems += faults
+    problems += _seen_problems(store, shards)
     problems += _gaps(store, shards, targets)
     problems += _derived_problems(store, shards, targets)
     return Report(sum(len(shard.videos) for shard in shards), len(parts), rows, tuple(problems))
@@ -72,6 +74,14 @@ def _plan_problems(shards: Sequence[Shard], removed: Collection[str]) -> Iterato
                 yield f"videos: {video.video_id!r} is planned more than once"
             ids.add(video.video_id)
             paths.add(video.raw)
+
+
+def _seen_problems(store: Store, shards: Sequence[Shard]) -> Iterator[str]:
+    for shard in shards:
+        try:
+            seen_inputs(store, shard.index)
+        except StoreError as error:
+            yield str(error)
 
 
 def _part_problems(members: Mapping[int, set[str]], part: PartFile) -> tuple[int, list[str]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +31,6 @@ _PLANNED = pa.schema(
 )
 _MEASURED = pa.schema(arrow_fields(FACTS))
 VIDEOS_SCHEMA = pa.schema([*_PLANNED, *_MEASURED])
-
-
-SEEN_KEY = b"marquee.inputs"
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What tells an input from another of the same name and size; None is not known (yet).
-
-    ``stamp`` as :class:`pipeline.storage.scan.Input` has it, ``digest`` of
-    :func:`pipeline.storage.content.content_digest`.
-    """
-
-    stamp: str | None = None
-    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,49 +97,30 @@ def update_videos(store: Store, shard: int, facts: Mapping[str, Mapping[str, Any
         if values.get("bytes") not in (None, row["bytes"]):
             row.update(dict.fromkeys(name for name in schema.names if name not in _PLANNED.names))
         row.update((name, value) for name, value in values.items() if value is not None)
-    updated = pa.Table.from_pylist(list(rows.values()), schema=schema.with_metadata(table.schema.metadata))
+    updated = pa.Table.from_pylist(list(rows.values()), schema=schema)
     if not updated.equals(table):
         _write(store, shard, updated)
 
 
-def seen_inputs(store: Store, shard: int) -> dict[str, Seen]:
-    """What is known of a shard's inputs beside their sizes, by ``video_id``; older stores know nothing."""
-    path = store.shard_path(shard)
-    try:
-        return _seen(read_metadata(path).metadata)
-    except (OSError, pa.ArrowException, ValueError, TypeError, AttributeError) as error:
-        raise _damaged(path, error) from error
-
-
-def book_inputs(
-    store: Store, shard: int, seen: dict[str, Seen], replaced: Mapping[str, int | None] | None = None
-) -> None:
-    """Write down how inputs look now; of those ``replaced`` by others of this size nothing else is kept."""
+def replace_videos(store: Store, shard: int, sizes: Mapping[str, int | None]) -> None:
+    """Videos whose files are others now, of these sizes: nothing measured of the old ones is kept."""
     table = _table(store, shard)
     rows = table.to_pylist()
     for row in rows:
-        if replaced and row["video_id"] in replaced:
+        if row["video_id"] in sizes:
             row.update(dict.fromkeys(name for name in row if name not in _PLANNED.names))
-            row["bytes"] = replaced[row["video_id"]]
-    metadata = table.schema.metadata
-    _write(
-        store,
-        shard,
-        pa.Table.from_pylist(rows, table.schema.with_metadata(_with_seen(metadata, _seen(metadata) | seen))),
-    )
+            row["bytes"] = sizes[row["video_id"]]
+    _write(store, shard, pa.Table.from_pylist(rows, table.schema))
 
 
 def remove_videos(store: Store, shard: int, video_ids: Collection[str]) -> None:
     """Take videos out of a shard, which stays with what is left, be it nothing."""
     table = _table(store, shard)
     rows = [row for row in table.to_pylist() if row["video_id"] not in video_ids]
-    metadata = table.schema.metadata
-    kept = {name: seen for name, seen in _seen(metadata).items() if name not in video_ids}
-    _write(store, shard, pa.Table.from_pylist(rows, table.schema.with_metadata(_with_seen(metadata, kept))))
+    _write(store, shard, pa.Table.from_pylist(rows, table.schema))
 
 
-def write_shard(store: Store, shard: Shard, stamps: Mapping[bytes, str | None] | None = None) -> Shard:
-    """Plan a shard; ``stamps`` of its inputs by path."""
+def write_shard(store: Store, shard: Shard) -> Shard:
     columns: dict[str, list[Any]] = {
         "video_id": [video.video_id for video in shard.videos],
         "path": [video.path for video in shard.videos],
@@ -163,24 +128,13 @@ def write_shard(store: Store, shard: Shard, stamps: Mapping[bytes, str | None] |
         "bytes": [video.size_bytes for video in shard.videos],
     }
     columns |= {name: [None] * len(shard.videos) for name in _MEASURED.names}
-    seen = {video.video_id: Seen((stamps or {}).get(video.raw)) for video in shard.videos}
-    _write(store, shard.index, pa.table(columns, schema=VIDEOS_SCHEMA.with_metadata(_with_seen(None, seen))))
+    _write(store, shard.index, pa.table(columns, schema=VIDEOS_SCHEMA))
     return shard
 
 
 def _write(store: Store, shard: int, table: pa.Table) -> None:
     with atomic(store.shard_path(shard)) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-
-
-def _seen(metadata: Mapping[bytes, bytes] | None) -> dict[str, Seen]:
-    entries = json.loads((metadata or {}).get(SEEN_KEY, b"{}"))
-    return {video_id: Seen(entry.get("stamp"), entry.get("digest")) for video_id, entry in entries.items()}
-
-
-def _with_seen(metadata: Mapping[bytes, bytes] | None, seen: Mapping[str, Seen]) -> dict[bytes, bytes]:
-    known = {video_id: asdict(one) for video_id, one in sorted(seen.items()) if one != Seen()}
-    return {**(metadata or {}), SEEN_KEY: json.dumps(known).encode()}
 
 
 def _if_not_utf8(raw: bytes) -> bytes | None:

@@ -16,7 +16,8 @@ from pipeline.storage.names import display
 from pipeline.storage.scan import Input, Scan
 from pipeline.store.layout import Store
 from pipeline.store.removal import drop_rows, with_rows
-from pipeline.store.videos import Seen, Shard, Video, book_inputs, seen_inputs
+from pipeline.store.seen import Seen, book_inputs, seen_inputs
+from pipeline.store.videos import Shard, Video, replace_videos
 
 MOST = 0.5  # of two or more known inputs: when more are gone, it is not taken for the store's folder
 CHANGING = "changing"  # in place of the digest of a file that was written to before it was extracted
@@ -95,14 +96,16 @@ class Comparison:
     def apply(self) -> None:
         """Write down how inputs look now, and drop the rows of those that changed.
 
-        The rows go first: a run that is killed between the two finds the change again.
+        The rows go first, and what is known of the file last: a run that is killed between finds the change
+        again.
         """
         drop_rows(self.store, self.changed)
         for shard in sorted({*self.changed, *self.seen}):
             changed = self.changed.get(shard, {})
+            if changed:
+                replace_videos(self.store, shard, {name: one.size_bytes for name, one in changed.items()})
             seen = {name: one.seen for name, one in changed.items()}
-            sizes = {name: one.size_bytes for name, one in changed.items()}
-            book_inputs(self.store, shard, seen | self.seen.get(shard, {}), sizes)
+            book_inputs(self.store, shard, seen | self.seen.get(shard, {}))
 
 
 def compare(found: Scan, store: Store, shards: Sequence[Shard]) -> Comparison:

@@ -12,15 +12,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from extract.errors import UsageError
+from extract.errors import StoreError, UsageError
 from pipeline import RunReport, read, run
 from pipeline.storage.scan import Input, Scan, scan
 from pipeline.store.coverage import write_derived
 from pipeline.store.layout import Store, open_store
 from pipeline.store.removal import remove
+from pipeline.store.seen import Seen, seen_inputs
 from pipeline.store.status import status
 from pipeline.store.verify import verify
-from pipeline.store.videos import SEEN_KEY, Seen, read_shards, seen_inputs
+from pipeline.store.videos import read_shards
 from pipeline.work.inputs import Comparison, compare, record_digests
 from pipeline.work.plan import plan
 
@@ -221,10 +222,8 @@ def test_a_file_that_grew_while_it_was_extracted_is_taken_up_again(kit: Any) -> 
 
 def test_stores_that_know_nothing_of_their_inputs_are_filled_in(kit: Any) -> None:
     store = extracted(kit, "a.mp4", "b.mp4")
-    path = store.shard_path(0)
-    pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+    shutil.rmtree(store.inputs_path(0).parent)  # type: ignore[arg-type]
     store.run_path.write_text(store.run_path.read_text().replace('"root"', '"routes"'))
-    assert SEEN_KEY not in (pq.read_metadata(path).metadata or {})
     found = compared(kit)
     found.refuse(new_root=False, replace_changed=False)
     found.apply()
@@ -261,3 +260,11 @@ def test_a_replaced_object_is_seen(kit: Any, bucket: Any) -> None:
     (bucket / "w" / "a.mp4").write_bytes(b"xxx")
     with pytest.raises(UsageError, match=r"1 of 2 known inputs are there.*--new-root"):
         compared(kit, scan(bucket / "w")).refuse(new_root=False, replace_changed=False)
+
+
+def test_a_damaged_note_of_the_inputs_is_named(kit: Any) -> None:
+    store = extracted(kit, "a.mp4")
+    Path(str(store.inputs_path(0))).write_text("{")
+    with pytest.raises(StoreError, match=r"00000.json' is damaged.*delete it"):
+        compared(kit)
+    assert "00000.json" in verify(store).problems[0]
