@@ -1,4 +1,4 @@
-"""What tells an input from another of the same name and size; not in ``videos``, since it is of one machine."""
+"""What tells an input from another of its name and size; not in ``videos``, since it is of one machine."""
 
 from __future__ import annotations
 
