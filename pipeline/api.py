@@ -57,8 +57,7 @@ def run(
         dtype: of stored vectors.
         shard_size: videos in a new shard.
         retry_failed: try again what failed before.
-        new_root: the store's videos are in this folder now; ids stay.
-        replace_changed: extract again, in place of their old rows, inputs that are others now.
+        new_root, replace_changed: go on though the folder, or files of it, are others (docs/store.md).
         batch_size: of the models; default: 16, on a GPU 64.
         decoders: processes; default: one for each core, at most 16.
         checkpoint_seconds: what is finished of a shard is written so often.
@@ -72,10 +71,9 @@ def run(
     names, chosen = choose(preset=preset, experts=experts, layers=layers)
     config = RunConfig(
         videos=location(videos, "--videos"), out=location(out, "--out"), experts=names, options=chosen,
-        weights=convert("--weights", Path | None, weights, texts=False), download=download,
-        random_seed=random_seed, device=device, precision=precision, dtype=dtype, shard_size=shard_size,
-        retry_failed=retry_failed, new_root=new_root, replace_changed=replace_changed,
-        batch_size=batch_size, decoders=decoders,
+        weights=convert("--weights", Path | None, weights, texts=False), download=download, device=device,
+        random_seed=random_seed, precision=precision, dtype=dtype, shard_size=shard_size, new_root=new_root,
+        retry_failed=retry_failed, replace_changed=replace_changed, batch_size=batch_size, decoders=decoders,
         checkpoint_seconds=checkpoint_seconds, cluster=Cluster() if cluster is None else cluster,
     )  # fmt: skip
     convert("progress", RunProgress | None, progress, texts=False)
