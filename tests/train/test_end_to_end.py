@@ -42,7 +42,8 @@ def test_a_new_trailer_gets_its_genre(tmp_path: Path) -> None:
             for genre in GENRES:
                 render(videos, genre, f"{genre}/{number:04d}")
                 rows.writerow([f"{genre}/{number:04d}", genre, "val" if number == 0 else "train"])
-    report = pipeline.run(videos, store, experts=("lowlevel",), device="cpu")
+    detector = {"scenes": {"detector": "content"}}  # the quick one
+    report = pipeline.run(videos, store, experts=("lowlevel",), options=detector, device="cpu")
     assert report.exit_status == 0 and report.videos == PER_GENRE * len(GENRES)
 
     options: dict[str, dict[str, Any]] = {
