@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
 import av
@@ -107,6 +108,7 @@ class SharedClock:
         self._first_seconds = 0.0
         self._newest_shift = 0.0
         self._lines: dict[int, _Line] = {}
+        self._units: dict[int, tuple[int, int]] = {}
         self._damaged: Packet | None = None
         self.restarts = 0
         self.refused: dict[int, str] = {}
@@ -125,6 +127,20 @@ class SharedClock:
         if stated_seconds is None or self._statement.restarts or self.restarts:
             return 0.0
         return math.inf if end_seconds is None else stated_seconds - end_seconds
+
+    def _raw_seconds(self, packet: Packet) -> float | None:
+        """The packet's time of decoding in the file, else of presentation; None if it has neither."""
+        ticks = packet.dts
+        if ticks is None:
+            ticks = packet.pts
+        return None if ticks is None else self._seconds(packet, ticks)
+
+    def _seconds(self, packet: Packet, ticks: int) -> float:
+        unit = self._units.get(packet.stream_index)
+        if unit is None:  # asked once: every look at a packet's time base makes a Fraction
+            base = packet.time_base or Fraction(0)
+            unit = self._units[packet.stream_index] = (base.numerator, base.denominator)
+        return ticks * unit[0] / unit[1]
 
     @property
     def _stated_end_seconds(self) -> float | None:
@@ -146,17 +162,17 @@ class SharedClock:
             if packet is None:
                 return
             if not self._fits(packet):
-                _read_ahead(packet, ahead, coming)
+                self._read_ahead(packet, ahead, coming)
                 self._judge(packet, ahead)
             yield self._stamped(packet)
 
     def _stamped(self, packet: Packet) -> Packet:
-        line, raw = self._line(packet), raw_seconds(packet)
+        line, raw = self._line(packet), self._raw_seconds(packet)
         shift: float | None = line.shift_seconds
         if self._damaged is packet or self._far_apart(packet):
             shift = None
         elif raw is not None:
-            line.advance(raw, float((packet.duration or 0) * (packet.time_base or 0)))
+            line.advance(raw, self._seconds(packet, packet.duration or 0))
             self._refuse(packet.stream_index, line)
         self._damaged = None
         packet.opaque = Stamp(shift)
@@ -167,13 +183,14 @@ class SharedClock:
 
         One that comes after a long still may be decoded long before it is shown.
         """
-        if packet.pts is None or packet.dts is None or packet.time_base is None:
+        pts, dts = packet.pts, packet.dts
+        if pts is None or dts is None:
             return False
-        apart_seconds = float((packet.pts - packet.dts) * packet.time_base)
+        apart_seconds = self._seconds(packet, pts - dts)
         if abs(apart_seconds) <= PAUSE_SECONDS:
             return False
         stated_seconds = self._stated_end_seconds
-        shown_seconds = float(packet.pts * packet.time_base) + self._line(packet).shift_seconds
+        shown_seconds = self._seconds(packet, pts) + self._line(packet).shift_seconds
         return apart_seconds < 0 or stated_seconds is None or shown_seconds > stated_seconds + PAUSE_SECONDS
 
     def _refuse(self, index: int, line: _Line) -> None:
@@ -189,7 +206,7 @@ class SharedClock:
     def _line(self, packet: Packet) -> _Line:
         line = self._lines.get(packet.stream_index)
         if line is None:
-            raw = raw_seconds(packet)
+            raw = self._raw_seconds(packet)
             if self._first_shift is None and raw is not None:
                 self._first_shift = 0.0 if self._start_seconds is None else self._start_seconds - raw
                 self._newest_shift = self._first_shift
@@ -199,7 +216,7 @@ class SharedClock:
 
     def _fits(self, packet: Packet) -> bool:
         """Whether the packet follows its stream's last one without a doubt."""
-        raw = raw_seconds(packet)
+        raw = self._raw_seconds(packet)
         return raw is None or self._continues(packet.stream_index, self._line(packet), raw)
 
     def _continues(self, index: int, line: _Line, raw: float, shift_seconds: float | None = None) -> bool:
@@ -213,14 +230,32 @@ class SharedClock:
         others = (other.end_seconds for i, other in self._lines.items() if i != index)
         return any(end is not None and raw + shift <= end + PAUSE_SECONDS for end in others)
 
+    def _read_ahead(self, packet: Packet, ahead: deque[Packet], coming: Iterator[Packet]) -> None:
+        """Add packets to come, until the stream of this one has gone on for 3 s."""
+        start = self._raw_seconds(packet)
+        assert start is not None
+        size = examined = 0
+        while len(ahead) < AHEAD_PACKETS and size < AHEAD_BYTES:
+            if examined == len(ahead):
+                other = next(coming, None)
+                if other is None:
+                    return
+                ahead.append(other)
+            other = ahead[examined]
+            examined += 1
+            size += other.size
+            raw = self._raw_seconds(other)
+            if other.stream_index == packet.stream_index and raw is not None and raw > start + AHEAD_SECONDS:
+                return
+
     def _judge(self, packet: Packet, ahead: Iterable[Packet]) -> None:
         """Damage, a pause, or a restart, which shifts the packet's stream."""
-        raw, line = raw_seconds(packet), self._line(packet)
+        raw, line = self._raw_seconds(packet), self._line(packet)
         assert raw is not None
         mates = [
             seconds
             for p in ahead
-            if p.stream_index == packet.stream_index and (seconds := raw_seconds(p)) is not None
+            if p.stream_index == packet.stream_index and (seconds := self._raw_seconds(p)) is not None
         ]
         if _is_damaged(
             raw, mates[:NEXT], None if line.end_seconds is None else line.end_seconds - line.shift_seconds
@@ -254,20 +289,12 @@ class SharedClock:
                 jumping[index] = other
         shifts = []
         for index, first in jumping.items():
-            end_seconds, raw = self._lines[index].end_seconds, raw_seconds(first)
+            end_seconds, raw = self._lines[index].end_seconds, self._raw_seconds(first)
             if end_seconds is not None and raw is not None:
                 shifts.append(end_seconds - raw)
         self._newest_shift = max(shifts)
         self._lines[packet.stream_index].shift_seconds = self._newest_shift
         self.restarts += 1
-
-
-def raw_seconds(packet: Packet) -> float | None:
-    """The packet's time of decoding in the file, else of presentation; None if it has neither."""
-    ticks = packet.pts if packet.dts is None else packet.dts
-    if ticks is None or packet.time_base is None:
-        return None
-    return ticks * packet.time_base.numerator / packet.time_base.denominator
 
 
 def _is_damaged(raw: float, mates: list[float], expected: float | None) -> bool:
@@ -280,23 +307,3 @@ def _is_damaged(raw: float, mates: list[float], expected: float | None) -> bool:
         return any(-BACK_SECONDS / 4 <= mate - expected <= PAUSE_SECONDS / 2 for mate in mates)
     together = len(mates) > 1 and all(abs(mate - mates[0]) <= PAUSE_SECONDS for mate in mates)
     return together and abs(mates[0] - raw) > PAUSE_SECONDS
-
-
-def _read_ahead(packet: Packet, ahead: deque[Packet], coming: Iterator[Packet]) -> None:
-    """Add packets to come, until the stream of this one has gone on for 3 s."""
-    start = raw_seconds(packet)
-    assert start is not None
-    size = 0
-    examined = 0
-    while len(ahead) < AHEAD_PACKETS and size < AHEAD_BYTES:
-        if examined == len(ahead):
-            other = next(coming, None)
-            if other is None:
-                return
-            ahead.append(other)
-        other = ahead[examined]
-        examined += 1
-        size += other.size
-        raw = raw_seconds(other)
-        if other.stream_index == packet.stream_index and raw is not None and raw > start + AHEAD_SECONDS:
-            return
