@@ -182,6 +182,17 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """How far a network's rows may lie from those in float32, by the precision that it runs in.
+
+    Limits of the relative error of a row's vector in its Euclidean norm (docs/experts.md, Half precision).
+    """
+
+    bfloat16: float
+    float16: float
+
+
+@dataclass(frozen=True)
 class NoOptions:
     """For experts that have nothing to choose."""
 
@@ -192,7 +203,8 @@ class Expert(ABC):
     Raise ``version`` whenever the same options would give other values than before. ``upstream`` names
     the experts that this one reads from: the shot detector for an expert of pictures, whose tap then
     gets its scenes, or those whose stored tables :meth:`read_tables` takes. ``detects_shots`` is
-    for :class:`extract.detectors.service.ShotService` alone.
+    for :class:`extract.detectors.service.ShotService` alone. ``tolerance`` is None for an expert that is
+    always computed in float32.
 
     Raises ExpertError where what it declares cannot work together.
     """
@@ -205,6 +217,7 @@ class Expert(ABC):
     detects_shots: ClassVar[bool] = False
     packages: ClassVar[tuple[Package, ...]] = ()
     empty_reason: ClassVar[str] = "nothing found"
+    tolerance: ClassVar[Tolerance | None] = None
 
     def __init__(self, options: Any = None) -> None:
         self.options = self.Options() if options is None else options

@@ -21,6 +21,7 @@ from extract.declarations import (
     Streams,
     TableSpec,
     Tap,
+    Tolerance,
 )
 from extract.errors import MarqueeError, MediaError, MissingDependency, UsageError, WeightsError
 from extract.types import AudioBlock, Column, Frame, Item, MediaInfo, Precision, Row, Scene
@@ -112,6 +113,7 @@ __all__ = [
     "Streams",
     "TableSpec",
     "Tap",
+    "Tolerance",
     "UsageError",
     "WeightFile",
     "WeightsError",

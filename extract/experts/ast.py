@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.expert import Model, Package, Resources
+from extract.expert import Model, Package, Resources, Tolerance
 from extract.experts._audio import Arrays, AudioExpert, AudioModel, check_windows, heard_samples
 from extract.ops.network.device import to_device
 from extract.ops.network.inference import inference
@@ -80,6 +80,7 @@ class Ast(AudioExpert):
     """
 
     summary = "AST audio embedding of each window of sound"
+    tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = AstOptions
     packages = (Package("torch", "ast"),)
     network_name = "AST fine-tuned on AudioSet"

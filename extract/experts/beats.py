@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.expert import Model, Package, Resources
+from extract.expert import Model, Package, Resources, Tolerance
 from extract.experts._audio import Arrays, AudioExpert, AudioModel, check_windows, heard_samples
 from extract.ops.network.device import to_device
 from extract.ops.network.inference import inference
@@ -84,6 +84,7 @@ class Beats(AudioExpert):
     """
 
     summary = "BEATs audio embedding of each window of sound"
+    tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = BeatsOptions
     packages = (Package("torch", "beats"),)
     network_name = "BEATs fine-tuned on AudioSet"

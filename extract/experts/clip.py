@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.expert import Package
+from extract.expert import Package, Tolerance
 from extract.experts._pictures import IMAGE_SIZE, Normalisation, PictureExpert
 from extract.ops.picture.images import centre_crop, fit_longer, resize_shorter
 from extract.weights.files import WeightFile
@@ -71,6 +71,7 @@ class Clip(PictureExpert):
     """
 
     summary = "CLIP ViT-B/32 image embedding of each shot's keyframe"
+    tolerance = Tolerance(bfloat16=0.04, float16=0.005)
     Options = ClipOptions
     packages = (Package("open_clip", "clip"),)
     dimension = EMBEDDING_SIZE

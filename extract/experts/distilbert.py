@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import MissingDependency
-from extract.expert import Column, Embedding, Expert, Model, Package, Resources, TableSpec
+from extract.expert import Column, Embedding, Expert, Model, Package, Resources, TableSpec, Tolerance
 from extract.ops.network.batching import fixed_batches, network_batch
 from extract.ops.network.device import to_device
 from extract.ops.network.inference import inference
@@ -81,6 +81,7 @@ class Distilbert(Expert):
     """
 
     summary = "token vectors of OCR and speech text (DistilBERT base uncased)"
+    tolerance = Tolerance(bfloat16=0.02, float16=0.003)
     Options = DistilbertOptions
     lane = "device"
     upstream = ("ocr", "whisper")

@@ -20,6 +20,7 @@ from extract.expert import (
     Streams,
     TableSpec,
     Tap,
+    Tolerance,
 )
 from extract.experts._clips import COLUMNS, ClipTap, check_grid, embedding_rows
 from extract.ops.motion import tvl1
@@ -192,6 +193,7 @@ class I3d(Expert):
     """
 
     summary = "I3D embedding of stacks of frames, and of their optical flow"
+    tolerance = Tolerance(bfloat16=0.01, float16=0.001)
     Options = I3dOptions
     upstream = ("scenes",)
     packages = (Package("numba", "i3d"),)  # for the flow

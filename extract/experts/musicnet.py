@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from extract.expert import Model, Package, Resources
+from extract.expert import Model, Package, Resources, Tolerance
 from extract.experts._audio import AudioExpert, LogmelModel, check_windows
 from extract.weights.files import WeightFile
 
@@ -58,6 +58,7 @@ class Musicnet(AudioExpert):
     """
 
     summary = "music-tagging embedding (Choi's FCN) of each window of sound"
+    tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = MusicnetOptions
     packages = (Package("torch", "musicnet"),)
     network_name = "the music tagger FCN"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from extract.expert import Model, Package, Resources
+from extract.expert import Model, Package, Resources, Tolerance
 from extract.experts._audio import AudioExpert, LogmelModel, check_windows
 from extract.ops.sound.windows import AudioWindows
 from extract.weights.files import WeightFile
@@ -77,6 +77,7 @@ class Panns(AudioExpert):
     """
 
     summary = "PANNs Cnn14 audio-tagging embedding of each window of sound"
+    tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = PannsOptions
     packages = (Package("torch", "panns"),)
     sample_rate = SAMPLE_RATE

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.expert import Package
+from extract.expert import Package, Tolerance
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert
 from extract.ops.picture.images import centre_crop, squash
 from extract.weights.files import WeightFile
@@ -38,6 +38,7 @@ class Places(PictureExpert):
     """
 
     summary = "ResNet18-Places365 scene embedding of each shot's keyframe"
+    tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     packages = (Package("torchvision", "places"),)
     dimension = 512
     network_name = "ResNet18-Places365"

@@ -21,6 +21,7 @@ from extract.expert import (
     Streams,
     TableSpec,
     Tap,
+    Tolerance,
 )
 from extract.experts._clips import COLUMNS, ClipTap, check_grid, embedding_rows
 from extract.ops.motion.frame_grid import SceneStacks, Stack, looped
@@ -210,6 +211,7 @@ class R2plus1d(Expert):
     """
 
     summary = "R(2+1)D action embedding of stacks of frames"
+    tolerance = Tolerance(bfloat16=0.01, float16=0.001)
     Options = R2plus1dOptions
     upstream = ("scenes",)
     packages = (Package("torchvision", "r2plus1d"),)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import WeightsError
-from extract.expert import Column, Package
+from extract.expert import Column, Package, Tolerance
 from extract.experts._pictures import IMAGE_SIZE, IMAGENET, SCENE, Normalisation, PictureExpert
 from extract.nets.caffe_weights import layer_blobs
 from extract.ops.picture.images import centre_crop, resize_shorter, squash, ten_crop
@@ -84,6 +84,7 @@ class Resnet152(PictureExpert):
     """
 
     summary = "ResNet-152 (ImageNet, or ImageNet and Places365) embedding of each shot's keyframe"
+    tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = Resnet152Options
     packages = (Package("torchvision", "resnet152"),)
     dimension = 2048

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import WeightsError
-from extract.expert import Package
+from extract.expert import Package, Tolerance
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert
 from extract.ops.picture.images import centre_crop, resize_shorter
 from extract.weights.files import WeightFile
@@ -52,6 +52,7 @@ class Senet(PictureExpert):
     """
 
     summary = "SENet154 (ImageNet) embedding of each shot's keyframe"
+    tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     packages = (Package("timm", "senet"),)
     dimension = 2048
     network_name = "SENet154 (Cadene, timm legacy_senet154)"

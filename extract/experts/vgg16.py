@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import MediaError
-from extract.expert import FrameSpec, Model, Package, Resources, Streams, Tap
+from extract.expert import FrameSpec, Model, Package, Resources, Streams, Tap, Tolerance
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert, picture_item
 from extract.ops.picture.even_selection import EvenSelection
 from extract.ops.picture.images import centre_crop, resize_shorter, squash
@@ -105,6 +105,7 @@ class Vgg16(PictureExpert):
     """
 
     summary = "VGG16 (ImageNet) fc7 of each shot's keyframe, or of 200 frames"
+    tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = Vgg16Options
     packages = (Package("torchvision", "vgg16"),)
     dimension = 4096

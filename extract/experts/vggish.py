@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import WeightsError
-from extract.expert import Model, Package, Resources
+from extract.expert import Model, Package, Resources, Tolerance
 from extract.experts._audio import Arrays, AudioExpert, AudioModel
 from extract.ops.network.device import to_device
 from extract.ops.network.inference import inference
@@ -145,6 +145,7 @@ class Vggish(AudioExpert):
     """
 
     summary = "VGGish embedding of every 0.96 s of sound"
+    tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = VggishOptions
     packages = (Package("torch", "vggish"),)
     network_name = "VGGish"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.expert import Package
+from extract.expert import Package, Tolerance
 from extract.experts._pictures import IMAGE_SIZE, Normalisation, PictureExpert
 from extract.ops.picture.images import squash
 from extract.weights.files import WeightFile
@@ -41,6 +41,7 @@ class Vit(PictureExpert):
     """
 
     summary = "ViT-B/16 (ImageNet-21k) embedding of each shot's keyframe"
+    tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     packages = (Package("torch", "vit"),)
     dimension = 768
     network_name = f"ViT-B/16 ({REPOSITORY})"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.expert import Column, Expert, Model, Package, Resources, Streams, TableSpec, Tap
+from extract.expert import Column, Expert, Model, Package, Resources, Streams, TableSpec, Tap, Tolerance
 from extract.nets.whisper import ModelName, knows_cantonese, load_network, weight_file
 from extract.ops.network.inference import inference
 from extract.ops.sound.speech_chunks import Chunk, EverySample, SpeechChunks
@@ -81,6 +81,7 @@ class Whisper(Expert):
     """
 
     summary = "speech to text with times and language (Whisper)"
+    tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = WhisperOptions
     lane = "device"
     packages = (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from extract.errors import MarqueeError
+from extract.errors import MarqueeError, UsageError
 from extract.experts.scenes import DetectorName
 from extract.tables import Dtype
 from extract.terminal import Commands, console, run_app, show_error
@@ -19,9 +19,11 @@ from pipeline.cli.config import config_of, names_in, names_of_videos, read_confi
 from pipeline.cli.display import show
 from pipeline.cli.prepare_display import print_report
 from pipeline.cli.prepare_display import show as show_prepare
+from pipeline.cli.recompute_display import print_recompute
 from pipeline.copies.ffmpeg import RecipeName
 from pipeline.copies.prepare import PrepareConfig, PrepareProgress
 from pipeline.copies.prepare import prepare as prepare_copies
+from pipeline.recompute.recompute import Recompute
 from pipeline.settings import choose, parse_assignments, preset_names
 from pipeline.storage.location import location
 from pipeline.work.config import RunConfig
@@ -123,9 +125,29 @@ def status(out: Annotated[str, typer.Argument(help="Feature store.")]) -> None:
 
 
 @app.command()
-def verify(out: Annotated[str, typer.Argument(help="Feature store.")]) -> None:
+def verify(
+    out: Annotated[str, typer.Argument(help="Feature store.")],
+    count: Annotated[
+        int | None, typer.Option("--recompute", metavar="N", help="Also extract N videos again and compare.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the draw of the N videos. Default: a new one.")] = None,
+    videos: Annotated[
+        str | None, typer.Option(help="Where the videos are now. Default: where the last run found them.")
+    ] = None,
+    weights: Weights = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N. Default: auto.")] = None,
+) -> None:
     """Recount every shard against its footer; exit status 1 if something is wrong."""
-    if not reports.print_verify(location(out), console()):
+    place, screen = location(out), console()
+    given: dict[str, Any] = {"seed": seed, "videos": videos, "weights": weights, "device": device}
+    given = {name: value for name, value in given.items() if value is not None}
+    if count is None and given:
+        raise UsageError(f"--{next(iter(given))} is for --recompute: give --recompute N too")
+    settings = None if count is None else Recompute(count=count, **given)
+    sound = reports.print_verify(place, screen)
+    if settings is not None:
+        sound = print_recompute(place, settings, screen) and sound
+    if not sound:
         raise typer.Exit(1)
 
 

@@ -237,7 +237,7 @@ def _sort_out(entries: Iterable[os.DirEntry[bytes]]) -> tuple[list[bytes], list[
 
 
 def _file(relative: bytes, name: bytes, path: bytes) -> Input | Ignored:
-    return _input(relative, name, *_look(path))
+    return _input(relative, name, *look(path))
 
 
 def _input(
@@ -252,7 +252,7 @@ def _input(
     return Input(relative, size, problem, stamp)
 
 
-def _look(path: bytes) -> tuple[int | None, str | None, str | None]:
+def look(path: bytes) -> tuple[int | None, str | None, str | None]:
     """Size in bytes, what stands in the way of opening the file without harm, and its stamp."""
     try:
         found = os.stat(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from extract.errors import StoreError
 from extract.tables import Dtype, embedding_dtype, table_schema
 from extract.types import Column, Outcome, State
 from extract.types import Failure as Failure
+from pipeline.device_kind import UNKNOWN
 from pipeline.storage.location import Location
 from pipeline.storage.names import clean
 from pipeline.storage.parquet import read_metadata
@@ -91,6 +92,19 @@ class PartHeader:
     @property
     def schema(self) -> pa.Schema:
         return table_schema(self.spec, dtype=self.dtype)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The kinds of device (:mod:`pipeline.device_kind`) that the rows were made on."""
+        return tuple(self.target.notes.get("devices", (UNKNOWN,)))
+
+    def beside(self, other: PartHeader) -> PartHeader:
+        """This header, of a part that also holds rows which were written under the other one."""
+        if "devices" not in self.target.notes:
+            return self
+        devices = sorted({*self.devices, *other.devices})
+        notes = {**self.target.notes, "devices": devices}
+        return replace(self, target=replace(self.target, notes=notes))
 
     def to_json(self) -> dict[str, Any]:
         columns = {name: {"type": kind, "meaning": text} for name, (kind, text) in _SHARED.items()}

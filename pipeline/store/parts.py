@@ -42,6 +42,8 @@ def merge_part(store: Store, header: PartHeader, new: Iterable[VideoRows]) -> Fo
     if old is None or not old.videos:
         return _write(path, header, arriving)
     replaced = {video.video_id for video in arriving}
+    if not old.videos.keys() <= replaced:
+        header = header.beside(old.header)
     with open_parquet(path, pre_buffer=False) as file:
         kept = _kept(file, old.videos, replaced)
         return _write(path, header, _in_order(kept, iter(arriving)))

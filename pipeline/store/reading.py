@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from extract.errors import StoreError
 from pipeline.storage.location import Location, location
-from pipeline.storage.parquet import parquet_dataset
+from pipeline.storage.parquet import open_parquet, parquet_dataset
+from pipeline.store.footer import Footer
 from pipeline.store.layout import PartFile, Store, open_store
+from pipeline.store.parts import row_group_rows
 from pipeline.store.videos import videos_schema
 
 if TYPE_CHECKING:
@@ -53,6 +56,21 @@ def dataset(
             f"{str(store.root)!r} has no table {table!r}; it has {', '.join(['videos', *store.tables()])}"
         )
     return parquet_dataset(files, videos_schema(store) if table == "videos" else None)
+
+
+def video_rows(path: Location, footer: Footer, video_id: str) -> Iterator[pa.RecordBatch]:
+    """One video's rows of a part, streamed; ``footer`` is the part's, which says where they stand."""
+    first = sum(footer.videos[before].rows for before in takewhile(video_id.__ne__, footer.videos))
+    left = footer.videos[video_id].rows
+    with open_parquet(path, pre_buffer=False) as file:
+        size = row_group_rows(file.schema_arrow)
+        groups = list(range(first // size, -(-(first + left) // size)))
+        skip = first % size
+        for batch in file.iter_batches(batch_size=size, row_groups=groups, use_threads=False):
+            rows = batch.slice(skip, left)
+            skip, left = max(0, skip - len(batch)), left - len(rows)
+            if len(rows):
+                yield rows
 
 
 def current_parts(store: Store, table: str, *, fingerprint: str | None = None) -> list[PartFile]:

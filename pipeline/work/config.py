@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from extract.errors import UsageError
 from extract.options import Checked, Form, Gpus, Positive, Range, Seconds
 from extract.selection import ExtractConfig, Selection
+from pipeline.device_kind import device_kind
 from pipeline.storage.location import Location, location
 from pipeline.store.layout import Target
 
@@ -116,6 +117,7 @@ def make_targets(selection: Selection) -> list[Target]:
         notes = {
             "weights": {role: {"file": w.path.name, "published": w.published} for role, w in files.items()},
             "random_weights": selection.random_seed if expert.weights() else None,
+            "devices": [device_kind(selection.device if expert.lane == "device" else "cpu")],
         }
         targets.append(
             Target(

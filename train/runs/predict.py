@@ -6,7 +6,6 @@ on; rows of any other fingerprint are refused. This is the one file of ``train``
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 
 import pipeline
 from extract.errors import StoreError, UsageError
-from extract.registry import expert_class, expert_names
 from extract.scratch import Scratch
+from pipeline.recorded import extraction
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, is_remote, location
 from pipeline.store.layout import Store, open_store
@@ -125,57 +124,21 @@ def predict_videos(
             scratch.path / "features",
             weights=weights,
             device=hardware.torch_device,
-            **extraction(config["experts"]),
+            **_extraction(config["experts"]),
         )
         log(f"{report.videos} videos, {report.failed} failures")
         _same(config["experts"], report.store)
         return predict_store(run, report.store, hardware=hardware, allow_random_weights=allow_random_weights)
 
 
-def extraction(experts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The arguments of :func:`pipeline.run` under which these experts' rows were made.
-
-    ``experts`` is that of a run's config.json, which may come from anyone. Raises DataError for rows that no
-    expert here makes, and for options that name a file or folder: no rows depend on one.
-    """
-    options = {}
-    for name, entry in experts.items():
-        made_of = entry["made_of"]
-        if name not in expert_names() or "settings" not in made_of:
-            raise DataError(
-                f"the run was trained on {name!r}, which no expert of this installation made: predict from a "
-                "store that has it"
-            )
-        fields = dataclasses.fields(expert_class(name).Options)
-        paths = [field.name for field in fields if field.type in ("str", "str | None")]
-        foreign = next((path for path in paths if made_of["settings"].get(path) is not None), None)
-        if foreign is not None:
-            raise DataError(
-                f"the run's config.json sets {name}.{foreign}={made_of['settings'][foreign]!r}, a place "
-                "on this machine that it may not name: remove it there, or predict from a store"
-            )
-        known = {field.name for field in fields}
-        options[name] = {key: value for key, value in made_of["settings"].items() if key in known}
-    layouts = [layout for entry in experts.values() for layout in entry["made_of"]["tables"].values()]
-    dtypes = {layout["dtype"] for layout in layouts if "dtype" in layout}
-    return {
-        "experts": list(experts),
-        "options": options,
-        "precision": _common(experts, "precision") or "float32",
-        "dtype": "float16" if "float16" in dtypes else "float32",
-        "random_seed": _common(experts, "random_seed"),
-    }
-
-
-def _common(experts: Mapping[str, Mapping[str, Any]], key: str) -> Any:
-    """What those that have it have in common."""
-    values = {entry["made_of"].get(key) for entry in experts.values()} - {None}
-    if len(values) > 1:
+def _extraction(experts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The arguments of :func:`pipeline.run` that make what the run was trained on. Raises DataError."""
+    try:
+        return extraction({name: entry["made_of"] for name, entry in experts.items()})
+    except StoreError as error:
         raise DataError(
-            f"the run's experts were extracted with several values of {key} ({', '.join(map(str, values))}): "
-            "extract with `python -m extract` in as many runs, and predict from the store"
-        )
-    return values.pop() if values else None
+            f"what the run was trained on cannot be extracted here: {error}; predict from a store that has it"
+        ) from error
 
 
 def _same(experts: Mapping[str, Mapping[str, Any]], store: Store) -> None:

@@ -199,6 +199,22 @@ def test_a_run_a_dry_run_after_it_and_what_looks_after_the_store(folder: Path, c
     assert damaged.status == 1 and "problem: " in damaged.out and part.name in damaged.out
 
 
+def test_videos_are_run_again_and_compared(folder: Path, call: Call) -> None:
+    assert call("--videos", "clips", "--out", "out", *CHEAP).status == 0
+    before = everything(folder)
+    again = ("verify", "out", "--recompute", "3", "--seed", "4", "--device", "cpu")
+    ended = call(*again)
+    assert (ended.status, ended.err) == (0, "") and everything(folder) == before
+    assert "1 videos drawn with --seed 4: a\n" in ended.out and ended.out.endswith("1 tables: 1 equal\n")
+    (folder / "clips" / "a.mp4").unlink()
+    gone = call(*again)
+    assert gone.status == 1 and "1 not compared; nothing could be compared" in gone.out
+    assert "not compared: scenes, 1 videos: the file is gone" in gone.out
+    assert "--seed is for --recompute" in call("verify", "out", "--seed", "4").error
+    assert "--recompute is 0; at least 1 is needed" in call("verify", "out", "--recompute", "0").error
+    assert "--videos 'nope'" in call(*again, "--videos", "nope").error
+
+
 @pytest.mark.parametrize("command", ["status", "verify"])
 @pytest.mark.parametrize("place", ["empty", "foreign", "nope", "file"])
 def test_what_is_no_store_is_said(folder: Path, call: Call, command: str, place: str) -> None:

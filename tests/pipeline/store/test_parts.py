@@ -275,3 +275,17 @@ def test_a_disk_that_refuses_gives_one_clear_line(tmp_path: Path) -> None:
     assert f"extract.errors.{StoreError.__name__}: cannot write '{target}': File too large" in done.stderr
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_part_notes_all_kinds_of_devices_that_made_its_rows(kit: Any) -> None:
+    store = kit.store()
+
+    def devices_after(device: str | None, *videos: str) -> tuple[str, ...]:
+        notes = {} if device is None else {"devices": [device]}
+        header = kit.header(replace(kit.target(), notes=notes))
+        return merge_part(store, header, map(kit.ok, videos)).header.devices
+
+    assert devices_after(None, "a") == ("unknown",)
+    assert devices_after("cpu", "a") == ("cpu",)  # none of the older rows is left
+    assert devices_after("cuda", "b") == ("cpu", "cuda")
+    assert devices_after("cpu", "a", "b") == ("cpu",)

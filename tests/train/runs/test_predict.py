@@ -12,14 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from extract.errors import UsageError
-from extract.registry import expert_class
-from extract.selection import ExtractConfig, select
-from pipeline.work.config import make_targets
 from tests.fixtures.genre_store import GENRES, genre_store
 from train.errors import DataError
 from train.runs.config import FitConfig
 from train.runs.fit import fit
-from train.runs.predict import Prediction, extraction, is_store, predict_store, predict_videos
+from train.runs.predict import Prediction, is_store, predict_store, predict_videos
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware, choose
 
@@ -104,55 +101,8 @@ def test_videos_that_are_not_there_are_refused(run: RunFolder, tmp_path: Path) -
 
 
 def test_imported_features_cannot_be_extracted(run: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"trained on 'clip', which no expert .* predict from a store"):
+    with pytest.raises(DataError, match=r"'clip' is of no expert .* predict from a store"):
         predict_videos(run, tmp_path, hardware=CPU)
-
-
-def provenance(names: list[str], **settings: Any) -> dict[str, Any]:
-    """As config.json has it, without extracting anything."""
-    selection = select(ExtractConfig(experts=tuple(names), device="cpu", **settings))
-    experts = {t.expert: {**t.__dict__} for t in make_targets(selection)}
-    loaded: dict[str, Any] = json.loads(json.dumps(experts))
-    return loaded
-
-
-@pytest.mark.parametrize(
-    ("names", "settings"),
-    [
-        (["lowlevel", "spectrogram"], {"options": {"scenes": {"detector": "content", "threshold": 31}}}),
-        (["ocr"], {"options": {"ocr": {"min_score": 0.75, "sample_seconds": "none"}}}),
-        (["clip"], {"random_seed": 4, "precision": "bfloat16", "dtype": "float32"}),
-        (["i3d"], {"random_seed": 4, "dtype": "float16"}),
-    ],
-)
-def test_extraction_makes_what_the_run_was_trained_on(names: list[str], settings: dict[str, Any]) -> None:
-    wanted = provenance(names, **settings)
-    arguments = extraction(wanted)
-    made = make_targets(select(ExtractConfig(device="cpu", **arguments)))
-    assert {t.expert: t.fingerprint for t in made} == {n: e["fingerprint"] for n, e in wanted.items()}
-    if "precision" in settings:
-        assert arguments["precision"] == "bfloat16" and arguments["random_seed"] == 4
-
-
-def test_experts_of_several_precisions_are_refused() -> None:
-    mixed = provenance(["clip"], random_seed=1) | {
-        "senet": provenance(["senet"], random_seed=1, precision="float16")["senet"]
-    }
-    with pytest.raises(DataError, match=r"several values of precision"):
-        extraction(mixed)
-
-
-def test_a_run_of_somebody_else_names_no_place_to_write_to(tmp_path: Path) -> None:
-    foreign = provenance(["flow"])
-    foreign["flow"]["made_of"]["settings"]["keep_flow"] = str(tmp_path / "kept")
-    with pytest.raises(DataError, match=r"sets flow\.keep_flow=.* it may not name: remove it"):
-        extraction(foreign)
-
-
-def test_options_are_those_of_the_expert() -> None:
-    arguments = extraction(provenance(["ocr"]))
-    assert arguments["options"].keys() == {"scenes", "ocr"}
-    assert arguments["options"]["ocr"].keys() == set(expert_class("ocr").Options.__dataclass_fields__)
 
 
 PREDICTED = Prediction(

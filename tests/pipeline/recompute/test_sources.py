@@ -1,0 +1,41 @@
+"""Drawn videos on object storage are fetched, and what is not the same any more is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.recompute.sources import Source, Sources
+from pipeline.store.videos import Video
+
+VIDEOS = [Video(f"film {i}", f"film {i}.mp4".encode(), 4) for i in range(12)]  # more than copies at a time
+
+
+def given(root: Any) -> dict[str, tuple[bytes | None, str]]:
+    """By video its content or its problem; each is released before the next is asked for."""
+    found: dict[str, tuple[bytes | None, str]] = {}
+    with Sources(root, VIDEOS) as sources:
+        for source in sources:
+            if source is None:
+                continue
+            assert isinstance(source, Source)
+            found[source.video_id] = None, source.problem
+            if source.path is not None:
+                found[source.video_id] = Path(source.path.decode()).read_bytes(), ""
+                sources.release(source.video_id)
+    return found
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_every_video_comes_once(remote: bool, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    root = request.getfixturevalue("bucket") if remote else tmp_path
+    for video in VIDEOS[1:]:
+        (root / video.path).write_bytes(b"film")
+    (root / VIDEOS[2].path).write_bytes(b"longer")
+    found = given(root)
+    assert found.keys() == {video.video_id for video in VIDEOS}
+    assert "vanished" in found["film 0"][1] or found["film 0"][1] == "the file is gone"
+    assert "changed" in found["film 2"][1] and "4 bytes" in found["film 2"][1]
+    assert {found[video.video_id] for video in VIDEOS[3:]} == {(b"film", "")}
