@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Self
 
 PREFIX = "marquee-"
 HELD = ".held"
+_NAME = re.compile(r"marquee-[a-z]+-[a-z0-9_]{8}")  # as mkdtemp makes them
 
 
 class Scratch:
@@ -49,11 +52,17 @@ class Scratch:
 
 
 def sweep(parent: Path) -> None:
-    """Remove scratch folders whose process is no more."""
+    """Remove scratch folders of this user whose process is no more; links and folders of others stay."""
     with suppress(OSError):
-        for held in parent.glob(f"{PREFIX}*/{HELD}"):
+        for folder in parent.glob(f"{PREFIX}*"):
             with suppress(OSError):
-                _remove_abandoned(held)
+                found = folder.lstat()
+                if _NAME.fullmatch(folder.name) and stat.S_ISDIR(found.st_mode) and _is_mine(found):
+                    _remove_abandoned(folder / HELD)
+
+
+def _is_mine(found: os.stat_result) -> bool:
+    return found.st_uid == os.geteuid()
 
 
 def _lock(folder: Path) -> int:
@@ -70,8 +79,11 @@ def _lock(folder: Path) -> int:
 
 
 def _remove_abandoned(held: Path) -> None:
-    descriptor = os.open(held, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = os.open(held, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
+        found = os.fstat(descriptor)
+        if not (stat.S_ISREG(found.st_mode) and found.st_size == 0 and _is_mine(found)):
+            return
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process lives
         shutil.rmtree(held.parent, ignore_errors=True)
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -146,16 +147,22 @@ class Engine:
         self._spill.close()
 
     def run(
-        self, tasks: Iterable[VideoTask | None], *, stop: Callable[[], bool] = lambda: False
+        self,
+        tasks: Iterable[VideoTask | None],
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        each_turn: Callable[[], None] = lambda: None,
     ) -> Iterator[VideoResult]:
         """Results in the order in which videos finish. New tasks are drawn as there is room.
 
         None among the tasks means "none now": the engine goes on with what it has and asks again, a few
         times a second, and at once after :meth:`wake`. The run is over when ``tasks`` is. Once ``stop()``
-        is true, videos that are not finished are given up.
+        is true, videos that are not finished are given up. ``each_turn`` is called several times a second,
+        whatever the videos do.
         """
         waiting = _Tasks(tasks)
         while not stop():
+            each_turn()
             self._feed(waiting)
             self._lanes.dispatch(flush=self._starving())
             yield from self._finished()
@@ -223,11 +230,11 @@ class Engine:
 
     def _wait(self) -> None:
         """Handle one event, or all that are there; come back now and then for batches that linger."""
+        until = time.monotonic() + WAKE_SECONDS
         try:
-            event = self._events.get(timeout=WAKE_SECONDS)
-            while True:
-                event()
-                event = self._events.get_nowait()
+            self._events.get(timeout=WAKE_SECONDS)()
+            while time.monotonic() < until:
+                self._events.get_nowait()()
         except queue.Empty:
             pass
 

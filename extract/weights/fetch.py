@@ -154,12 +154,19 @@ class _Source:
 def _alone_at(part: Path) -> Iterator[IO[bytes]]:
     """The file, open to append; whoever else opens it waits here until this one is done."""
     while True:
-        with part.open("ab") as out:
+        with open(part, "ab", opener=_no_link) as out:
             with suppress(OSError):  # not every file system has locks; size and hash are checked anyway
                 fcntl.flock(out, fcntl.LOCK_EX)
             if _is_named(out, part):
                 yield out
                 return  # else the process that was waited for has renamed or removed it
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Open a file of the cache; what is written through a link there would land elsewhere."""
+    if os.path.islink(path):
+        raise WeightsError(f"{path} is a link: delete it, and run again")
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _is_named(out: IO[bytes], path: Path) -> bool:
@@ -194,7 +201,8 @@ def _fill(
             if offered is None or (start > begin and offered == version):  # it cannot send the rest
                 note.unlink(missing_ok=True)
             else:
-                note.write_text(offered)
+                with open(note, "w", opener=_no_link) as noted:
+                    noted.write(offered)
             out.truncate(out.seek(begin))
             why = _copy(answer, out, total, progress)
         size = out.tell()

@@ -9,9 +9,11 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,8 @@ from pipeline.copies.ffmpeg import (
     find_ffmpeg,
 )
 from pipeline.settings import checked_folder
-from pipeline.storage.atomic import atomic, refusal, remove_temporary
+from pipeline.storage.atomic import atomic, refusal
+from pipeline.storage.inside import remove_files, target_of
 from pipeline.storage.names import display, new_ids
 from pipeline.storage.scan import Input, scan
 from pipeline.store.layout import Store
@@ -151,8 +154,7 @@ def prepare(config: PrepareConfig, progress: PrepareProgress | None = None) -> P
             )
             for entry in found.inputs
         ]
-        for folder in {job.target.parent for job in jobs}:
-            remove_temporary(folder)  # only this run writes here: it has the lock
+        _remove_leftovers(config.out, jobs)
         progress.total = len(jobs)
         failures = tuple(_copy_all(program, config, jobs, progress))
         _write_failures(config.out, failures)
@@ -165,6 +167,19 @@ def prepare(config: PrepareConfig, progress: PrepareProgress | None = None) -> P
     )
 
 
+def _remove_leftovers(out: Path, jobs: Iterable[_Job]) -> None:
+    """Copies that killed runs left half-written; only this run writes here: it has the lock."""
+    ours: dict[Path, set[str]] = defaultdict(set)
+    for job in jobs:
+        ours[job.target.parent].add(job.target.name[:40])
+    for folder, names in ours.items():
+        remove_files(out, folder, partial(_is_of, names))
+
+
+def _is_of(targets: set[str], name: str) -> bool:
+    return target_of(name) in targets
+
+
 def _copy_all(
     program: str, config: PrepareConfig, jobs: list[_Job], progress: PrepareProgress
 ) -> Iterator[Failed]:
@@ -172,7 +187,7 @@ def _copy_all(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = config.jobs or max(1, cores // 2)
     encoder = Encoder(program, threads=max(1, cores // workers))
-    copier = _Copier(encoder, RECIPES[config.recipe], progress)
+    copier = _Copier(config.out, encoder, RECIPES[config.recipe], progress)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="prepare")
     try:
         for failed in _in_parallel(pool, copier, jobs, ahead=2 * workers):
@@ -202,7 +217,8 @@ def _in_parallel(
 class _Copier:
     """Makes one copy after another; called from several threads."""
 
-    def __init__(self, encoder: Encoder, recipe: Recipe, progress: PrepareProgress) -> None:
+    def __init__(self, out: Path, encoder: Encoder, recipe: Recipe, progress: PrepareProgress) -> None:
+        self._out = out
         self._encoder = encoder
         self._recipe = recipe
         self._progress = progress
@@ -232,7 +248,7 @@ class _Copier:
         stage = "probe"
         try:
             media = probe(job.source)
-            with atomic(job.target) as temporary:
+            with atomic(job.target, below=self._out) as temporary:
                 stage = "encode"
                 self._encoder.encode(
                     job.source,
@@ -336,12 +352,12 @@ def _names(
     if new or not record:
         everything = {os.fsdecode(raw): name for raw, name in sorted((known | new).items())}
         contents = {"format": FORMAT, "recipe": recipe, "names": everything}
-        with atomic(out / RECORD) as temporary:
+        with atomic(out / RECORD, below=out) as temporary:
             temporary.write_text(json.dumps(contents, indent=1) + "\n", "utf-8")
     return known | new
 
 
 def _write_failures(out: Path, failures: tuple[Failed, ...]) -> None:
     rows = [vars(failed) for failed in sorted(failures, key=lambda failed: failed.video_id)]
-    with atomic(out / FAILURES) as temporary:
+    with atomic(out / FAILURES, below=out) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=FAILURES_SCHEMA), temporary, compression="zstd")

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 from extract.errors import StoreError
 from extract.scratch import Scratch
-from pipeline.storage.location import Location, is_remote, storage_errors
+from pipeline.storage.inside import opened_folder, temporary_name
+from pipeline.storage.location import Location, storage_errors
 
 if TYPE_CHECKING:
     from upath import UPath
-
-TEMPORARY = ".tmp-"
 
 _ELSEWHERE = "give --out a folder that can be written"
 CURES = {
@@ -36,34 +35,42 @@ LEASES: dict[str, Callable[[], None]] = {}
 
 
 @contextmanager
-def atomic(path: Location) -> Iterator[Path]:
+def atomic(path: Location, *, below: Location | None = None) -> Iterator[Path]:
     """A temporary local path to write to; it takes the place of ``path`` when the block ends well.
 
-    The temporary name does not end in the final suffix, so that no reader's ``*.parquet`` sees it.
-    Raises StoreError where the disk or the storage refuses (full, read-only, no permission), or
-    where the lease of a remote store is lost.
+    ``below`` is the store or folder that a user named: it has to be there, folders between the two are made
+    where they are missing, and none of them may be a link. Without it the user named the file's own folder.
+
+    Raises StoreError where the disk or the storage refuses (full, read-only, no permission), for a link
+    on the way, or where the lease of a remote store is lost.
     """
-    with _renamed(path) if isinstance(path, Path) else _uploaded(path) as temporary:
+    if isinstance(path, Path):
+        place = _renamed(path, below if isinstance(below, Path) else None)
+    else:
+        place = _uploaded(path)
+    with place as temporary:
         yield temporary
 
 
 @contextmanager
-def _renamed(path: Path) -> Iterator[Path]:
-    # A name may be as long as the file system allows; this one must not be longer.
-    temporary = path.parent / f"{TEMPORARY}{path.name[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
+def _renamed(path: Path, below: Path | None) -> Iterator[Path]:
+    name = temporary_name(path.name, secrets.token_hex(4))
     try:
-        if not path.parent.is_dir():
+        if below is None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _sync(path.parent.parent)
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
+        with opened_folder(below or path.parent, path.parent, create=True) as folder:
+            try:
+                yield path.parent / name
+                _sync(name, folder)
+                os.replace(
+                    name, path.name, src_dir_fd=folder, dst_dir_fd=folder
+                )  # of a link: the link itself
+                os.fsync(folder)
+            finally:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
     except OSError as error:
         raise StoreError(refusal(path, error)) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 @contextmanager
@@ -98,22 +105,8 @@ def refusal(path: Path, error: OSError, *, cures: Mapping[int, str] = CURES) -> 
     return f"cannot write {str(path)!r}: {reason} ({cure})"
 
 
-def remove_temporary(root: Location) -> int:
-    """Delete what killed runs left half-written; only to be called under the store's lock.
-
-    On object storage there is nothing to delete: uploads that never ended are not objects.
-    """
-    if is_remote(root):
-        return 0
-    stale = [*root.glob(f"{TEMPORARY}*"), *root.glob(f"*/{TEMPORARY}*")]
-    for path in stale:
-        with suppress(OSError):
-            path.unlink()
-    return len(stale)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync(name: str, folder: int) -> None:
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
     try:
         os.fsync(descriptor)
     finally:

@@ -7,14 +7,16 @@ from the environment (``AWS_PROFILE``, ``AWS_ENDPOINT_URL``, ...) on whichever m
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard, TypeVar, cast
 
 from extract.errors import MarqueeError, MissingDependency, StoreError, UsageError
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
 Location: TypeAlias = "Path | UPath"
+Kind: TypeAlias = Literal["file", "folder", "link", "other"]
 
 # Only object stores: a PUT there appears whole or not at all. What to install for each protocol.
 PACKAGES = {
@@ -115,14 +118,40 @@ def names(folder: Location) -> list[str]:
         raise StoreError(f"cannot read {str(folder)!r}: {error.strerror}") from error
 
 
-def sizes(folder: Location) -> dict[str, int]:
-    """The same, with the size of each in bytes."""
+def kinds(folder: Location) -> dict[str, Kind]:
+    """The same, with what each is; a link is a link, whatever it leads to."""
     if is_remote(folder):
-        return _listed(folder)
-    return {name: (folder / name).stat().st_size for name in names(folder)}
+        return {name: "folder" if size is None else "file" for name, size in sorted(_listed(folder).items())}
+    try:
+        with os.scandir(folder) as listing:
+            return {entry.name: _kind(entry) for entry in sorted(listing, key=lambda entry: entry.name)}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise StoreError(f"cannot read {str(folder)!r}: {error.strerror}") from error
 
 
-def _listed(folder: UPath) -> dict[str, int]:
+def _kind(entry: os.DirEntry[str]) -> Kind:
+    if entry.is_symlink():
+        return "link"
+    if entry.is_dir(follow_symlinks=False):
+        return "folder"
+    return "file" if entry.is_file(follow_symlinks=False) else "other"
+
+
+def sizes(folder: Location) -> dict[str, int]:
+    """The same, with the size of each in bytes; a file that vanishes meanwhile (another run) has none."""
+    if is_remote(folder):
+        return {name: size or 0 for name, size in _listed(folder).items()}
+    found = {}
+    for name in names(folder):
+        with suppress(FileNotFoundError):
+            found[name] = (folder / name).stat().st_size
+    return found
+
+
+def _listed(folder: UPath) -> dict[str, int | None]:
+    """Names and sizes; None for what further keys lie below."""
     with storage_errors(folder):
         try:
             found = folder.fs.ls(folder.path, detail=True)
@@ -131,15 +160,36 @@ def _listed(folder: UPath) -> dict[str, int]:
                 raise
             return {}
     start = len(folder.path.rstrip("/")) + 1
-    return {entry["name"][start:]: entry["size"] for entry in found if len(entry["name"].rstrip("/")) > start}
+    return {
+        entry["name"][start:]: None if entry["type"] == "directory" else entry["size"]
+        for entry in found
+        if len(entry["name"].rstrip("/")) > start
+    }
 
 
-def read_bytes(place: Location) -> bytes:
-    """A whole file. Raises FileNotFoundError, OSError for a local one, StoreError for a remote one."""
+def read_bytes(place: Location, *, most_bytes: int | None = None) -> bytes:
+    """A whole file of at most so many bytes.
+
+    Raises FileNotFoundError, OSError for a local one (also for a pipe, which would be waited for), StoreError
+    for a remote one.
+    """
     if not is_remote(place):
-        return place.read_bytes()
+        descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            _check_size(found.st_size, most_bytes)
+            return file.read()
     with storage_errors(place):
+        if most_bytes is not None:
+            _check_size(place.fs.size(place.path), most_bytes)
         return cast(bytes, place.fs.cat_file(place.path))
+
+
+def _check_size(size_bytes: int, most_bytes: int | None) -> None:
+    if most_bytes is not None and size_bytes > most_bytes:
+        raise OSError(errno.EFBIG, f"{size_bytes} bytes, and it has never more than {most_bytes}")
 
 
 def ahead(

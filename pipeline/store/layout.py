@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from extract.errors import StoreError
-from pipeline.storage.atomic import TEMPORARY, atomic, refusal
+from pipeline.storage.atomic import atomic, refusal
 from pipeline.storage.location import Location, is_remote, names, read_bytes, storage_errors
 from pipeline.storage.versions import marquee_version
+from pipeline.store.contents import LOCK_FILE as LOCK_FILE
+from pipeline.store.contents import PART, SHARD, entries
 
 FORMAT = 1
-LOCK_FILE = ".lock"
-_PART = re.compile(r"part-(\d{5,})-([0-9a-f]{12})\.parquet")
-_SHARD = re.compile(r"part-(\d{5,})\.parquet")
+_MOST_RECORD_BYTES = 64 << 20
+_NAME = re.compile(r"\w[\w.-]*")  # of an expert or table: one folder of the store
+_FINGERPRINT = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,13 @@ class Store:
 
     def shards(self) -> list[int]:
         """Indices of all planned shards, ascending."""
-        matches = (_SHARD.fullmatch(name) for name in names(self.root / "videos"))
+        matches = (SHARD.fullmatch(name) for name in names(self.root / "videos"))
         return sorted(int(match[1]) for match in matches if match)
 
     def parts(self, table: str) -> list[PartFile]:
         """The files of a table, of all fingerprints, by shard."""
         folder = self.root / table
-        matches = (_PART.fullmatch(name) for name in names(folder))
+        matches = (PART.fullmatch(name) for name in names(folder))
         found = [PartFile(folder / m[0], table, int(m[1]), m[2]) for m in matches if m]
         return sorted(found, key=lambda part: (part.shard, part.fingerprint))
 
@@ -83,14 +85,22 @@ class Store:
     def run_record(self) -> dict[str, Any]:
         """What ``run.json`` holds; empty before the first run. Raises StoreError for a damaged one."""
         try:
-            record = json.loads(read_bytes(self.run_path))
+            record = json.loads(read_bytes(self.run_path, most_bytes=_MOST_RECORD_BYTES))
+            if isinstance(record, dict) and "format" not in record:
+                raise StoreError(
+                    f"{str(self.root)!r} is not a feature store: its run.json is another program's; give "
+                    "a new or empty folder, or a feature store"
+                )
             known = record["format"] <= FORMAT
-        except FileNotFoundError:
+            if known:
+                _targets(record)
+        except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            why = " ".join(str(error).split())[:200]
             raise StoreError(
-                f"{str(self.run_path)!r} cannot be read ({error}): restore it from a copy, or delete it "
-                "and run again with the same options"
+                f"{str(self.run_path)!r} cannot be read ({why}): restore it from a copy, or delete it and "
+                "run again with the same options"
             ) from error
         if not known:
             raise StoreError(
@@ -101,18 +111,7 @@ class Store:
 
     def targets(self) -> list[Target]:
         """The current rows of every expert, as the last runs wanted them, by expert."""
-        experts: dict[str, dict[str, Any]] = self.run_record().get("experts", {})
-        return [
-            Target(
-                expert=name,
-                fingerprint=entry["fingerprint"],
-                tables=tuple(entry["tables"]),
-                upstream=tuple(entry["upstream"]),
-                made_of=entry["made_of"],
-                notes=entry["notes"],
-            )
-            for name, entry in sorted(experts.items())
-        ]
+        return _targets(self.run_record())
 
     def record_run(
         self,
@@ -170,7 +169,7 @@ class Store:
         self._write_record({**(self.run_record() or blank), "removed": dict(removed)})
 
     def _write_record(self, record: Mapping[str, Any]) -> None:
-        with atomic(self.run_path) as temporary:
+        with atomic(self.run_path, below=self.root) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
 
 
@@ -189,14 +188,14 @@ def open_store(root: Location, *, create: bool = False) -> Store:
     if _is_file(root):
         raise StoreError(f"--out {str(root)!r} is a file: give a new or empty folder, or a feature store")
     store = Store(root)
-    there = names(root)
-    if store.run_path.name in there or store.shards():
+    if store.run_record() or store.shards():
         return store
     if not create:
         raise StoreError(
             f"{str(root)!r} is not a feature store: it has no run.json and no videos/part-*.parquet"
         )
-    strangers = [name for name in there if not name.startswith(".") and not _barely_begun(root / name)]
+    # A run that was killed early, or whose folder was removed meanwhile, leaves files of ours alone.
+    strangers = [found.name for found in entries(root) if found.role == "foreign" and found.name[0] != "."]
     if strangers:
         raise StoreError(
             f"--out {str(root)!r} holds other things ({strangers[0]!r}, {len(strangers)} in all) and is not "
@@ -209,6 +208,28 @@ def open_store(root: Location, *, create: bool = False) -> Store:
     except OSError as error:
         raise StoreError(refusal(root, error)) from error
     return store
+
+
+def _targets(record: Mapping[str, Any]) -> list[Target]:
+    """Raises what a record of other types raises."""
+    targets = [
+        Target(
+            expert=name,
+            fingerprint=entry["fingerprint"],
+            tables=tuple(entry["tables"]),
+            upstream=tuple(entry["upstream"]),
+            made_of=dict(entry["made_of"]),
+            notes=dict(entry["notes"]),
+        )
+        for name, entry in sorted(record.get("experts", {}).items())
+    ]
+    for target in targets:
+        for name in (target.expert, *target.tables, *target.upstream):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not the name of an expert or table")
+        if not _FINGERPRINT.fullmatch(target.fingerprint):
+            raise ValueError(f"{target.fingerprint!r} is not a fingerprint")
+    return targets
 
 
 def _consistent(current: Mapping[str, Target]) -> dict[str, Target]:
@@ -231,10 +252,3 @@ def _is_file(root: Location) -> bool:
         return root.exists() and not root.is_dir()
     with storage_errors(root):
         return bool(root.fs.isfile(root.path))
-
-
-def _barely_begun(path: Location) -> bool:
-    """Whether this is the ``videos`` folder of a run that was killed before its first shard was written."""
-    if is_remote(path) or path.name != "videos" or not path.is_dir():
-        return False
-    return all(name.startswith(TEMPORARY) for name in names(path))

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from extract.errors import StoreError
-from pipeline.storage.atomic import refusal, remove_temporary
+from pipeline.storage.atomic import refusal
+from pipeline.storage.inside import open_own
 from pipeline.storage.lease import lease
 from pipeline.storage.location import read_bytes
-from pipeline.store.layout import LOCK_FILE, Store
+from pipeline.store.contents import LOCK_FILE, refuse_misplaced, remove_leftovers
+from pipeline.store.layout import Store
 
 
 @contextmanager
@@ -25,10 +27,11 @@ def writing(
 ) -> Iterator[str]:
     """Hold the store for writing, and clear what a killed run left half-written; yields a token.
 
-    Raises StoreError where another run holds it, naming that run: at once for a local store, and
-    for a remote one after its lease was seen to be renewed or unchanged (:mod:`pipeline.storage.lease`,
-    which the seconds are for). The token is in the lock file, so that processes that write for
-    this run can ask (:func:`check_token`) whether it is still the one that holds the store.
+    Raises StoreError for a link under a name of ours, and where another run holds it, naming that run: at
+    once for a local store, and for a remote one after its lease was seen to be renewed or unchanged
+    (:mod:`pipeline.storage.lease`, which the seconds are for). The token is in the lock
+    file, so that processes that write for this run can ask (:func:`check_token`) whether it
+    is still the one that holds the store.
     """
     holder = {
         "pid": os.getpid(),
@@ -43,7 +46,9 @@ def writing(
         if isinstance(root, Path)
         else lease(root, LOCK_FILE, holder, _taken, renew_seconds=renew_seconds, watch_seconds=watch_seconds)
     ):
-        remove_temporary(root)
+        if isinstance(root, Path):
+            refuse_misplaced(root)
+            remove_leftovers(root)
         yield str(holder["token"])
 
 
@@ -66,7 +71,7 @@ def _flock(root: Path, holder: Mapping[str, Any]) -> Iterator[None]:
         raise StoreError("stores are written on Linux or macOS only: there is no flock here") from None
     path = root / LOCK_FILE
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = open_own(root, LOCK_FILE)
     except OSError as error:
         raise StoreError(refusal(path, error)) from error
     held = [descriptor]

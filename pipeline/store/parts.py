@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.storage.atomic import atomic
-from pipeline.storage.location import Location
 from pipeline.storage.parquet import open_parquet
 from pipeline.store.footer import Footer, PartHeader, VideoState, valid_footer
 from pipeline.store.layout import PartFile, Store
@@ -40,13 +39,13 @@ def merge_part(store: Store, header: PartHeader, new: Iterable[VideoRows]) -> Fo
     arriving = sorted(new, key=lambda video: video.video_id)
     old = valid_footer(path, header.target.fingerprint)
     if old is None or not old.videos:
-        return _write(path, header, arriving)
+        return _write(store, header, arriving)
     replaced = {video.video_id for video in arriving}
     if not old.videos.keys() <= replaced:
         header = header.beside(old.header)
     with open_parquet(path, pre_buffer=False) as file:
         kept = _kept(file, old.videos, replaced)
-        return _write(path, header, _in_order(kept, iter(arriving)))
+        return _write(store, header, _in_order(kept, iter(arriving)))
 
 
 def drop_from_part(part: PartFile, video_ids: Collection[str]) -> None:
@@ -67,12 +66,13 @@ def row_group_rows(schema: pa.Schema) -> int:
     return max(1, min(_MOST_ROWS, ROW_GROUP_BYTES // width))
 
 
-def _write(path: Location, header: PartHeader, videos: Iterable[VideoRows]) -> Footer:
+def _write(store: Store, header: PartHeader, videos: Iterable[VideoRows]) -> Footer:
+    path = store.part_path(header.table, shard=header.shard, fingerprint=header.target.fingerprint)
     states: dict[str, VideoState] = {}
     schema = header.schema
     plain = [field.name for field in schema if field.name != "embedding"]
     with (
-        atomic(path) as temporary,
+        atomic(path, below=store.root) as temporary,
         pq.ParquetWriter(
             temporary,
             schema,

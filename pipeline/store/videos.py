@@ -133,7 +133,7 @@ def write_shard(store: Store, shard: Shard) -> Shard:
 
 
 def _write(store: Store, shard: int, table: pa.Table) -> None:
-    with atomic(store.shard_path(shard)) as temporary:
+    with atomic(store.shard_path(shard), below=store.root) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 

@@ -155,7 +155,7 @@ class Host:
         with Engine(self._selection, settings) as engine:
             self.engine = engine
             self._work.meter = engine.meter
-            for result in engine.run(tasks, stop=lambda: self._stopping):
+            for result in engine.run(tasks, stop=lambda: self._stopping, each_turn=self._work.write_due):
                 self._work.take(result)
             self._work.flush()  # rows are read from the engine's spill
 

@@ -121,7 +121,8 @@ class ShardWork:
 
     :meth:`add`, :meth:`close` and :meth:`open_counts` may be called from any thread; everything else is
     for the engine's. Writing happens in a thread beside it, one job at a time. A job that takes
-    long is written in between (a checkpoint), so a killed run loses minutes, not a shard.
+    long is written in between (a checkpoint), so a killed run loses minutes, not a shard; :meth:`write_due`
+    sees to it while no video comes back.
     """
 
     def __init__(
@@ -179,6 +180,12 @@ class ShardWork:
             self._fetcher.release(result.task.video_id)
         opened.take(result)
         self._write_if_due(opened)
+
+    def write_due(self) -> None:
+        """Write what has waited long in any job, whether or not another of its videos comes back soon."""
+        for opened in list(self._open.values()):
+            if opened.results or opened.refused:
+                self._write_if_due(opened)
 
     def flush(self) -> None:
         """Write all that is finished, report on every job, and wait until it is on disk."""

@@ -51,3 +51,24 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_has_stays(tmp_pat
     holders[1].communicate("\n")
     sweep(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["marquee-of-somebody-else"]
+
+
+def test_nothing_that_a_link_leads_to_or_that_has_another_name_goes(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / ".held").touch()
+    (tmp_path / "marquee-rows-abcdefgh").symlink_to(elsewhere)
+    for name in ("marquee-videos", "marquee-rows-0123456", "marquee-Rows-01234567"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".held").touch()
+    mine = tmp_path / "marquee-rows-01234567"
+    mine.mkdir()
+    (mine / ".held").symlink_to(elsewhere / ".held")
+    full = tmp_path / "marquee-rows-11234567"
+    full.mkdir()
+    (full / ".held").write_text("precious")
+    sweep(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 7 and (elsewhere / ".held").exists()
+    (full / ".held").write_text("")
+    sweep(tmp_path)
+    assert not full.exists()

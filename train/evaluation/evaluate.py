@@ -66,18 +66,18 @@ def evaluate_run(run: Path, *, split: str = "test", scoring: Scoring | None = No
     """
     evaluation = evaluate(read_predictions(run / "predictions.parquet", split=split), scoring)
     paths = RunFiles.of(run, split)
-    with atomic(paths.genres) as path, path.open("w", newline="", encoding="utf-8") as file:
+    with atomic(paths.genres, below=run) as path, path.open("w", newline="", encoding="utf-8") as file:
         header, *rows = genre_rows(evaluation)
         write_csv(file, header, rows)
-    with atomic(paths.bootstrap) as path, path.open("wb") as binary:
+    with atomic(paths.bootstrap, below=run) as path, path.open("wb") as binary:
         np.savez_compressed(binary, allow_pickle=False, **evaluation.replicates)
     for name, picture in (
         ("all", curves.pooled_curve(evaluation)),
         ("genres", curves.genre_curves(evaluation)),
     ):
-        with atomic(paths.curves / f"{name}.svg") as path:
+        with atomic(paths.curves / f"{name}.svg", below=run) as path:
             path.write_bytes(picture)
-    with atomic(paths.metrics) as path:  # the last one: where it stands, the others do
+    with atomic(paths.metrics, below=run) as path:  # the last one: where it stands, the others do
         path.write_text(json.dumps(as_json(evaluation, split), indent=1, ensure_ascii=False) + "\n")
     return evaluation
 

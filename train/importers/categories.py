@@ -73,7 +73,7 @@ class Categories:
         return found
 
     def save(self, root: Location) -> None:
-        with atomic(root / FILE) as temporary:
+        with atomic(root / FILE, below=root) as temporary:
             temporary.write_text(json.dumps(self.values, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
     @classmethod

@@ -25,7 +25,7 @@ from train.errors import DataError
 from train.labels.matching import video_ids_of
 from train.log import Log, log_of
 from train.retrieval.vector_file import VectorFile
-from train.retrieval.vector_index import VectorIndex
+from train.retrieval.vector_index import VectorIndex, remove_index
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
 from train.runs.scores import each_output
@@ -167,8 +167,7 @@ def open_space(
         for _, values in each_output(model, batches, model.embed, **chosen):
             yield values
 
-    for stale in folder.glob("index.*"):
-        stale.unlink()
+    remove_index(folder)
     vectors = VectorFile.write(path, blocks())
     with atomic(described) as temporary:  # the last one: where it is, the vectors are
         temporary.write_text(json.dumps({"width": vectors.width, "made_of": made_of}) + "\n", "utf-8")

@@ -149,6 +149,12 @@ def _recall(exact: NDArray[Any], found: NDArray[Any]) -> float:
     return float(np.mean([np.isin(a, b).mean() for a, b in zip(exact, found, strict=True)]))
 
 
+def remove_index(folder: Path) -> None:
+    """Delete the files of an index, and nothing else."""
+    for suffix in ("json", "faiss"):
+        (folder / f"index.{suffix}").unlink(missing_ok=True)
+
+
 def _path(vectors: VectorFile, suffix: str) -> Path:
     return vectors.path.with_name(f"index.{suffix}")
 

@@ -165,6 +165,7 @@ class _AtomicCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
     ) -> None:
         beside = Path(path).with_suffix(".partial")
+        beside.unlink(missing_ok=True)  # a link there would be written through
         super().save_checkpoint(checkpoint, beside, storage_options)
         os.replace(beside, path)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from extract.errors import UsageError
 from extract.options import Checked
 from pipeline.storage.atomic import atomic
+from pipeline.storage.inside import link_refusal
 from pipeline.storage.versions import installed, marquee_version
 from train.registry import make_model
 
@@ -100,6 +101,9 @@ class RunFolder(Checked):
             raise UsageError(
                 f"{flag} {str(self.root)!r} holds other things: give a new folder, or a run to resume"
             )
+        links = sorted(path for path in self.root.glob("*") if path.is_symlink())
+        if links:
+            raise UsageError(link_refusal(links[0]))
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,18 @@ def folder_name(path: str | os.PathLike[str]) -> str:
 
 
 def write_flow(folder: Path, number: int, flow: NDArray[np.float32]) -> None:
-    """``flow`` (2, height, width) as ``flow_x_NUMBER.jpg`` and ``flow_y_NUMBER.jpg``, from 00000 on."""
+    """``flow`` (2, height, width) as ``flow_x_NUMBER.jpg`` and ``flow_y_NUMBER.jpg``, from 00000 on.
+
+    A picture appears whole, in place of an older one or of a link. Raises OSError where ``folder`` is a link,
+    because what is written through one lands elsewhere, or where the disk refuses.
+    """
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
+    if folder.is_symlink():
+        raise OSError(f"{str(folder)!r} is a link: delete it, or give another folder")
     for axis, levels in zip("xy", quantise(flow), strict=True):
-        Image.fromarray(levels).save(folder / f"flow_{axis}_{number:05d}.jpg", quality=JPEG_QUALITY)
+        path = folder / f"flow_{axis}_{number:05d}.jpg"
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".tmp-", delete=False) as file:
+            Image.fromarray(levels).save(file, "JPEG", quality=JPEG_QUALITY)
+        os.replace(file.name, path)

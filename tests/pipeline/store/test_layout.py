@@ -119,8 +119,10 @@ def test_a_lock_dies_with_its_holder_and_half_written_files_go(kit: Any) -> None
         "import os, sys, signal; from pathlib import Path\n"
         "from pipeline.store.lock import writing; from pipeline.store.layout import Store\n"
         "with writing(Store(Path(sys.argv[1]))):\n"
+        "    running, runs = os.pipe()\n"
         "    child = os.fork()\n"
-        "    if child == 0: import time; time.sleep(30); os._exit(0)\n"
+        "    if child == 0: import time; os.write(runs, b'x'); time.sleep(30); os._exit(0)\n"
+        "    os.read(running, 1)\n"
         "    print(child, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -60,3 +60,19 @@ def test_any_name_that_a_video_may_have_makes_a_folder(name: bytes, tmp_path: Pa
     write_flow(folder, 0, np.zeros((2, 16, 16), np.float32))
     folder.name.encode()  # text, whatever the video's name is
     assert len(list(folder.iterdir())) == 2
+
+
+def test_no_picture_is_written_through_a_link(tmp_path: Path) -> None:
+    flow = np.zeros((2, 8, 8), np.float32)
+    letter = tmp_path / "letter"
+    letter.write_text("precious")
+    folder = tmp_path / "film"
+    folder.mkdir()
+    (folder / "flow_x_00000.jpg").symlink_to(letter)
+    os.link(letter, folder / "flow_y_00000.jpg")
+    write_flow(folder, 0, flow)
+    assert letter.read_text() == "precious"
+    assert sorted(path.name for path in folder.iterdir()) == ["flow_x_00000.jpg", "flow_y_00000.jpg"]
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(OSError, match="is a link"):
+        write_flow(tmp_path / "link", 1, flow)
