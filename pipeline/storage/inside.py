@@ -75,7 +75,7 @@ def _opened(place: Path, name: str, parent: int) -> int:
         raise
 
 
-def link_refusal(place: Path) -> str:
+def link_refusal(place: object) -> str:
     """One line on a link where a file or folder of ours should be."""
     return (
         f"{str(place)!r} is a link, and what is written through one lands elsewhere: put the file or folder "

@@ -123,7 +123,7 @@ def kinds(folder: Location) -> dict[str, Kind]:
     if is_remote(folder):
         return {name: "folder" if size is None else "file" for name, size in sorted(_listed(folder).items())}
     try:
-        with os.scandir(folder) as listing:
+        with os.scandir(str(folder)) as listing:
             return {entry.name: _kind(entry) for entry in sorted(listing, key=lambda entry: entry.name)}
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -174,7 +174,7 @@ def read_bytes(place: Location, *, most_bytes: int | None = None) -> bytes:
     for a remote one.
     """
     if not is_remote(place):
-        descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(str(place), os.O_RDONLY | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
