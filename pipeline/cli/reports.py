@@ -181,8 +181,10 @@ def print_removal(out: Location, names: list[str], *, undo: bool, console: Conso
 def print_verify(out: Location, console: Console) -> bool:
     """Problems of a store, a line each. Returns whether there are none."""
     report = verify(open_store(out))
-    for problem in report.problems:
-        _line(console, f"problem: {problem}")
+    for note in report.notes:
+        _line(console, f"note: {note}")
+    for problem, fix in zip(report.problems, report.fixes, strict=True):
+        _line(console, f"problem: {problem}; fix: {fix}")
     state = "clean" if report.clean else f"{len(report.problems)} problems"
     _line(console, f"{report.videos} videos, {report.parts} parts, {report.rows} rows: {state}")
     return report.clean

@@ -38,10 +38,15 @@ def new_ids(new: Iterable[bytes], planned: Mapping[bytes, str]) -> dict[bytes, s
     taken = set(planned.values())
     ids = {}
     for raw in fresh:
-        choices = (wanted[raw], display(raw), _with_hash(raw))
+        choices = (wanted[raw], *ids_to_choose_from(raw)[1:])
         ids[raw] = next(choice for choice in choices if choice not in taken)
         taken.add(ids[raw])
     return ids
+
+
+def ids_to_choose_from(raw: bytes) -> tuple[str, str, str]:
+    """The ids that an input may have got: the shorter one first."""
+    return without_suffix(display(raw)), display(raw), _with_hash(raw)
 
 
 def _ids_of_all(names: list[bytes]) -> dict[bytes, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -28,6 +30,7 @@ def read_metadata(path: Location) -> pq.FileMetaData:
     storage that cannot be read.
     """
     if not is_remote(path):
+        _require_file(path)
         return pq.read_metadata(path)
     tail = _tail(path, _TAIL_BYTES)
     if tail[-4:] == b"PAR1":
@@ -43,6 +46,8 @@ def open_parquet(path: Location, *, whole: bool = False, **options: Any) -> Iter
 
     Errors as above, also while rows are read.
     """
+    if not is_remote(path):
+        _require_file(path)
     if not is_remote(path) or whole:
         source = pa.BufferReader(read_bytes(path)) if is_remote(path) else path
         with pq.ParquetFile(source, **options) as file:
@@ -69,6 +74,12 @@ def parquet_dataset(paths: Sequence[Location], schema: pa.Schema | None = None) 
     files = [cast("UPath", path).path for path in paths]
     system = pyarrow.fs.PyFileSystem(_Ranges(first.parent))
     return ds.dataset(files, schema=schema, filesystem=system, format="parquet", partitioning=None)
+
+
+def _require_file(path: Path) -> None:
+    """Raises OSError for a folder, and for a pipe, which would be waited for."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
 
 
 def _tail(path: UPath, length: int) -> bytes:

@@ -91,7 +91,7 @@ def outcomes(store: Store, shards: Iterable[Shard], targets: Sequence[Target]) -
 def shard_outcomes(store: Store, shard: Shard, targets: Sequence[Target]) -> Iterator[VideoOutcome]:
     """What is recorded of one shard, expert by expert."""
     for target in targets:
-        for video_id, mine in states(store, shard.index, target).items():
+        for video_id, mine in states(store, shard, target).items():
             yield _record(video_id, target, mine)
 
 

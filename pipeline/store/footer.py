@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -56,6 +57,8 @@ class VideoState:
             raise ValueError(f"a video that is {self.state} has no rows, got {self.rows}")
         if self.state == "absent" and not self.reason:
             raise ValueError("an absent video needs a reason (no audio, no speech, no text, ...)")
+        if self.rows < 0:
+            raise ValueError(f"rows are {self.rows}")
 
     @classmethod
     def of(cls, outcome: Outcome, table: str, *, size_bytes: int | None, attempts: int = 1) -> VideoState:
@@ -75,7 +78,14 @@ class VideoState:
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> VideoState:
-        failure = entry.get("failure")
+        failure, size_bytes = entry.get("failure"), entry.get("size_bytes")
+        for name, kind in (("rows", int), ("reason", str), ("attempts", int)):
+            if name in entry:
+                _checked(entry[name], kind)
+        if size_bytes is not None:
+            _checked(size_bytes, int)
+        for text in failure.values() if failure else ():
+            _checked(text, str)
         return cls(**{**entry, "failure": Failure(**failure) if failure else None})
 
 
@@ -125,25 +135,36 @@ class PartHeader:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> PartHeader:
         columns = tuple(
-            Column(name, column["type"], column["meaning"])
+            Column(name, column["type"], _checked(column["meaning"], str))
             for name, column in entry["columns"].items()
             if name not in _SHARED
         )
         embedding = entry["embedding"]
         vectors = None if embedding is None else _embedding(embedding)
         target = Target(
-            expert=entry["expert"],
-            fingerprint=entry["fingerprint"],
-            tables=tuple(entry["tables"]),
-            upstream=tuple(entry["upstream"]),
-            made_of=entry["made_of"],
-            notes=entry["notes"],
+            expert=_checked(entry["expert"], str),
+            fingerprint=_checked(entry["fingerprint"], str),
+            tables=tuple(_checked(name, str) for name in _checked(entry["tables"], list)),
+            upstream=tuple(_checked(name, str) for name in _checked(entry["upstream"], list)),
+            made_of=_checked(entry["made_of"], dict),
+            notes=_checked(entry["notes"], dict),
         )
-        return cls(target, entry["table"], entry["shard"], TableSpec(columns, vectors), entry["dtype"])
+        if entry["dtype"] not in ("float16", "float32"):
+            raise ValueError(f"no such dtype: {_short(entry['dtype'])}")
+        return cls(
+            target,
+            _checked(entry["table"], str),
+            _checked(entry["shard"], int),
+            TableSpec(columns, vectors),
+            entry["dtype"],
+        )
 
 
 def _embedding(entry: Mapping[str, Any]) -> Embedding:
-    return Embedding(tuple(entry["shape"]), float32=entry["float32"], nan=entry["nan"])
+    shape = tuple(_checked(size, int) for size in entry["shape"])
+    if not all(0 < size < 1 << 31 for size in shape):
+        raise ValueError(f"no shape of a vector: {_short(shape)}")
+    return Embedding(shape, float32=entry["float32"], nan=entry["nan"])
 
 
 @dataclass(frozen=True)
@@ -170,28 +191,48 @@ def read_footer(path: Location) -> Footer:
     """
     try:
         metadata = read_metadata(path)
-        entry = json.loads((metadata.metadata or {})[KEY])
-        videos = {name: VideoState.from_json(state) for name, state in entry["videos"].items()}
-        footer = Footer(PartHeader.from_json(entry), videos)
+        footer = _parsed((metadata.metadata or {})[KEY])
+        said = sum(state.rows for state in footer.videos.values())
     except FileNotFoundError:
         raise InvalidPart(f"there is no part {str(path)!r}") from None
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, OSError) and error.errno:
+    except _NOT_OURS as error:
+        if isinstance(error, OSError) and error.errno and error.errno not in _NOT_A_FILE:
             raise StoreError(
                 f"cannot read part {str(path)!r}: {os.strerror(error.errno)} (check the disk and run again; "
                 "a part that is deleted is computed again)"
             ) from error
-        raise InvalidPart(f"part {str(path)!r} is damaged: {type(error).__name__}: {error}") from error
-    said = sum(state.rows for state in videos.values())
+        raise InvalidPart(
+            f"part {str(path)!r} is damaged: {type(error).__name__}: {_short(error)}"
+        ) from error
     if said != metadata.num_rows:
         raise InvalidPart(f"part {str(path)!r} is damaged: {metadata.num_rows} rows, footer says {said}")
     return footer
 
 
-def valid_footer(path: Location, fingerprint: str) -> Footer | None:
-    """The footer of a part that holds rows of this fingerprint, else None: what counts as done."""
-    try:
-        footer = read_footer(path)
-    except InvalidPart:
-        return None
-    return footer if footer.header.target.fingerprint == fingerprint else None
+def _parsed(text: bytes) -> Footer:
+    """Raises any of ``_NOT_OURS`` for what no footer of ours is, however it was made."""
+    entry = json.loads(text)
+    if b"\\ud" in text.lower():
+        json.dumps(entry, ensure_ascii=False).encode()  # half a character cannot be written anywhere
+    videos = {name: VideoState.from_json(state) for name, state in entry["videos"].items()}
+    footer = Footer(PartHeader.from_json(entry), videos)
+    footer.header.schema  # noqa: B018 (raises for types and sizes that there are not)
+    return footer
+
+
+def _checked(value: Any, kind: type) -> Any:
+    """The value. Raises TypeError for one of another type; True is no number."""
+    if type(value) is not kind:
+        raise TypeError(f"{_short(repr(value))} is not {kind.__name__}")
+    return value
+
+
+def _short(text: object) -> str:
+    return " ".join(str(text).split())[:200]
+
+
+_NOT_A_FILE = (errno.EISDIR, errno.EINVAL)
+_NOT_OURS = (
+    OSError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+    OverflowError,
+)  # fmt: skip

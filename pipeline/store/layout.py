@@ -66,6 +66,11 @@ class Store:
     def part_path(self, table: str, *, shard: int, fingerprint: str) -> Location:
         return self.root / table / f"part-{shard:05d}-{fingerprint}.parquet"
 
+    def part(self, table: str, *, shard: int, fingerprint: str) -> PartFile:
+        return PartFile(
+            self.part_path(table, shard=shard, fingerprint=fingerprint), table, shard, fingerprint
+        )
+
     def shards(self) -> list[int]:
         """Indices of all planned shards, ascending."""
         matches = (SHARD.fullmatch(name) for name in names(self.root / "videos"))
@@ -188,7 +193,7 @@ def open_store(root: Location, *, create: bool = False) -> Store:
     if _is_file(root):
         raise StoreError(f"--out {str(root)!r} is a file: give a new or empty folder, or a feature store")
     store = Store(root)
-    if store.run_record() or store.shards():
+    if (store.run_path.name in names(root) and store.run_record()) or store.shards():
         return store
     if not create:
         raise StoreError(

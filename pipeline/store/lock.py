@@ -52,6 +52,27 @@ def writing(
         yield str(holder["token"])
 
 
+def holder_of(store: Store) -> str | None:
+    """The run that may be writing now, as the lock file names it; None where there is none that lives."""
+    try:
+        holder = _parsed(read_bytes(store.root / LOCK_FILE))
+    except OSError:
+        return None
+    if not holder or (holder.get("host") == platform.node() and not _lives(holder.get("pid"))):
+        return None
+    return _named(holder)
+
+
+def _lives(pid: object) -> bool:
+    try:
+        os.kill(pid if isinstance(pid, int) and pid > 0 else os.getpid(), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def check_token(store: Store, token: str) -> None:
     """Raise StoreError unless the run with this token holds the store."""
     try:
@@ -107,13 +128,16 @@ def _close(held: list[int]) -> None:
 def _parsed(text: bytes) -> dict[str, Any]:
     try:
         return dict(json.loads(text))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return {}
 
 
 def _taken(root: object, holder: Mapping[str, Any]) -> str:
+    return f"store {str(root)!r} is being written by {_named(holder)}; wait for it or stop it"
+
+
+def _named(holder: Mapping[str, Any]) -> str:
     try:
-        who = f"pid {holder['pid']} on {holder['host']} since {holder['since']}"
+        return f"pid {holder['pid']} on {holder['host']} since {holder['since']}"
     except KeyError:
-        who = "another run"
-    return f"store {str(root)!r} is being written by {who}; wait for it or stop it"
+        return "another run"

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from pipeline.storage.atomic import atomic
 from pipeline.storage.parquet import open_parquet
-from pipeline.store.footer import Footer, PartHeader, VideoState, valid_footer
+from pipeline.store.footer import Footer, PartHeader, VideoState
 from pipeline.store.layout import PartFile, Store
+from pipeline.store.validity import valid_footer
 
 ROW_GROUP_BYTES = 4 << 20
 _MOST_ROWS = 16_384
@@ -27,30 +28,32 @@ class VideoRows:
     batches: Iterable[pa.RecordBatch] = ()
 
 
-def merge_part(store: Store, header: PartHeader, new: Iterable[VideoRows]) -> Footer:
+def merge_part(
+    store: Store, header: PartHeader, new: Iterable[VideoRows], *, members: Collection[str] | None = None
+) -> Footer:
     """Put these videos into their part: what it holds of others is kept, of the same replaced.
 
     Rows stream from file to file in row groups of about 4 MiB, so memory depends neither on how
-    long a video is nor on how many there are. A part that is damaged or of another fingerprint
-    counts as empty. Raises ValueError for rows that do not fit the table, StoreError where the
-    disk refuses.
+    long a video is nor on how many there are. A part that is not valid counts as empty (``members``: the
+    videos of its shard, :func:`pipeline.store.validity.faults`). Raises ValueError for rows that do not fit
+    the table, StoreError where the disk refuses.
     """
-    path = store.part_path(header.table, shard=header.shard, fingerprint=header.target.fingerprint)
+    part = store.part(header.table, shard=header.shard, fingerprint=header.target.fingerprint)
     arriving = sorted(new, key=lambda video: video.video_id)
-    old = valid_footer(path, header.target.fingerprint)
+    old = valid_footer(part, members)
     if old is None or not old.videos:
         return _write(store, header, arriving)
     replaced = {video.video_id for video in arriving}
     if not old.videos.keys() <= replaced:
         header = header.beside(old.header)
-    with open_parquet(path, pre_buffer=False) as file:
+    with open_parquet(part.path, pre_buffer=False) as file:
         kept = _kept(file, old.videos, replaced)
         return _write(store, header, _in_order(kept, iter(arriving)))
 
 
 def drop_from_part(part: PartFile, video_ids: Collection[str]) -> None:
     """Take videos out of a part, whatever its fingerprint. One that is damaged counts as empty already."""
-    old = valid_footer(part.path, part.fingerprint)
+    old = valid_footer(part, None)
     if old is None or old.videos.keys().isdisjoint(video_ids):
         return
     with open_parquet(part.path, pre_buffer=False) as file:

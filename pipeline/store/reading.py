@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from extract.errors import StoreError
-from pipeline.storage.location import Location, location
+from pipeline.storage.location import Location, ahead, location
 from pipeline.storage.parquet import open_parquet, parquet_dataset
 from pipeline.store.footer import Footer
 from pipeline.store.layout import PartFile, Store, open_store
 from pipeline.store.parts import row_group_rows
-from pipeline.store.videos import videos_schema
+from pipeline.store.validity import valid_footer
+from pipeline.store.videos import members_of, plan_problems, read_shards, videos_schema
 
 if TYPE_CHECKING:
     from pyarrow.dataset import Dataset
@@ -32,7 +34,8 @@ def read(
     """One table of a store in memory, sorted by (``video_id``, ``row``) within each shard.
 
     ``table`` may also be ``videos``. Without ``fingerprint`` the rows are those that the last run
-    wanted. Raises StoreError where there are none.
+    wanted. Rows of parts that are not valid (:mod:`pipeline.store.validity`) are still to do, not read.
+    Raises StoreError where there are none. May be called while a run writes.
     """
     from pyarrow.dataset import field  # brings pandas along: half of the start of a command
 
@@ -48,9 +51,18 @@ def dataset(
     """The same, to be streamed (``.to_batches()``), with filters pushed down to row groups."""
     store = out if isinstance(out, Store) else open_store(location(out))
     if table == "videos":
-        files = [store.shard_path(shard) for shard in store.shards()]
+        shards = read_shards(store)
+        for problem in plan_problems(shards):
+            raise StoreError(f"{str(store.root)!r}: {problem}")
+        files = [store.shard_path(shard.index) for shard in shards]
     else:
-        files = [part.path for part in current_parts(store, table, fingerprint=fingerprint)]
+        parts = current_parts(store, table, fingerprint=fingerprint)
+        files = [part.path for part, _ in valid_parts(store, parts, members_of(store))]
+        if parts and not files:
+            raise StoreError(
+                f"no part of table {table!r} is valid; what is wrong, and what to do, says "
+                f"python -m extract verify {shlex.quote(str(store.root))}"
+            )
     if not files:
         raise StoreError(
             f"{str(store.root)!r} has no table {table!r}; it has {', '.join(['videos', *store.tables()])}"
@@ -86,6 +98,27 @@ def current_parts(store: Store, table: str, *, fingerprint: str | None = None) -
     return chosen
 
 
+def valid_parts(
+    store: Store, parts: Sequence[PartFile], members: Mapping[int, frozenset[str]] | None
+) -> Iterator[tuple[PartFile, Footer]]:
+    """Those that count, with their footers; ``members``: :func:`pipeline.store.videos.members_of`."""
+
+    def one(part: PartFile) -> Footer | None:
+        known = None if members is None else members.get(part.shard, frozenset())
+        return valid_footer(part, known)
+
+    for part, footer in zip(parts, ahead(one, parts, store.root), strict=True):
+        if footer is not None:
+            yield part, footer
+
+
 def _newest(parts: Sequence[PartFile]) -> str | None:
-    newest = max(parts, key=lambda part: part.path.stat().st_mtime, default=None)
+    newest = max(parts, key=_written, default=None)
     return newest.fingerprint if newest else None
+
+
+def _written(part: PartFile) -> float:
+    try:
+        return float(part.path.stat().st_mtime)
+    except FileNotFoundError:  # taken out meanwhile
+        return 0.0

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from extract.errors import UsageError, did_you_mean, some
 from pipeline.store.coverage import write_derived
-from pipeline.store.footer import valid_footer
 from pipeline.store.layout import PartFile, Store
 from pipeline.store.parts import drop_from_part
 from pipeline.store.seen import book_inputs
+from pipeline.store.validity import valid_footer
 from pipeline.store.videos import Shard, read_shards, remove_videos
 
 
@@ -72,7 +72,7 @@ def with_rows(store: Store, video_ids: Mapping[int, Collection[str]]) -> set[str
     found: set[str] = set()
     for index, parts in parts_by_shard(store).items() if video_ids else ():
         for part in parts if index in video_ids else ():
-            footer = valid_footer(part.path, part.fingerprint)
+            footer = valid_footer(part, None)
             states = {} if footer is None else footer.videos
             found.update(name for name in video_ids[index] if name in states and states[name].rows)
     return found

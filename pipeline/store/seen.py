@@ -45,6 +45,6 @@ def book_inputs(store: Store, shard: int, seen: Mapping[str, Seen], *, forget: C
     known = {name: one for name, one in (before | dict(seen)).items() if one != Seen() and name not in forget}
     if known == before:
         return
-    with atomic(store.inputs_path(shard)) as temporary:
+    with atomic(store.inputs_path(shard), below=store.root) as temporary:
         text = json.dumps({name: asdict(one) for name, one in sorted(known.items())}, indent=1)
         temporary.write_text(text + "\n", "utf-8")

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from pipeline.storage.location import ahead
-from pipeline.store.footer import Footer, VideoState, valid_footer
+from pipeline.store.footer import Footer, VideoState
 from pipeline.store.layout import Store, Target
+from pipeline.store.validity import valid_footer
 from pipeline.store.videos import Shard, Video
 
 
@@ -21,7 +22,7 @@ def todo(
     expert that is to be done (``targets`` must have upstream first), or one that failed only
     because an expert it reads had failed which since succeeded. Reads footers only.
     """
-    found = {target.expert: states(store, shard.index, target) for target in targets}
+    found = {target.expert: states(store, shard, target) for target in targets}
     work: dict[str, set[str]] = {}
     for video in shard.videos:
         needed: set[str] = set()
@@ -47,13 +48,12 @@ def todo_by_shard(
     yield from ahead(lambda shard: (shard, one(shard)), shards, store.root)
 
 
-def states(store: Store, shard: int, target: Target) -> dict[str, tuple[VideoState, ...]]:
+def states(store: Store, shard: Shard, target: Target) -> dict[str, tuple[VideoState, ...]]:
     """How an expert's tables (in their order) stand on the videos that all of them list."""
     footers: list[Footer] = []
     for table in target.tables:
-        footer = valid_footer(
-            store.part_path(table, shard=shard, fingerprint=target.fingerprint), target.fingerprint
-        )
+        part = store.part(table, shard=shard.index, fingerprint=target.fingerprint)
+        footer = valid_footer(part, shard.members)
         if footer is None:
             return {}
         footers.append(footer)
@@ -65,7 +65,7 @@ def states(store: Store, shard: int, target: Target) -> dict[str, tuple[VideoSta
     }
 
 
-def attempts(store: Store, shard: int, target: Target) -> dict[str, int]:
+def attempts(store: Store, shard: Shard, target: Target) -> dict[str, int]:
     """How often each video was tried so far; a retry is written with one more."""
     return {
         video_id: max(state.attempts for state in mine)

@@ -2,116 +2,215 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, zip_longest
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from extract.declarations import TableSpec
-from extract.errors import StoreError, some
-from extract.fingerprint import canonical_json, digest
+from extract.errors import StoreError
 from extract.tables import KEY_COLUMNS, embedding_matrix, valid_vectors
-from pipeline.storage.location import ahead
+from pipeline.storage.location import Location, ahead
 from pipeline.storage.parquet import open_parquet
+from pipeline.store.contents import entries
 from pipeline.store.coverage import outcomes
 from pipeline.store.footer import Footer, read_footer
 from pipeline.store.layout import PartFile, Store, Target
+from pipeline.store.lock import holder_of
 from pipeline.store.parts import row_group_rows
-from pipeline.store.seen import seen_inputs
 from pipeline.store.todo import states
-from pipeline.store.videos import Shard, read_shards
+from pipeline.store.validity import faults, lost_plans
+from pipeline.store.videos import Shard, plan_problems, read_shards
 
+_TRIES = 5  # of a part that a run replaces while it is read
 _READERS = 8  # parts of a remote store that are read at a time, each a few row groups in memory
+
+
+Problem: TypeAlias = tuple[str, str]  # what is wrong, and the command that fixes it
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was looked at, and every fault in one line each."""
+    """What was looked at, every fault in one line each, and for each of them the command that fixes it.
+
+    ``notes`` are no faults: what a killed run left half-written, files of somebody else's at the first level,
+    and a run that is writing.
+    """
 
     videos: int
     parts: int
     rows: int
     problems: tuple[str, ...]
+    fixes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
         return not self.problems
 
 
+@dataclass(frozen=True)
+class _Fixes:
+    """The command for each kind of fault."""
+
+    store: Store
+    again: str
+    current: frozenset[str]
+
+    def delete(self, name: str) -> str:
+        return f"rm {shlex.quote(str(self.store.root / name))}"
+
+    def move_away(self, name: str) -> str:
+        place = str(self.store.root / name)
+        aside = f"{self.store.root}.{name.replace('/', '.')}"
+        return f"mv {shlex.quote(place)} {shlex.quote(aside)}"
+
+    def part(self, part: PartFile) -> str:
+        """Deleted rows of current fingerprints are computed again; nothing wants the others."""
+        command = self.delete(f"{part.table}/{part.path.name}")
+        return f"{command} && {self.again}" if part.fingerprint in self.current else command
+
+
 def verify(store: Store) -> Report:
-    """Recount and check a whole store, old fingerprints included. Raises StoreError for none."""
+    """Recount and check a whole store, old fingerprints included. Raises StoreError for none.
+
+    A run may write meanwhile: a part that it replaced is read again, and one that is gone is left out.
+    """
     shards = read_shards(store)
-    members = {shard.index: {video.video_id for video in shard.videos} for shard in shards}
+    members = {shard.index: shard.members for shard in shards}
     targets = store.targets()
-    problems = [*_plan_problems(shards, store.removed())]
+    fixes = _Fixes(store, run_again(store), frozenset(target.fingerprint for target in targets))
+    strange, notes = _strange_files(store, fixes)
     parts = [part for table in store.tables() for part in store.parts(table)]
+    lost = lost_plans(store, members) if shards else {}
+    problems = [*_plan_problems(store, shards, targets, lost, fixes), *strange]
     rows = 0
-    for found, faults in ahead(partial(_part_problems, members), parts, store.root, threads=_READERS):
-        rows += found
-        problems += faults
-    problems += _seen_problems(store, shards)
-    problems += _gaps(store, shards, targets)
-    problems += _derived_problems(store, shards, targets)
-    return Report(sum(len(shard.videos) for shard in shards), len(parts), rows, tuple(problems))
+    one = partial(_part_problems, members if shards else None, lost, fixes)
+    for read, wrong in ahead(one, parts, store.root, threads=_READERS):
+        rows += read
+        problems += wrong
+    problems += [(gap, fixes.again) for gap in _gaps(store, shards, targets)]
+    problems += [(stale, fixes.again) for stale in _derived_problems(store, shards, targets)]
+    counts = sum(len(shard.videos) for shard in shards), len(parts), rows
+    said, commands = zip(*problems, strict=True) if problems else ((), ())
+    return Report(*counts, said, commands, tuple(notes))
 
 
-def _plan_problems(shards: Sequence[Shard], removed: Collection[str]) -> Iterator[str]:
-    half_gone = [video.video_id for shard in shards for video in shard.videos if video.path in removed]
-    if half_gone:
-        yield f"{len(half_gone)} videos are half removed: run the removal again: {some(half_gone)}"
-    ids: set[str] = set()
-    paths: set[bytes] = set()
+def run_again(store: Store) -> str:
+    """The command that continues a store: what ``run.json`` says was asked."""
+    options = store.run_record().get("options", {})
+    words = ["python", "-m", "extract", "--videos", str(options.get("videos", "VIDEOS"))]
+    words += ["--out", str(store.root)]
+    if options.get("experts"):
+        words += ["--experts", ",".join(map(str, options["experts"]))]
+    for expert, values in options.get("options", {}).items():
+        if isinstance(values, Mapping):  # an importer has options of other kinds
+            words += [
+                w for name, value in values.items() for w in ("--set", f"{expert}.{name}={_said(value)}")
+            ]
+    for name, flag, usual in (
+        ("precision", "--precision", "float32"),
+        ("dtype", "--dtype", "float16"),
+        ("random_weights", "--random-weights", None),
+    ):
+        if options.get(name, usual) != usual:
+            words += [flag, str(options[name])]
+    return shlex.join(words)
+
+
+def _said(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _plan_problems(
+    store: Store,
+    shards: Sequence[Shard],
+    targets: Sequence[Target],
+    lost: Mapping[int, Collection[str]],
+    fixes: _Fixes,
+) -> Iterator[Problem]:
     for shard in shards:
         mine = [video.video_id for video in shard.videos]
         if mine != sorted(mine):
-            yield f"videos: shard {shard.index} is not sorted by video_id"
-        for video in shard.videos:
-            if video.video_id in ids or video.raw in paths:
-                yield f"videos: {video.video_id!r} is planned more than once"
-            ids.add(video.video_id)
-            paths.add(video.raw)
+            yield f"videos: shard {shard.index} is not sorted by video_id", "restore it from a copy"
+    claimed = Counter(name for shard in shards for name in shard.members)
+    twice = [shard for shard in shards if any(claimed[name] > 1 for name in shard.members)]
+    # The file that no part agrees with is the one that is not what its name says.
+    doubtful = [
+        shard for shard in twice if not any(states(store, shard, target) for target in targets)
+    ] or twice
+    for problem in plan_problems(shards):
+        name = f"videos/{store.shard_path(doubtful[-1].index).name}"
+        yield problem, f"{fixes.delete(name)} && {fixes.again}"
+    for index, videos in lost.items():
+        name = store.shard_path(index).name
+        yield f"videos: {name} is missing, and tables have rows of {len(videos)} videos of it", fixes.again
 
 
-def _seen_problems(store: Store, shards: Sequence[Shard]) -> Iterator[str]:
-    for shard in shards:
-        try:
-            seen_inputs(store, shard.index)
-        except StoreError as error:
-            yield str(error)
+def _strange_files(store: Store, fixes: _Fixes) -> tuple[list[Problem], list[str]]:
+    """Files that are none of the store's: faults, and notes on what is not worth one."""
+    problems, notes = [], []
+    writing = holder_of(store)
+    if writing is not None:
+        notes.append(f"{writing} is writing: what it has not written yet shows as missing")
+    for entry in entries(store.root):
+        if entry.role == "misplaced":
+            what = f"{entry.name} is a {entry.kind}, not a file of the store"
+            problems.append((what, fixes.move_away(entry.name)))
+        elif entry.role == "foreign" and ("/" in entry.name or entry.kind == "folder"):
+            problems.append((f"{entry.name} is not a file of the store", fixes.move_away(entry.name)))
+        elif entry.role == "foreign":
+            notes.append(f"{entry.name} is not a file of the store")
+        elif entry.role == "leftover" and writing is None:
+            notes.append(f"{entry.name} is what a killed run left half-written; the next run removes it")
+    return problems, notes
 
 
-def _part_problems(members: Mapping[int, set[str]], part: PartFile) -> tuple[int, list[str]]:
+def _part_problems(
+    members: Mapping[int, frozenset[str]] | None,
+    lost: Collection[int],
+    fixes: _Fixes,
+    part: PartFile,
+) -> tuple[int, list[Problem]]:
     """Rows that its footer has, and its faults."""
+    known = None if members is None or part.shard in lost else members.get(part.shard, frozenset())
+    for _ in range(_TRIES):
+        before = _identity(part.path)
+        rows, found = _faults(part, known)
+        if not found or _identity(part.path) == before:
+            break
+        if _identity(part.path) is None:  # taken out meanwhile
+            return 0, []
+    if members is not None and part.shard not in members and part.shard not in lost:
+        found = ["no such shard is planned", *found]
+    return rows, [(f"{part.table}/{part.path.name}: {fault}", fixes.part(part)) for fault in found]
+
+
+def _faults(part: PartFile, members: Collection[str] | None) -> tuple[int, list[str]]:
     rows = 0
     try:
         footer = read_footer(part.path)
         rows = sum(state.rows for state in footer.videos.values())
-        faults = [*_footer_problems(part, footer, members), *_row_problems(part, footer)]
+        return rows, [*faults(part, footer, members), *_row_problems(part, footer)]
     except (StoreError, OSError, pa.ArrowException) as error:
-        faults = [str(error)]
-    return rows, [f"{part.table}/{part.path.name}: {fault}" for fault in faults]
+        return rows, [str(error)]
 
 
-def _footer_problems(part: PartFile, footer: Footer, members: Mapping[int, set[str]]) -> Iterator[str]:
-    header = footer.header
-    named = (part.table, part.shard, part.fingerprint)
-    said = (header.table, header.shard, header.target.fingerprint)
-    if named != said:
-        yield f"its footer is that of table, shard, fingerprint {said}"
-    if digest(canonical_json(header.target.made_of)) != header.target.fingerprint:
-        yield "its fingerprint does not follow from what the footer says it was made of"
-    if list(footer.videos) != sorted(footer.videos):
-        yield "its footer's videos are not sorted"
-    strangers = footer.videos.keys() - members.get(part.shard, set())
-    if strangers:
-        yield f"{len(strangers)} videos are not of this shard: {min(strangers)!r}"
-    for video_id, state in footer.videos.items():
-        if (state.state == "ok") != (state.rows > 0):
-            yield f"{video_id!r} is {state.state} with {state.rows} rows"
+def _identity(path: Location) -> object:
+    """Another one for another file under this name; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime, found.st_size, getattr(found, "st_ino", None)
 
 
 def _row_problems(part: PartFile, footer: Footer) -> Iterator[str]:
@@ -166,7 +265,7 @@ def _gaps(store: Store, shards: Sequence[Shard], targets: Sequence[Target]) -> I
 
 
 def _states(store: Store, target: Target, shard: Shard) -> Collection[str]:
-    return states(store, shard.index, target)
+    return states(store, shard, target)
 
 
 def _derived_problems(store: Store, shards: Sequence[Shard], targets: Sequence[Target]) -> Iterator[str]:

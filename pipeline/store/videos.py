@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,15 +57,39 @@ class Video:
 
 @dataclass(frozen=True)
 class Shard:
-    """The unit of scheduling: videos sorted by ``video_id``; its membership never changes."""
+    """The unit of scheduling: videos sorted by ``video_id``; its membership never changes.
+
+    ``whole``: the ids of all of its videos, where ``videos`` are some of them.
+    """
 
     index: int
     videos: tuple[Video, ...]
+    whole: frozenset[str] = frozenset()
+
+    @property
+    def members(self) -> frozenset[str]:
+        """The videos that a part of this shard may have rows of."""
+        return self.whole or frozenset(video.video_id for video in self.videos)
 
 
 def read_shards(store: Store) -> list[Shard]:
     """The planned shards as last seen, without looking at the videos (for status and verify)."""
     return shards_of(store, None)
+
+
+def members_of(store: Store) -> dict[int, frozenset[str]] | None:
+    """The ids of every planned shard's videos; None for a store without any plan."""
+    return {shard.index: shard.members for shard in read_shards(store)} or None
+
+
+def plan_problems(shards: Iterable[Shard]) -> Iterator[str]:
+    """Videos that two shards claim: a file of the plan was copied over another, or has another's name."""
+    claimed: set[str] = set()
+    for shard in shards:
+        twice = sorted(name for name in shard.members if name in claimed)
+        if twice:
+            yield f"videos: {twice[0]!r} is planned more than once"
+        claimed |= shard.members
 
 
 def shards_of(store: Store, present: Mapping[bytes, Input] | None) -> list[Shard]:
@@ -163,7 +187,7 @@ def _table(store: Store, shard: int, columns: list[str] | None = None) -> pa.Tab
 def _damaged(path: Location, error: Exception) -> StoreError:
     return StoreError(
         f"{str(path)!r} is damaged ({error}): it says which video_id belongs to which file, so "
-        "restore it from a copy, or start a new store"
+        "restore it from a copy, or delete it and run again: it is made anew from the tables"
     )
 
 

@@ -55,7 +55,7 @@ class ShardJobs:
     """
 
     def __init__(self, shard: Shard) -> None:
-        self.index = shard.index
+        self.index, self._members = shard.index, shard.members
         self._waiting: list[tuple[tuple[Video, ...], int]] = [(shard.videos, 0)]
         self._blamed: list[tuple[Video, int]] = []
         self._running: tuple[tuple[Video, ...], int] = ((), 0)
@@ -70,11 +70,11 @@ class ShardJobs:
                 "alone: look at the workers' logs; --retry-failed tries it again"
             )
             self._running = ((video,), deaths)
-            return Job(Shard(self.index, (video,)), attempt, blame=why)
+            return Job(Shard(self.index, (video,), self._members), attempt, blame=why)
         if not self._waiting:
             return None
         self._running = self._waiting.pop()
-        return Job(Shard(self.index, self._running[0]), attempt)
+        return Job(Shard(self.index, self._running[0], self._members), attempt)
 
     def again(self, left: Collection[str]) -> None:
         """These videos of the running job were not finished, through no fault of theirs."""

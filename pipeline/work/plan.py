@@ -13,6 +13,7 @@ from pipeline.storage.scan import Scan
 from pipeline.store.layout import Store
 from pipeline.store.seen import Seen, book_inputs
 from pipeline.store.videos import Shard, Video, shards_of, write_shard
+from pipeline.work.lost import restore_plans
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def plan(scan: Scan, store: Store, *, shard_size: int = 64) -> Plan:
     if shard_size < 1:
         raise UsageError(f"--shard-size is {shard_size}; a positive number of videos is needed")
     present = {found.raw: found for found in scan.inputs}
-    shards = shards_of(store, present)
+    shards, restored = restore_plans(store, scan, shards_of(store, present))
     planned = {video.raw: video.video_id for shard in shards for video in shard.videos}
     vanished = [raw for raw in planned if raw not in present]
     ids = new_ids((found.raw for found in scan.inputs), planned)
@@ -43,7 +44,7 @@ def plan(scan: Scan, store: Store, *, shard_size: int = 64) -> Plan:
     stamps = {ids[found.raw]: Seen(found.stamp) for found in fresh}
     for shard in ahead(partial(_write, store, stamps), new, store.root):
         shards.append(shard)
-    return Plan(tuple(shards), tuple(_warnings(ids, vanished, scan)))
+    return Plan(tuple(shards), (*restored, *_warnings(ids, vanished, scan)))
 
 
 def _write(store: Store, stamps: Mapping[str, Seen], shard: Shard) -> Shard:

@@ -67,7 +67,7 @@ class _Open:
     ) -> None:
         self.job, self.future, self.root = job, future, root
         self.videos = {video.video_id: video for video in job.shard.videos}
-        self.attempts = {target.expert: attempts(store, job.shard.index, target) for target in targets}
+        self.attempts = {target.expert: attempts(store, job.shard, target) for target in targets}
         self.measured = measured(store, job.shard.index) if targets else {}
         self.missing: dict[str, tuple[str, ...]] = {}  # videos that are not back, and their experts
         self.failed = 0
@@ -312,7 +312,7 @@ class ShardWork:
                 if rows:
                     header = PartHeader(target, table, opened.job.shard.index, spec, self._selection.dtype)
                     self._settings.allowed()
-                    merge_part(self._store, header, rows)
+                    merge_part(self._store, header, rows, members=opened.job.shard.members)
 
     def _write_facts(self, opened: _Open, results: Sequence[VideoResult]) -> None:
         """What is known of a file stays as its first whole pass measured it, unless the file changed."""

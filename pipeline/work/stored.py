@@ -32,7 +32,7 @@ class Stored:
             for parent in self._targets[name].upstream
             if parent not in experts
         }
-        self._states = {name: states(store, shard.index, self._targets[name]) for name in parents}
+        self._states = {name: states(store, shard, self._targets[name]) for name in parents}
         self._tables: dict[str, dict[str, pa.Table]] = defaultdict(dict)
         for name in parents:
             target = self._targets[name]

@@ -155,7 +155,8 @@ def _write(store: Store, shards: Sequence[Shard], sources: Sequence[Source]) -> 
     for shard in shards:
         for source in sources:
             header = PartHeader(source.target, source.name, shard.index, source.spec, source.dtype)
-            merge_part(store, header, (source.rows(video.video_id) for video in shard.videos))
+            rows = (source.rows(video.video_id) for video in shard.videos)
+            merge_part(store, header, rows, members=shard.members)
 
 
 def _path(video_id: str) -> str:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from extract.errors import StoreError
 from extract.types import State
-from pipeline.storage.location import Location, ahead, location
-from pipeline.store.footer import InvalidPart, PartHeader, read_footer
+from pipeline.storage.location import Location, location
+from pipeline.store.footer import Footer, PartHeader
 from pipeline.store.layout import PartFile, Store, Target, open_store
-from pipeline.store.reading import current_parts
-from pipeline.store.videos import read_shards
+from pipeline.store.reading import current_parts, valid_parts
+from pipeline.store.videos import members_of, read_shards
 from train.errors import DataError
 from train.loading.steps import EMBEDDING
 
@@ -86,8 +86,9 @@ class FeatureSet:
         random weights; StoreError for what is not a store.
         """
         opened = store if isinstance(store, Store) else open_store(location(store))
+        members = members_of(opened)
         targets, columns = opened.targets(), columns or {}
-        found = {name: _parts(opened, name, targets) for name in _names(opened, targets, experts)}
+        found = {name: _parts(opened, name, targets, members) for name in _names(opened, targets, experts)}
         with_vectors = {
             name: parts
             for name, parts in found.items()
@@ -104,7 +105,7 @@ class FeatureSet:
             for name, parts in with_vectors.items()
         }
         there = [name for name in timelines if name in opened.tables() and name not in tables]
-        timed = {name: _parts(opened, name, targets) for name in there}
+        timed = {name: _parts(opened, name, targets, members) for name in there}
         times = {name: _timeline(name, parts, position, seeds) for name, parts in timed.items() if parts}
         drawn = [name for name, table in (tables | times).items() if table.random_seed is not None]
         if drawn and not allow_random_weights:
@@ -207,8 +208,10 @@ def _names(store: Store, targets: Iterable[Target], experts: Sequence[str] | Non
     return names
 
 
-def _parts(store: Store, name: str, targets: Sequence[Target]) -> list[_Part]:
-    """The parts that are current, by shard. A damaged one is still to do, so its videos have nothing."""
+def _parts(
+    store: Store, name: str, targets: Sequence[Target], members: Mapping[int, frozenset[str]] | None
+) -> list[_Part]:
+    """The parts that are current, by shard. One that is not valid is still to do: its videos have nothing."""
     current = {target.fingerprint for target in targets if name in target.tables}
     there = {part.fingerprint for part in store.parts(name)}
     if not current and len(there) > 1:
@@ -222,14 +225,10 @@ def _parts(store: Store, name: str, targets: Sequence[Target]) -> list[_Part]:
         parts = current_parts(store, name)
     except StoreError as error:
         raise DataError(f"{error}; run `python -m extract` again, which computes the current rows") from error
-    return [part for part in ahead(_part, parts, store.root) if part is not None]
+    return [_part(*found) for found in valid_parts(store, parts, members)]
 
 
-def _part(file: PartFile) -> _Part | None:
-    try:
-        footer = read_footer(file.path)
-    except InvalidPart:
-        return None
+def _part(file: PartFile, footer: Footer) -> _Part:
     rows = {sys.intern(name): video.rows for name, video in footer.videos.items() if video.rows}
     counts = np.fromiter(rows.values(), np.int64, len(rows))
     states = Counter(video.state for video in footer.videos.values())

@@ -12,6 +12,7 @@ from pipeline.store.layout import Store, Target
 from pipeline.store.parts import merge_part
 from pipeline.store.status import status
 from pipeline.store.todo import states
+from pipeline.store.videos import Shard
 
 
 def test_derived_tables_say_what_the_parts_say(kit: Any) -> None:
@@ -64,8 +65,8 @@ def test_shards_that_interleave_come_sorted_and_are_read_late(
     assert whole == [f"{i:02d}" for i in range(20) if i % 2 or i % 6 == 0]
     read: list[int] = []
 
-    def watched(store: Store, shard: int, target: Target) -> Any:
-        read.append(shard)
+    def watched(store: Store, shard: Shard, target: Target) -> Any:
+        read.append(shard.index)
         return states(store, shard, target)
 
     monkeypatch.setattr("pipeline.store.coverage.states", watched)

@@ -24,8 +24,9 @@ from extract.errors import StoreError
 from extract.expert import Embedding, TableSpec
 from extract.tables import to_batch
 from extract.types import Failure, Outcome
-from pipeline.store.footer import PartHeader, VideoState, read_footer, valid_footer
+from pipeline.store.footer import PartHeader, VideoState, read_footer
 from pipeline.store.parts import VideoRows, merge_part, row_group_rows
+from pipeline.store.validity import valid_footer
 from pipeline.store.verify import verify
 
 IDS = [f"film/{name}" for name in "abcdefgh"]
@@ -121,14 +122,15 @@ def test_parts_of_another_fingerprint_stay_beside(kit: Any) -> None:
 def test_a_damaged_part_is_not_valid_and_is_replaced(kit: Any) -> None:
     store, header = kit.store(), kit.header(kit.target())
     merge_part(store, header, [kit.ok("a"), kit.ok("b")])
-    path, fingerprint = path_of(store, header), header.target.fingerprint
+    path, (part,) = path_of(store, header), store.parts("clip")
     whole = path.read_bytes()
-    assert valid_footer(path, fingerprint) is not None and valid_footer(path, "0" * 12) is None
+    assert valid_footer(part, None) is not None
+    assert valid_footer(replace(part, fingerprint="0" * 12), None) is None
     for damage in (b"", whole[: len(whole) // 2], whole[:-4] + b"NOPE"):
         path.write_bytes(damage)
-        assert valid_footer(path, fingerprint) is None
+        assert valid_footer(part, None) is None
     pq.write_table(pa.table({"a": [1]}), path)
-    assert valid_footer(path, fingerprint) is None
+    assert valid_footer(part, None) is None
     merge_part(store, header, [kit.ok("a")])
     assert list(read_footer(path).videos) == ["a"]
 

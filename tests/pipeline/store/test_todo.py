@@ -52,7 +52,7 @@ def test_failures_are_done_unless_asked_for(kit: Any, planned: Plan) -> None:
     merge_part(store, kit.header(clip), [kit.ok("a"), kit.absent("b"), kit.failed("c", attempts=2)])
     assert todo(store, planned.shards[0], [clip]) == {}
     assert todo(store, planned.shards[0], [clip], retry_failed=True) == {"c": {"clip"}}
-    assert attempts(store, 0, clip) == {"a": 1, "b": 1, "c": 2}
+    assert attempts(store, planned.shards[0], clip) == {"a": 1, "b": 1, "c": 2}
 
 
 def test_what_reads_an_expert_is_done_again_with_it(kit: Any, planned: Plan) -> None:

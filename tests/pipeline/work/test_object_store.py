@@ -21,13 +21,14 @@ from extract.tables import to_batch
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import location, names, read_bytes
 from pipeline.store.coverage import write_derived
-from pipeline.store.footer import InvalidPart, PartHeader, VideoState, read_footer, valid_footer
+from pipeline.store.footer import InvalidPart, PartHeader, VideoState, read_footer
 from pipeline.store.layout import Store, open_store
 from pipeline.store.lock import writing
 from pipeline.store.parts import VideoRows, merge_part
 from pipeline.store.reading import dataset, read
 from pipeline.store.status import status
 from pipeline.store.todo import todo, todo_by_shard
+from pipeline.store.validity import valid_footer
 from pipeline.store.verify import verify
 from pipeline.store.videos import read_shards, update_videos
 
@@ -113,7 +114,7 @@ def test_a_complete_store_is_clean_and_a_spoilt_one_is_not(remote: Any) -> None:
     for spoilt in (b"", whole[:-4] + b"NOPE", whole[: len(whole) // 2]):
         part.fs.pipe_file(part.path, spoilt)
         assert any("is damaged" in problem for problem in verify(store).problems)
-        assert valid_footer(part, target.fingerprint) is None
+        assert valid_footer(store.parts("clip")[0], None) is None
     part.fs.rm_file(part.path)
     with pytest.raises(InvalidPart, match="there is no part 's3://"):
         read_footer(part)
@@ -172,6 +173,7 @@ def test_storage_out_of_reach_is_not_a_damaged_part(remote: Any, monkeypatch: py
     merge_part(store, header, [remote.ok("a")])
     path: Any = store.part_path("clip", shard=0, fingerprint=header.target.fingerprint)
     whole = read_bytes(path)
+    (part,) = store.parts("clip")
 
     async def away(*args: Any, **options: Any) -> Any:
         raise ConnectionResetError
@@ -179,7 +181,7 @@ def test_storage_out_of_reach_is_not_a_damaged_part(remote: Any, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr(path.fs, "_call_s3", away)
         for ask in (
-            lambda: valid_footer(path, header.target.fingerprint),
+            lambda: valid_footer(part, None),
             lambda: merge_part(store, header, [remote.ok("b")]),
             lambda: open_store(store.root),
             lambda: store.run_record(),

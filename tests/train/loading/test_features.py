@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from extract.errors import StoreError
+from extract.fingerprint import canonical_json, digest
 from pipeline.store.footer import PartHeader, VideoState
 from pipeline.store.layout import Store, Target
 from pipeline.store.parts import VideoRows, merge_part
@@ -40,6 +42,12 @@ def test_tables_dims_ids_and_fingerprints_are_read_from_footers(store: Store) ->
     absent = sum(vectors("sound", name) is None for name in names(20))
     assert absent
     assert features.report() == [f"sound: {20 - absent} of 20 videos ({absent} nothing there)"]
+
+
+def made_of(target: Target, **more: Any) -> Target:
+    """The same of something else, with the fingerprint that follows from it."""
+    whole = {**target.made_of, **more}
+    return replace(target, made_of=whole, fingerprint=digest(canonical_json(whole)))
 
 
 def test_experts_are_named_by_table_or_by_expert(store: Store) -> None:
@@ -77,7 +85,7 @@ def test_a_part_that_lacks_videos_and_one_that_is_damaged_are_still_to_do(store:
 
 def test_old_fingerprints_are_not_read(store: Store) -> None:
     header = _header(store, "pictures", 0)
-    other = replace(header, target=replace(header.target, fingerprint="0" * 12))
+    other = replace(header, target=made_of(header.target, option="old"))
     merge_part(store, other, [VideoRows("film001", VideoState("absent", reason="old options"))])
     assert FeatureSet.open(store).tables["pictures"].states == {"ok": 20}
     record(store, other.target)
@@ -100,18 +108,18 @@ def test_random_weights_are_refused_unless_they_are_allowed(store: Store, upstre
     mine = next(target for target in store.targets() if target.expert == "sound")
     seeded = {**mine.made_of, "random_seed": 5}
     if upstream:
-        parent = Target("reader", "1" * 12, ("reader",), (), seeded)
-        target = replace(
-            mine, upstream=("reader",), made_of={**mine.made_of, "upstream": {"reader": "1" * 12}}
-        )
+        parent = made_of(Target("reader", "", ("reader",)), **seeded)
+        target = made_of(replace(mine, upstream=("reader",)), upstream={"reader": parent.fingerprint})
         record(store, parent, target)
     else:
-        target = replace(mine, made_of=seeded)
+        target = made_of(mine, **seeded)
         record(store, target)
     for part in store.parts("sound"):
         header = replace(_header(store, "sound", part.shard), target=target)
         Path(str(part.path)).unlink()
-        merge_part(store, header, [VideoRows("film000", VideoState("absent", reason="nothing"))])
+        merge_part(
+            store, header, [VideoRows(f"film{4 * part.shard:03d}", VideoState("absent", reason="nothing"))]
+        )
     with pytest.raises(DataError, match=r"sound extracted with random weights; .*--allow-random-weights"):
         FeatureSet.open(store)
     assert FeatureSet.open(store, ["pictures"]).random_weights == ()

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from extract.errors import UsageError
 from extract.expert import Column, Embedding, TableSpec
+from extract.fingerprint import canonical_json, digest
 from extract.tables import table_schema
 from pipeline.store.footer import PartHeader, VideoState
 from pipeline.store.layout import Store, Target
@@ -74,7 +75,8 @@ def descriptors(video_id: str) -> dict[str, float]:
 
 def add_lowlevel(store: Store) -> None:
     """The table ``lowlevel_video``, as the expert ``lowlevel`` writes it."""
-    target = Target("lowlevel", f"{3:012d}", ("lowlevel_video",), (), {"expert": "lowlevel"}, {})
+    made_of = {"expert": "lowlevel"}
+    target = Target("lowlevel", digest(canonical_json(made_of)), ("lowlevel_video",), (), made_of, {})
 
     def rows(video_id: str) -> VideoRows:
         found = descriptors(video_id)
