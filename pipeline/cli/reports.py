@@ -157,6 +157,8 @@ def print_status(out: Location, console: Console) -> None:
         counts = (e.ok, e.absent, e.failed, e.missing, e.rows)
         table.add_row(e.expert, e.fingerprint, *map(str, counts), *sizes)
     console.print(table)
+    for problem in found.problems:
+        _line(console, f"problem: {problem}; python -m extract verify says what to do")
     _line(console, f"{found.videos} videos in {found.shards} shards; {_completeness(found.complete)}")
     if found.root is not None:
         _line(console, f"videos from {found.root}")

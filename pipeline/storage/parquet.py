@@ -6,7 +6,6 @@ import errno
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -76,7 +75,7 @@ def parquet_dataset(paths: Sequence[Location], schema: pa.Schema | None = None) 
     return ds.dataset(files, schema=schema, filesystem=system, format="parquet", partitioning=None)
 
 
-def _require_file(path: Path) -> None:
+def _require_file(path: Location) -> None:
     """Raises OSError for a folder, and for a pipe, which would be waited for."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "not a regular file")

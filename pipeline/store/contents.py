@@ -15,11 +15,12 @@ from pipeline.storage.location import Kind, Location, kinds
 PART = re.compile(r"part-(\d{5,9})-([0-9a-f]{12})\.parquet")
 SHARD = re.compile(r"part-(\d{5,9})\.parquet")
 _LEFT = re.compile(
-    r"part-\d{5,9}(-\w+)?\.parquet"
+    r"part-\d{5,9}(-\w+)?\.parquet|\d{5,9}\.json"
 )  # what a temporary file below the first level was to become
 NOTE = re.compile(r"\d{5,9}-[0-9a-f]{12}")
 _TABLE = re.compile(r"\w+")
-VIDEOS, NOTES, LOCK_FILE = "videos", ".attempts", ".lock"
+SEEN = re.compile(r"\d{5,9}\.json")
+VIDEOS, INPUTS, NOTES, LOCK_FILE = "videos", "inputs", ".attempts", ".lock"
 FILES = ("run.json", "coverage.parquet", "failures.parquet", "ignored.parquet", "metadata.json")
 
 Role = Literal["own", "leftover", "misplaced", "foreign"]
@@ -53,9 +54,9 @@ def entries(root: Location) -> Iterator[Entry]:
 
 def _folder(folder: Location, name: str) -> Iterator[Entry]:
     inside = kinds(folder)
-    pattern = {VIDEOS: SHARD, NOTES: NOTE}.get(name, PART)
+    pattern = {VIDEOS: SHARD, NOTES: NOTE, INPUTS: SEEN}.get(name, PART)
     found = [Entry(f"{name}/{file}", _role(file, kind, pattern), kind) for file, kind in inside.items()]
-    if inside and all(entry.role == "foreign" for entry in found) and name not in (VIDEOS, NOTES):
+    if inside and all(entry.role == "foreign" for entry in found) and name not in (VIDEOS, NOTES, INPUTS):
         yield Entry(name, "foreign", "folder")
         return
     yield Entry(name, "own", "folder")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.storage.location import ahead, sizes
 from pipeline.store.coverage import shard_outcomes
 from pipeline.store.layout import Store, Target
-from pipeline.store.videos import Shard, read_shards
+from pipeline.store.videos import Shard, plan_problems, read_shards
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,30 @@ class Status:
     shards: int
     experts: tuple[ExpertStatus, ...]
     root: str | None = None
+    problems: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
         """Whether every expert has a recorded state for every video."""
-        return all(expert.missing == 0 for expert in self.experts)
+        return not self.problems and all(expert.missing == 0 for expert in self.experts)
 
 
 def status(store: Store) -> Status:
     """Counts for every expert that ``run.json`` names."""
     shards = read_shards(store)
     experts = tuple(_expert(store, shards, target) for target in store.targets())
-    return Status(sum(len(shard.videos) for shard in shards), len(shards), experts, store.videos_root)
+    problems = [*plan_problems(shards), *_without_plan(store, shards)]
+    videos = sum(len(shard.videos) for shard in shards)
+    return Status(videos, len(shards), experts, store.videos_root, tuple(problems))
+
+
+def _without_plan(store: Store, shards: Sequence[Shard]) -> Iterator[str]:
+    """Parts of shards that are not planned."""
+    planned = {shard.index for shard in shards}
+    for table in store.tables():
+        found = [part for part in store.parts(table) if part.shard not in planned]
+        if found:
+            yield f"{table}: {len(found)} files of shards that are not planned ({found[0].path.name})"
 
 
 def _expert(store: Store, shards: Sequence[Shard], target: Target) -> ExpertStatus:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from extract.declarations import TableSpec
-from extract.errors import StoreError
+from extract.errors import StoreError, some
 from extract.tables import KEY_COLUMNS, embedding_matrix, valid_vectors
 from pipeline.storage.location import Location, ahead
 from pipeline.storage.parquet import open_parquet
@@ -26,6 +26,7 @@ from pipeline.store.footer import Footer, read_footer
 from pipeline.store.layout import PartFile, Store, Target
 from pipeline.store.lock import holder_of
 from pipeline.store.parts import row_group_rows
+from pipeline.store.seen import seen_inputs
 from pipeline.store.todo import states
 from pipeline.store.validity import faults, lost_plans
 from pipeline.store.videos import Shard, plan_problems, read_shards
@@ -97,6 +98,7 @@ def verify(store: Store) -> Report:
     for read, wrong in ahead(one, parts, store.root, threads=_READERS):
         rows += read
         problems += wrong
+    problems += _seen_problems(store, shards, fixes)
     problems += [(gap, fixes.again) for gap in _gaps(store, shards, targets)]
     problems += [(stale, fixes.again) for stale in _derived_problems(store, shards, targets)]
     counts = sum(len(shard.videos) for shard in shards), len(parts), rows
@@ -141,6 +143,11 @@ def _plan_problems(
         mine = [video.video_id for video in shard.videos]
         if mine != sorted(mine):
             yield f"videos: shard {shard.index} is not sorted by video_id", "restore it from a copy"
+    removed = store.removed()
+    half_gone = [video.video_id for shard in shards for video in shard.videos if video.path in removed]
+    if half_gone:
+        said = f"{len(half_gone)} videos are half removed: run the removal again: {some(half_gone)}"
+        yield said, shlex.join(["python", "-m", "extract", "remove", str(store.root), *half_gone])
     claimed = Counter(name for shard in shards for name in shard.members)
     twice = [shard for shard in shards if any(claimed[name] > 1 for name in shard.members)]
     # The file that no part agrees with is the one that is not what its name says.
@@ -153,6 +160,15 @@ def _plan_problems(
     for index, videos in lost.items():
         name = store.shard_path(index).name
         yield f"videos: {name} is missing, and tables have rows of {len(videos)} videos of it", fixes.again
+
+
+def _seen_problems(store: Store, shards: Sequence[Shard], fixes: _Fixes) -> Iterator[Problem]:
+    for shard in shards:
+        try:
+            seen_inputs(store, shard.index)
+        except StoreError as error:
+            name = store.inputs_path(shard.index).name
+            yield str(error), f"{fixes.delete(f'inputs/{name}')} && {fixes.again}"
 
 
 def _strange_files(store: Store, fixes: _Fixes) -> tuple[list[Problem], list[str]]:

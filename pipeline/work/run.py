@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
+from extract.errors import StoreError
 from extract.selection import Selection, select
 from pipeline.storage.location import Location, is_remote
 from pipeline.storage.scan import scan
@@ -19,7 +20,7 @@ from pipeline.storage.versions import installed
 from pipeline.store.attempts import forget_all
 from pipeline.store.coverage import Counts, write_derived
 from pipeline.store.layout import Store, Target, open_store
-from pipeline.store.lock import writing
+from pipeline.store.lock import check_token, writing
 from pipeline.store.removal import finish_removal
 from pipeline.store.todo import todo_by_shard
 from pipeline.store.videos import Shard, read_shards
@@ -107,7 +108,8 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
         for _ in range(ROUNDS):
             _extract(shards, setup, selection, progress)
             progress.stage = "finishing"
-            counts = write_derived(store, planned.shards, store.targets(), found.ignored)
+            current = _current(store, targets, token)
+            counts = write_derived(store, planned.shards, current, found.ignored)
             shards = () if progress.stopping else _incomplete(store, planned, targets, counts)
             if not shards:
                 break
@@ -123,6 +125,17 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
         interrupted=progress.stopping,
         replaced=compared.reasons,
     )
+
+
+def _current(store: Store, targets: Sequence[Target], token: str) -> list[Target]:
+    """What ``run.json`` names, this run's targets among it. Raises StoreError where the store is gone."""
+    check_token(store, token)
+    current = store.targets()
+    if not {target.expert for target in targets} <= {target.expert for target in current}:
+        raise StoreError(
+            f"{str(store.run_path)!r} was removed or replaced during the run: run the same command again"
+        )
+    return current
 
 
 def _incomplete(store: Store, planned: Plan, targets: Sequence[Target], counts: Counts) -> tuple[Shard, ...]:
