@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.storage.atomic import atomic
+from pipeline.storage.location import Location
 from pipeline.storage.parquet import open_parquet
 from pipeline.store.footer import Footer, PartHeader, VideoState
 from pipeline.store.layout import PartFile, Store
@@ -42,13 +43,13 @@ def merge_part(
     arriving = sorted(new, key=lambda video: video.video_id)
     old = valid_footer(part, members)
     if old is None or not old.videos:
-        return _write(store, header, arriving)
+        return _write(part.path, header, arriving)
     replaced = {video.video_id for video in arriving}
     if not old.videos.keys() <= replaced:
         header = header.beside(old.header)
     with open_parquet(part.path, pre_buffer=False) as file:
         kept = _kept(file, old.videos, replaced)
-        return _write(store, header, _in_order(kept, iter(arriving)))
+        return _write(part.path, header, _in_order(kept, iter(arriving)))
 
 
 def drop_from_part(part: PartFile, video_ids: Collection[str]) -> None:
@@ -69,13 +70,12 @@ def row_group_rows(schema: pa.Schema) -> int:
     return max(1, min(_MOST_ROWS, ROW_GROUP_BYTES // width))
 
 
-def _write(store: Store, header: PartHeader, videos: Iterable[VideoRows]) -> Footer:
-    path = store.part_path(header.table, shard=header.shard, fingerprint=header.target.fingerprint)
+def _write(path: Location, header: PartHeader, videos: Iterable[VideoRows]) -> Footer:
     states: dict[str, VideoState] = {}
     schema = header.schema
     plain = [field.name for field in schema if field.name != "embedding"]
     with (
-        atomic(path, below=store.root) as temporary,
+        atomic(path, below=path.parent.parent) as temporary,
         pq.ParquetWriter(
             temporary,
             schema,
