@@ -22,9 +22,10 @@ from pipeline.recompute.compare import Difference, differences, tolerance
 from pipeline.recompute.runnable import runnable
 from pipeline.recompute.sources import Source, Sources
 from pipeline.storage.location import Location, location
-from pipeline.store.footer import Footer, VideoState, valid_footer
-from pipeline.store.layout import Store, Target
+from pipeline.store.footer import Footer, VideoState
+from pipeline.store.layout import PartFile, Store, Target
 from pipeline.store.reading import video_rows
+from pipeline.store.validity import valid_footer
 from pipeline.store.videos import Video, read_shards
 from pipeline.work.config import RunConfig
 from pipeline.work.host import engine_settings
@@ -247,7 +248,7 @@ class _Comparison:
         stored = footer.videos[video_id]
         worst = _of_states(stored, came, buffer.rows)
         if worst is None and stored.rows:
-            rows = video_rows(self._part(footer.header.target, check.table, video_id), footer, video_id)
+            rows = video_rows(self._part(footer.header.target, check.table, video_id).path, footer, video_id)
             try:
                 found = differences(rows, buffer.batches())
                 worst = max(found, key=lambda difference: difference.error, default=None)
@@ -269,11 +270,10 @@ class _Comparison:
         return tolerance(expert, target.made_of["precision"])
 
     def _footer(self, target: Target, table: str, video_id: str) -> Footer | None:
-        return valid_footer(self._part(target, table, video_id), target.fingerprint)
+        return valid_footer(self._part(target, table, video_id), None)
 
-    def _part(self, target: Target, table: str, video_id: str) -> Location:
-        shard = self._shards[video_id]
-        return self._store.part_path(table, shard=shard, fingerprint=target.fingerprint)
+    def _part(self, target: Target, table: str, video_id: str) -> PartFile:
+        return self._store.part(table, shard=self._shards[video_id], fingerprint=target.fingerprint)
 
 
 def _of_states(stored: VideoState, came: VideoState, rows: int) -> Difference | None:
