@@ -74,7 +74,13 @@ def extract(
     ] = None,
     gpus: Annotated[str | None, typer.Option(help="all, or 0,1,...: a worker for each GPU, by Dask.")] = None,
     scheduler: Annotated[
-        str | None, typer.Option(help="Dask scheduler, tcp://HOST:PORT. Default: MARQUEE_SCHEDULER, if set.")
+        str | None, typer.Option(help="Dask scheduler, tls://HOST:PORT. Default: MARQUEE_SCHEDULER, if set.")
+    ] = None,
+    certificates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="What cluster-certificates made. Default: MARQUEE_CERTIFICATES, if set."
+        ),
     ] = None,
     worker_lifetime: Annotated[str | None, typer.Option(help="Restart workers older than, say, 2h.")] = None,
     worker_memory: Annotated[str | None, typer.Option(help="Restart those larger than, say, 8G.")] = None,
@@ -179,6 +185,15 @@ def prepare(
     raise typer.Exit(report.exit_status)
 
 
+@app.command("cluster-certificates")
+def cluster_certificates(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="New or empty folder.")],
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Of validity.")] = 365,
+) -> None:
+    """Make certificates that close a Dask cluster to everybody who does not hold them."""
+    reports.print_certificates(location(folder, "DIR"), days, console())
+
+
 @app.command()
 def doctor(weights: Weights = None) -> None:
     """What is installed, which experts can run, and how to fix the others."""
@@ -205,12 +220,22 @@ def _run(plan: RunConfig, screen: Console) -> int:
             f"[bold red]RANDOM WEIGHTS (seed {plan.random_seed}): the features mean nothing.[/] "
             "They are marked in every shard.",
         )
+    if plan.cluster.is_open:
+        _warn(
+            f"{plan.cluster.scheduler} is open: whoever reaches that port can run code as you, there and on "
+            "all workers; docs/cluster.md says how to close it (tls:// and --certificates)",
+            screen,
+        )
     progress = RunProgress()
     with show(progress, screen):
         report = run_config(plan, progress)
     for warning in progress.warnings:
-        screen.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+        _warn(warning, screen)
     reports.print_run(report, progress, screen)
     if "keep_flow" in plan.options.get("flow", {}) and not progress.expert_videos["flow"]:
         screen.print("flow was stored already, so no pictures were written; a new store has them written")
     return report.exit_status
+
+
+def _warn(text: str, screen: Console) -> None:
+    screen.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)

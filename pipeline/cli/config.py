@@ -22,7 +22,16 @@ _SAME = (
     "options", "weights", "device", "precision", "dtype", "shard_size", "retry_failed", "new_root",
     "replace_changed", "batch_size", "decoders", "workers", "gpus", "scheduler",
 )  # fmt: skip
-_TEXTS = ("videos", "out", "preset", "detector", "keep_flow", "worker_lifetime", "worker_memory")
+_TEXTS = (
+    "videos",
+    "out",
+    "preset",
+    "detector",
+    "keep_flow",
+    "worker_lifetime",
+    "worker_memory",
+    "certificates",
+)
 TYPES: Mapping[str, Any] = {
     **{name: _FIELDS[name] for name in _SAME},
     **dict.fromkeys(_TEXTS, str),
@@ -123,8 +132,12 @@ def _cluster(given: Mapping[str, Any]) -> Cluster:
     named = {name: given[name] for name in ("workers", "gpus", "scheduler") if name in given}
     if not named and os.environ.get("MARQUEE_SCHEDULER"):
         named = {"scheduler": os.environ["MARQUEE_SCHEDULER"]}
+    certificates = given.get("certificates")
+    if certificates is None and str(named.get("scheduler")).startswith("tls://"):
+        certificates = os.environ.get("MARQUEE_CERTIFICATES") or None
     return Cluster(
         **named,
+        certificates=certificates,
         worker_lifetime_seconds=None if lifetime is None else parse_seconds(lifetime, "--worker-lifetime"),
         worker_memory_bytes=None if memory is None else parse_bytes(memory, "--worker-memory"),
     )

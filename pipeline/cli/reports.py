@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from extract.errors import MarqueeError, some
+from extract.errors import MarqueeError, MissingDependency, UsageError, some
 from extract.opencv import check as check_opencv
 from extract.registry import expert_names, make_expert, with_upstream
 from extract.selection import select
@@ -34,6 +34,7 @@ from pipeline.store.status import status
 from pipeline.store.todo import todo
 from pipeline.store.verify import verify
 from pipeline.store.videos import read_shards
+from pipeline.work.cluster import check_cluster
 from pipeline.work.config import RunConfig, make_targets
 from pipeline.work.inputs import compare
 from pipeline.work.progress import RunProgress
@@ -74,7 +75,8 @@ def print_run(report: RunReport, progress: RunProgress, console: Console) -> Non
 
 
 def print_plan(config: RunConfig, console: Console) -> None:
-    """What a run would do; checks experts, options and weights, writes nothing."""
+    """What a run would do; checks experts, options, weights and certificates, writes nothing."""
+    check_cluster(config.cluster)
     selection = select(config)
     targets = make_targets(selection)
     found = scan(config.videos, out=config.out).checked()
@@ -190,6 +192,27 @@ def print_verify(out: Location, console: Console) -> bool:
     state = "clean" if report.clean else f"{len(report.problems)} problems"
     _line(console, f"{report.videos} videos, {report.parts} parts, {report.rows} rows: {state}")
     return report.clean
+
+
+def print_certificates(folder: Location, days: int, console: Console) -> None:
+    """Make certificates for a cluster; where they are and how they are used."""
+    try:
+        from pipeline.work.certificates import make_certificates
+    except ImportError as error:
+        raise MissingDependency(
+            f"{error.name} is not installed here: pip install 'marquee[cluster]'"
+        ) from error
+    if not isinstance(folder, Path):
+        raise UsageError(f"DIR is {str(folder)!r}; a folder on a disk is needed, which only you may enter")
+    end = make_certificates(folder, days)
+    _line(
+        console,
+        f"{folder}: certificates for a Dask cluster, valid until {end:%Y-%m-%d}; keep them to yourself",
+    )
+    _line(
+        console,
+        f"use them: --scheduler tls://HOST:PORT --certificates {folder}, or MARQUEE_CERTIFICATES={folder}",
+    )
 
 
 def print_doctor(folder: Path | None, console: Console) -> bool:

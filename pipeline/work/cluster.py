@@ -27,7 +27,7 @@ from pipeline.work.progress import RunProgress
 from pipeline.work.worker_status import WorkerStatus
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, Security
 
     from pipeline.work.worker import HostPlugin
 
@@ -37,15 +37,24 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 CLOCK_SECONDS = 5.0  # that the clock may go back
 
 
+def check_cluster(cluster: Cluster) -> None:
+    """Raises MissingDependency without Dask, UsageError for certificates that cannot be used."""
+    if cluster.in_process:
+        return
+    for module, extra in (("distributed", "cluster"), ("cryptography", "cluster"), ("dask_cuda", "gpus")):
+        if importlib.util.find_spec(module) is None and (extra == "cluster" or cluster.gpus):
+            raise MissingDependency(f"{module} is not installed here: pip install 'marquee[{extra}]'")
+    if cluster.scheduler is not None:
+        _security(cluster)
+
+
 @contextmanager
 def dask_workers(setup: HostSetup, progress: RunProgress) -> Iterator[DaskWorkers]:
     """The workers that ``setup.config.cluster`` asks for; those that were started here end with the block.
 
-    Raises MissingDependency without Dask, ClusterError where no scheduler answers.
+    Raises ClusterError where no scheduler answers, and what :func:`check_cluster` does.
     """
-    for module, extra in (("distributed", "cluster"), ("dask_cuda", "gpus")):
-        if importlib.util.find_spec(module) is None and (extra == "cluster" or setup.config.cluster.gpus):
-            raise MissingDependency(f"{module} is not installed here: pip install 'marquee[{extra}]'")
+    check_cluster(setup.config.cluster)
     with _quiet(), _client(setup.config.cluster) as client:
         progress.place = f"{_address(client)} (dashboard: {client.dashboard_link})"
         workers = DaskWorkers(client, setup)
@@ -186,12 +195,14 @@ def _client(cluster: Cluster) -> Iterator[Client]:
     from distributed import Client
 
     if cluster.scheduler is not None:
+        security = _security(cluster)
         try:
-            client = Client(cluster.scheduler, set_as_default=False)
+            client = Client(cluster.scheduler, security=security, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
+            with_them = f" to the certificates of {cluster.certificates}" if cluster.certificates else ""
             raise ClusterError(
-                f"no Dask scheduler answers at {cluster.scheduler!r} ({error}): start one, "
-                "`dask scheduler`, or give the address of one that runs, tcp://HOST:PORT"
+                f"no Dask scheduler answers at {cluster.scheduler!r}{with_them} ({error}): start one, "
+                "`dask scheduler`, or give the address of one that runs, tls://HOST:PORT"
             ) from error
         with client:
             yield client
@@ -200,9 +211,38 @@ def _client(cluster: Cluster) -> Iterator[Client]:
         yield client
 
 
+def _security(cluster: Cluster) -> Security:
+    """The certificates of the run, or what Dask's own configuration has."""
+    from distributed import Security
+
+    from pipeline.work.certificates import read_certificates
+
+    if cluster.certificates is not None:
+        return read_certificates(cluster.certificates)
+    configured = Security()
+    if (
+        str(cluster.scheduler).startswith("tls://")
+        and not configured.get_tls_config_for_role("client")["ca_file"]
+    ):
+        raise UsageError(
+            f"--scheduler {cluster.scheduler} needs the cluster's certificates: give --certificates DIR, "
+            "or set MARQUEE_CERTIFICATES"
+        )
+    return configured
+
+
 def _local_cluster(cluster: Cluster) -> LocalCluster:
-    """Processes on this machine. One that dies while it starts makes Dask give up: then all start again."""
+    """Processes on this machine. One that dies while it starts makes Dask give up: then all start again.
+
+    Nothing listens beyond loopback, and there, where other users of the machine are too, only certificates
+    that are made for this run, and are known to its processes alone, open a connection.
+    """
+    from distributed import Security
+
     settings: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "dashboard_address": "127.0.0.1:8787",
+        "security": Security.temporary(),
         "threads_per_worker": JOBS_AT_A_TIME,
         "memory_limit": 0,
         "silence_logs": logging.CRITICAL,  # in the workers too

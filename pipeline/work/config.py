@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
 
 from extract.errors import UsageError
 from extract.options import Checked, Form, Gpus, Positive, Range, Seconds
@@ -14,7 +16,9 @@ from pipeline.device_kind import device_kind
 from pipeline.storage.location import Location, location
 from pipeline.store.layout import Target
 
-Address = Annotated[str, Form(r"\w+://\S+|[^\s/]+:\d+", "an address such as tcp://HOST:PORT")]
+Address = Annotated[
+    str, Form(r"\w+://\S+|[^\s/]+:\d+", "an address such as tls://HOST:PORT or tcp://HOST:PORT")
+]
 
 
 @dataclass(frozen=True)
@@ -24,16 +28,20 @@ class Cluster(Checked):
     Attributes:
         workers: processes on this machine, each with its share of the cores; 0: this process.
         gpus: ``"all"`` or numbers (``"0,1"``): one process for each GPU of this machine.
-        scheduler: address of a running Dask scheduler, such as ``tcp://host:8786``.
+        scheduler: address of a running Dask scheduler, such as ``tls://host:8786``.
+        certificates: folder with those of a tls scheduler (``python -m extract cluster-certificates``);
+            None: what Dask's own configuration names.
         worker_lifetime_seconds: a worker that is older than this starts anew between videos.
         worker_memory_bytes: so does one that has grown beyond this, with all its processes.
 
-    Raises UsageError for more than one of the three, or for values that are not allowed.
+    Raises UsageError for more than one of the three, certificates that are for nothing, or values that are
+    not allowed.
     """
 
     workers: Annotated[int, Range(at_least=0)] = 0
     gpus: Gpus | None = None
     scheduler: Address | None = None
+    certificates: Path | None = None
     worker_lifetime_seconds: Seconds | None = None
     worker_memory_bytes: Positive | None = None
 
@@ -42,6 +50,10 @@ class Cluster(Checked):
         chosen = [self.named(name) for name in ("workers", "gpus", "scheduler") if getattr(self, name)]
         if len(chosen) > 1:
             raise UsageError(f"{' and '.join(chosen)} exclude each other: give one of them")
+        if self.certificates is not None and not (self.scheduler or "").startswith("tls://"):
+            raise UsageError(
+                "--certificates is for a scheduler with TLS: give --scheduler tls://HOST:PORT too"
+            )
         for name in ("worker_lifetime_seconds", "worker_memory_bytes"):
             if getattr(self, name) is not None and not chosen:
                 raise UsageError(
@@ -56,6 +68,17 @@ class Cluster(Checked):
     @property
     def in_process(self) -> bool:
         return not (self.workers or self.gpus or self.scheduler)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether whoever reaches the scheduler over a network can run code on it, and on the workers."""
+        if self.scheduler is None or self.scheduler.startswith(("tls://", "wss://", "inproc://")):
+            return False
+        host = urlsplit(self.scheduler if "://" in self.scheduler else f"//{self.scheduler}").hostname or ""
+        try:
+            return not ip_address(host).is_loopback
+        except ValueError:  # a name
+            return host != "localhost"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from pipeline.store.lock import check_token, writing
 from pipeline.store.removal import finish_removal
 from pipeline.store.todo import todo_by_shard
 from pipeline.store.videos import Shard, read_shards
-from pipeline.work.cluster import cores_of_a_worker, dask_workers
+from pipeline.work.cluster import check_cluster, cores_of_a_worker, dask_workers
 from pipeline.work.config import RunConfig, make_targets
 from pipeline.work.driver import InProcess, Workers, drive
 from pipeline.work.host import Host, HostSetup
@@ -81,6 +81,7 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
         ClusterError: the workers cannot be reached.
     """
     progress = progress or RunProgress()
+    check_cluster(config.cluster)
     selection = select(config, progress.show_download)
     progress.stage = "planning"
     found = scan(config.videos, out=config.out).checked()
@@ -192,7 +193,9 @@ class _Record:
             "dtype": config.dtype,
             "shard_size": config.shard_size,
             "random_weights": config.random_seed,
-            "cluster": asdict(config.cluster),
+            "cluster": {
+                name: value for name, value in asdict(config.cluster).items() if name != "certificates"
+            },
         }
         self._started = _now()
 

@@ -89,6 +89,14 @@ WRONG = {
     "--workers -1": ("--workers is -1; at least 0",),
     "--gpus x": ("--gpus is 'x'; allowed: all, or numbers such as 0,1",),
     "--scheduler nowhere": ("--scheduler is 'nowhere'", "tcp://HOST:PORT"),
+    "--scheduler tls://127.0.0.1:9": ("needs the cluster's certificates: give --certificates DIR",),
+    "--scheduler tls://127.0.0.1:9 --certificates empty": (
+        "cannot read",
+        "ca.pem",
+        "cluster-certificates DIR",
+    ),
+    "--scheduler tcp://127.0.0.1:9 --certificates empty": ("--certificates is for a scheduler with TLS",),
+    "--workers 2 --certificates empty": ("--certificates is for a scheduler with TLS", "tls://HOST:PORT"),
     "--set scenes.window_width=1.5": ("scenes.window_width is '1.5'; a whole number is needed",),
     "--set scenes.threshold=nan": ("scenes.threshold is nan; a number is needed",),
     "--set scenes.treshold=3": ("no option 'treshold'", "did you mean 'threshold'?"),
@@ -132,7 +140,7 @@ def test_what_is_missing_is_said(folder: Path, call: Call, missing: str) -> None
 
 BAD_FILES = {
     "batch-size = ": ("is not TOML", "line 1"),
-    "batchsize = 3": ("has 'batchsize'", "batch-size, decoders", "did you mean 'batch-size'?"),
+    "batchsize = 3": ("has 'batchsize'", "batch-size, certificates, decoders", "did you mean 'batch-size'?"),
     'batch-size = "3"': ("--config run.toml: batch-size is '3'; a whole number is needed",),
     "batch-size = true": ("batch-size is True; a whole number is needed",),
     "videos = 3": ("videos is 3; a text is needed",),
@@ -295,3 +303,49 @@ def test_help_is_shown_without_arguments(call: Call) -> None:
     ended = call()
     assert ended.status == 0 and "--preset" in ended.out
     assert "verify" in ended.out
+
+
+def test_certificates_are_made_once(folder: Path, call: Call) -> None:
+    pytest.importorskip("cryptography")
+    pytest.importorskip("distributed")
+    made = call("cluster-certificates", "keys", "--days", "30")
+    assert made.status == 0
+    assert "valid until" in made.out and "--scheduler tls://HOST:PORT --certificates keys" in made.out
+    key = (folder / "keys" / "key.pem").read_bytes()
+    again = call("cluster-certificates", "keys")
+    assert again.status == 2 and "give a new or empty folder" in again.error
+    assert (folder / "keys" / "key.pem").read_bytes() == key
+    assert "s3://bucket/keys" in call("cluster-certificates", "s3://bucket/keys").error
+
+
+@pytest.mark.parametrize("way", ["environment", "file"])
+def test_certificates_are_named_elsewhere(
+    folder: Path, call: Call, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    pytest.importorskip("distributed")
+    (folder / "run.toml").write_text('certificates = "nowhere"' if way == "file" else "")
+    if way == "environment":
+        monkeypatch.setenv("MARQUEE_CERTIFICATES", "nowhere")
+    fine = ("--videos", "clips", "--out", "out", *CHEAP, "--config", "run.toml")
+    error = call(*fine, "--scheduler", "tls://127.0.0.1:9").error
+    assert "--certificates nowhere: cannot read nowhere/ca.pem" in error
+
+
+@pytest.mark.parametrize(
+    ("address", "open_"),
+    [
+        ("tcp://127.0.0.9:9", False),
+        ("tcp://[::1]:9", False),
+        ("localhost:9", False),
+        ("tcp://192.0.2.1:9", True),
+    ],
+)
+def test_an_open_scheduler_is_said(folder: Path, call: Call, address: str, open_: bool) -> None:
+    pytest.importorskip("distributed")
+    import dask
+
+    with dask.config.set({"distributed.comm.timeouts.connect": "0.2s"}):
+        ended = call("--videos", "clips", "--out", "out", *CHEAP, "--scheduler", address)
+    said = f"warning: {address} is open: whoever reaches that port can run code as you"
+    assert ended.status == 2 and "no Dask scheduler answers" in ended.err
+    assert (said in ended.out) == open_
