@@ -41,6 +41,12 @@ Weights = Annotated[Path | None, typer.Option(help="Folder with published checkp
 PresetName = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}. Default: all.")]
 Names = Annotated[str | None, typer.Option(help="Experts, comma-separated; upstream ones are added.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="EXPERT.OPTION=VALUE; repeatable.")]
+Certificates = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR", help="What cluster-certificates made. Default: MARQUEE_CERTIFICATES, if set."
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -76,12 +82,7 @@ def extract(
     scheduler: Annotated[
         str | None, typer.Option(help="Dask scheduler, tls://HOST:PORT. Default: MARQUEE_SCHEDULER, if set.")
     ] = None,
-    certificates: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR", help="What cluster-certificates made. Default: MARQUEE_CERTIFICATES, if set."
-        ),
-    ] = None,
+    certificates: Certificates = None,
     worker_lifetime: Annotated[str | None, typer.Option(help="Restart workers older than, say, 2h.")] = None,
     worker_memory: Annotated[str | None, typer.Option(help="Restart those larger than, say, 8G.")] = None,
     retry_failed: Annotated[bool | None, typer.Option("--retry-failed", help="Try failures again.")] = None,
