@@ -57,7 +57,8 @@ def run(
         dtype: of stored vectors.
         shard_size: videos in a new shard.
         retry_failed: try again what failed before.
-        new_root, replace_changed: go on though the folder, or files of it, are others (docs/store.md).
+        new_root: resume although the folder is another one (docs/store.md).
+        replace_changed: extract again what has changed since; otherwise that is refused.
         batch_size: of the models; default: 16, on a GPU 64.
         decoders: processes; default: one for each core, at most 16.
         checkpoint_seconds: what is finished of a shard is written so often.

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.classification import MultilabelAveragePrecision
+from torchmetrics import Metric
+from torchmetrics.classification import BinaryAveragePrecision, MultilabelAveragePrecision
 
 from train.loading.batch import Batch
 from train.model import GenreModel, genre_loss
@@ -38,6 +39,13 @@ def positive_weights(labels: NDArray[np.bool_], training: Training) -> Tensor:
     return torch.from_numpy(weights.astype(np.float32))
 
 
+def _average_precision(genres: int) -> Metric:
+    """Macro-averaged. Every process sees the whole validation split: there is nothing to gather."""
+    if genres == 1:  # which the metric of many labels refuses
+        return BinaryAveragePrecision(sync_on_compute=False)
+    return MultilabelAveragePrecision(genres, sync_on_compute=False)
+
+
 class GenreLearner(Learner):
     """A model in training. ``weights``: each genre's positive weight, (genres,)."""
 
@@ -47,8 +55,7 @@ class GenreLearner(Learner):
         super().__init__(training)
         self.model = model
         self.register_buffer("weights", weights, persistent=False)
-        # Every process sees the whole validation split: nothing to gather.
-        self.average_precision = MultilabelAveragePrecision(model.genres, sync_on_compute=False)
+        self.average_precision = _average_precision(model.genres)
 
     @property
     def monitor(self) -> tuple[str, str]:

@@ -123,7 +123,7 @@ def test_files_of_other_networks_are_refused(hybrid_file: Path, published: Any, 
     places = r"\(places365, Caffe\); 2 missing: fc365.weight, fc365.bias; 2 unknown: fc1365"
     with pytest.raises(WeightsError, match=places):
         load("places365", hybrid_file)
-    with pytest.raises(WeightsError, match="starts like no checkpoint format"):
+    with pytest.raises(WeightsError, match="does not start like any checkpoint format"):
         load("imagenet_v1", hybrid_file)
     with pytest.raises(WeightsError, match=rf"{hybrid_file.name}: not a .caffemodel, or one that breaks off"):
         short = tmp_path / hybrid_file.name

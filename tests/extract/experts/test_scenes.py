@@ -62,7 +62,7 @@ def test_a_video_without_a_cut_is_one_scene(detector: str, length: int, pictures
     [
         ({"detector": "pyscenedetect"}, "allowed: transnetv2, content, adaptive, ffmpeg"),
         ({"threshold": 1.5}, "threshold of the transnetv2 detector is 1.5; allowed: 0 to 1"),
-        ({"threshold": "nan"}, "allowed: 0 to 1"),
+        ({"threshold": "nan"}, "threshold is nan; a number is needed"),
         ({"detector": "content", "threshold": 256}, "allowed: 0 to 255"),
         ({"min_scene_seconds": 1}, "no effect on the transnetv2 detector.*for content, adaptive"),
         ({"detector": "content", "window_width": 3}, "no effect on the content detector.*for adaptive"),

@@ -155,6 +155,15 @@ def test_the_split_may_be_a_column_or_a_file_and_needs_videos_to_validate(
 
 
 @pytest.mark.slow
+def test_one_genre_alone_is_trained_and_measured(folder: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("video_id,genres\n" + "".join(f"films/{i:03d},Drama\n" for i in range(48)))
+    chosen = replace(config(folder, tmp_path / "run", "training.epochs=1"), labels=labels)
+    figures = json.loads((fit(chosen).root / "metrics.json").read_text("utf-8"))["figures"]
+    assert figures["ap_macro"]["value"] == 1
+
+
+@pytest.mark.slow
 def test_an_interrupt_leaves_a_run_that_goes_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
