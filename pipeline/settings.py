@@ -50,7 +50,7 @@ def choose(
     """The experts to run and their options: the preset's, then each layer over it.
 
     Named experts without a preset run with their defaults; with one, they are a part of it. Raises
-    UsageError for an unknown preset or expert, and for experts that are no list of names.
+    UsageError for an unknown preset or expert, and for experts that are not a list of names.
     """
     if experts is not None:
         experts = convert("--experts", tuple[str, ...], experts, texts=False)

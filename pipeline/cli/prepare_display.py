@@ -24,7 +24,7 @@ def show(progress: PrepareProgress, console: Console) -> Iterator[None]:
         with shown(console, panel=lambda: _panel(progress), line=lambda: status_line(progress)):
             yield
     except KeyboardInterrupt:
-        _line(console, "stopped; whole copies are kept: run the same command to go on")
+        _line(console, "stopped; whole copies are kept: run the same command to resume")
         raise
 
 

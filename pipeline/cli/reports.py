@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def print_run(report: RunReport, progress: RunProgress, console: Console) -> Non
     if progress.deaths:
         _line(console, f"{progress.deaths} jobs lost their worker; their videos were run again")
     if report.interrupted:
-        _line(console, "stopped by a signal; what was finished is written: run the same command to go on")
+        _line(console, "stopped by a signal; what was finished is written: run the same command to resume")
     elif report.failed:
         _line(
             console,
@@ -75,9 +76,16 @@ def print_run(report: RunReport, progress: RunProgress, console: Console) -> Non
 
 
 def print_plan(config: RunConfig, console: Console) -> None:
-    """What a run would do; checks experts, options, weights and certificates, writes nothing."""
+    """What a run would do; checks experts, options, weights and certificates, downloads and writes nothing."""
     check_cluster(config.cluster)
-    selection = select(config)
+    try:
+        selection = select(replace(config, download=False))
+    except MissingWeights as error:
+        if not config.download:
+            raise
+        _print_missing_files(error, console)
+        _line(console, "a run would first download these, as weights --fetch does; nothing was done")
+        return
     targets = make_targets(selection)
     found = scan(config.videos, out=config.out).checked()
     counts: Counter[str] = Counter()
@@ -113,11 +121,15 @@ def print_plan(config: RunConfig, console: Console) -> None:
 
 def print_missing(error: MissingWeights, console: Console) -> None:
     """The table of files that are missing, and what needs none."""
+    _print_missing_files(error, console)
+    _line(console, "error: weights are missing; nothing was decoded. --preset offline needs none of them")
+
+
+def _print_missing_files(error: MissingWeights, console: Console) -> None:
     table = _table("expert", "file", "where to get it", "where to put it", "why")
     for row in error.rows:
         table.add_row(row.expert, row.file.name, row.file.url, str(row.put), row.reason)
     console.print(table)
-    _line(console, "error: weights are missing; nothing was decoded. --preset offline needs none of them")
 
 
 def print_weights(
@@ -216,7 +228,7 @@ def print_certificates(folder: Location, days: int, console: Console) -> None:
 
 
 def print_doctor(folder: Path | None, console: Console) -> bool:
-    """Packages, devices, OpenCV, and for each expert whether it can run here and what mends it."""
+    """Packages, devices, OpenCV, and for each expert whether it can run here, and how to fix what cannot."""
     import torch
 
     if folder is not None:
@@ -228,7 +240,7 @@ def print_doctor(folder: Path | None, console: Console) -> bool:
     _line(console, "  ".join(f"{name} {found.get(name, 'not installed')}" for name in PACKAGES))
     problem = check_opencv()
     _line(console, f"OpenCV: {problem or 'one distribution, as it should be'}")
-    table = _table("expert", "can run", "what mends it")
+    table = _table("expert", "can run", "fix")
     for name in expert_names():
         table.add_row(name, *map(escape, _diagnosis(name, folder)))
     console.print(table)

@@ -32,7 +32,7 @@ class Spans:
 
 
 def tag_of(path: Path) -> str | None:
-    """What prepare wrote into a file; None if it is no copy that prepare made."""
+    """What prepare wrote into a file; None if it is not a copy that prepare made."""
     with suppress(MediaError), open_container(path) as container:
         return container.metadata.get(TAG)
     return None

@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Literal
 
-from extract.errors import MediaError, MissingDependency, UsageError
+from extract.errors import MediaError, MissingDependency
 from extract.media.container import DEMUXERS, choose_audio, choose_video, open_container
 from extract.types import MediaInfo
 
@@ -81,14 +81,6 @@ RECIPES: dict[RecipeName, Recipe] = {
     "paper": Recipe(preset="medium", audio_kbit=48),
     "code": Recipe(preset="ultrafast", audio_kbit=16),
 }
-
-
-def checked_recipe(name: str) -> RecipeName:
-    """A recipe by name. Raises UsageError with the names that there are."""
-    for known in RECIPES:
-        if name == known:
-            return known
-    raise UsageError(f"--recipe is {name!r}; allowed: {', '.join(RECIPES)}")
 
 
 class EncodeError(MediaError):

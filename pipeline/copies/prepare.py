@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from extract.errors import MediaError, StoreError, UsageError
 from extract.fingerprint import canonical_json
 from extract.media.probe import probe
+from extract.options import Checked, Positive
 from pipeline.copies.check import TAG, check_copy, tag_of
 from pipeline.copies.ffmpeg import (
     RECIPES,
@@ -31,7 +32,6 @@ from pipeline.copies.ffmpeg import (
     Encoder,
     Recipe,
     RecipeName,
-    checked_recipe,
     find_ffmpeg,
 )
 from pipeline.settings import checked_folder
@@ -60,18 +60,18 @@ _ONE_FILE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 
 @dataclass(frozen=True)
-class PrepareConfig:
-    """Which videos to copy, where to, how, and how many at a time (None: half the cores)."""
+class PrepareConfig(Checked):
+    """Which videos to copy, where to, how, and how many at a time (None: half the cores); checks itself."""
 
     videos: Path
     out: Path
     recipe: RecipeName = "paper"
-    jobs: int | None = None
+    jobs: Positive | None = None
 
-    def __post_init__(self) -> None:
-        checked_recipe(self.recipe)
-        if self.jobs is not None and self.jobs < 1:
-            raise UsageError(f"--jobs is {self.jobs}; a positive whole number is needed")
+    @classmethod
+    def named(cls, field: str) -> str:
+        """By the flag of the command line."""
+        return f"--{field}"
 
 
 @dataclass
@@ -88,7 +88,7 @@ class PrepareProgress:
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedCopy:
     """A video without a copy, and the last lines that FFmpeg wrote, if it came to that."""
 
     video_id: str
@@ -107,7 +107,7 @@ class PrepareReport:
     made: int
     already: int
     ignored: int
-    failures: tuple[Failed, ...]
+    failures: tuple[FailedCopy, ...]
 
     @property
     def exit_status(self) -> int:
@@ -116,7 +116,7 @@ class PrepareReport:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _CopyJob:
     video_id: str
     input: Input
     source: Path
@@ -124,7 +124,7 @@ class _Job:
 
 
 def prepare(config: PrepareConfig, progress: PrepareProgress | None = None) -> PrepareReport:
-    """Make the copies that are missing; run again, it goes on where it was stopped.
+    """Make the copies that are missing; run again to resume.
 
     A copy is written beside its place, compared with its source, and only then gets its name
     (``video_id`` + ``.mkv``), so what has the name is whole. One that fails is recorded in
@@ -146,7 +146,7 @@ def prepare(config: PrepareConfig, progress: PrepareProgress | None = None) -> P
     with writing(Store(config.out), command=shlex.join(sys.argv)):
         names = _names(config.out, found.inputs, record, config.recipe)
         jobs = [
-            _Job(
+            _CopyJob(
                 names[entry.raw],
                 entry,
                 found.root / os.fsdecode(entry.raw),
@@ -181,8 +181,8 @@ def _is_of(targets: set[str], name: str) -> bool:
 
 
 def _copy_all(
-    program: str, config: PrepareConfig, jobs: list[_Job], progress: PrepareProgress
-) -> Iterator[Failed]:
+    program: str, config: PrepareConfig, jobs: list[_CopyJob], progress: PrepareProgress
+) -> Iterator[FailedCopy]:
     """Several at a time; whatever ends this early ends the encoders too."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = config.jobs or max(1, cores // 2)
@@ -199,10 +199,10 @@ def _copy_all(
 
 
 def _in_parallel(
-    pool: ThreadPoolExecutor, copier: _Copier, jobs: list[_Job], *, ahead: int
-) -> Iterator[Failed]:
+    pool: ThreadPoolExecutor, copier: _Copier, jobs: list[_CopyJob], *, ahead: int
+) -> Iterator[FailedCopy]:
     waiting = iter(jobs)
-    running: set[Future[Failed | None]] = set()
+    running: set[Future[FailedCopy | None]] = set()
     while True:
         running |= {pool.submit(copier.copy, job) for job in islice(waiting, ahead - len(running))}
         if not running:
@@ -224,7 +224,7 @@ class _Copier:
         self._progress = progress
         self._lock = threading.Lock()
 
-    def copy(self, job: _Job) -> Failed | None:
+    def copy(self, job: _CopyJob) -> FailedCopy | None:
         """None if the copy is there. Raises StoreError where no copy could be written."""
         made = False
         try:
@@ -244,7 +244,7 @@ class _Copier:
                 self._progress.already += made
                 self._progress.done += not made
 
-    def _make(self, job: _Job, tag: str) -> Failed | None:
+    def _make(self, job: _CopyJob, tag: str) -> FailedCopy | None:
         stage = "probe"
         try:
             media = probe(job.source)
@@ -277,24 +277,24 @@ class _Copier:
                 self._progress.running.pop(job.video_id, None)
         return None
 
-    def _report(self, job: _Job, seconds: float) -> None:
+    def _report(self, job: _CopyJob, seconds: float) -> None:
         with self._lock:
             self._progress.seconds += seconds - self._progress.running.get(job.video_id, seconds)
             self._progress.running[job.video_id] = seconds
 
-    def _tag(self, job: _Job) -> str:
+    def _tag(self, job: _CopyJob) -> str:
         """What makes a copy this one: the same tag says that it need not be made again."""
         settings = self._recipe.settings()
         return canonical_json({"format": FORMAT, "source_bytes": job.input.size_bytes, **settings})
 
 
-def _failed(job: _Job, stage: str, error: Exception, log: str = "") -> Failed:
-    return Failed(job.video_id, display(job.input.raw), stage, type(error).__name__, str(error), log)
+def _failed(job: _CopyJob, stage: str, error: Exception, log: str = "") -> FailedCopy:
+    return FailedCopy(job.video_id, display(job.input.raw), stage, type(error).__name__, str(error), log)
 
 
 def _foreign(target: Path) -> StoreError:
     return StoreError(
-        f"{str(target)!r} is there already and is no copy that prepare made: it is left as it is; move "
+        f"{str(target)!r} is there already and is not a copy that prepare made: it is left as it is; move "
         "it away, or give another --out"
     )
 
@@ -357,7 +357,7 @@ def _names(
     return known | new
 
 
-def _write_failures(out: Path, failures: tuple[Failed, ...]) -> None:
+def _write_failures(out: Path, failures: tuple[FailedCopy, ...]) -> None:
     rows = [vars(failed) for failed in sorted(failures, key=lambda failed: failed.video_id)]
     with atomic(out / FAILURES, below=out) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=FAILURES_SCHEMA), temporary, compression="zstd")

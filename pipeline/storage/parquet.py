@@ -25,7 +25,7 @@ _BLOCK_BYTES = 8 << 20  # about two row groups
 def read_metadata(path: Location) -> pq.FileMetaData:
     """A file's footer: one request for a remote one, two where the footer is long.
 
-    Raises FileNotFoundError; OSError or ArrowException for what is no Parquet file, StoreError for
+    Raises FileNotFoundError; OSError or ArrowException for what is not a Parquet file, StoreError for
     storage that cannot be read.
     """
     if not is_remote(path):

@@ -46,7 +46,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A file or folder that is no input, and why."""
+    """A file or folder that is not an input, and why."""
 
     raw: bytes
     size_bytes: int | None

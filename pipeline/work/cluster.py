@@ -22,7 +22,7 @@ from pipeline.store.layout import Store
 from pipeline.work.config import Cluster, usable_cores
 from pipeline.work.driver import ClusterError, WorkerDied
 from pipeline.work.host import JOBS_AT_A_TIME, HostSetup
-from pipeline.work.jobs import Job, JobReport
+from pipeline.work.jobs import JobReport, ShardJob
 from pipeline.work.progress import RunProgress
 from pipeline.work.worker_status import WorkerStatus
 
@@ -108,7 +108,7 @@ class DaskWorkers:
         """Two jobs for each worker that there is now."""
         return JOBS_AT_A_TIME * max(1, len(self._workers))
 
-    def submit(self, job: Job) -> Future[JobReport]:
+    def submit(self, job: ShardJob) -> Future[JobReport]:
         from pipeline.work.worker import run_job
 
         ours: Future[JobReport] = Future()
@@ -124,7 +124,7 @@ class DaskWorkers:
         if self._clock_offset() < self._clock - CLOCK_SECONDS:
             raise ClusterError(
                 "this machine's clock went back, which halts Dask's messages; what was written is kept: run "
-                "the same command to go on"
+                "the same command to resume"
             )
         try:
             self._workers = dict(self._client.scheduler_info()["workers"])
@@ -163,7 +163,7 @@ class DaskWorkers:
                     raise ClusterError(_gone(self._client)) from error
                 time.sleep(1.0)
 
-    def _settle(self, job: Job, theirs: Any, ours: Future[JobReport]) -> None:
+    def _settle(self, job: ShardJob, theirs: Any, ours: Future[JobReport]) -> None:
         """Hand on how a task ended; called in a thread of the client."""
         from distributed import KilledWorker
 
@@ -289,5 +289,5 @@ def _address(client: Client) -> str:
 def _gone(client: Client) -> str:
     return (
         f"the scheduler at {_address(client)} went away; what was written is kept: start it again, then run "
-        "the same command to go on"
+        "the same command to resume"
     )

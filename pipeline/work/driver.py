@@ -11,7 +11,7 @@ from typing import Protocol
 from extract.errors import MarqueeError
 from pipeline.store.videos import Shard
 from pipeline.work.host import JOBS_AT_A_TIME, Host
-from pipeline.work.jobs import Job, JobReport, ShardJobs
+from pipeline.work.jobs import JobReport, ShardJob, ShardJobs
 from pipeline.work.progress import RunProgress
 from pipeline.work.worker_status import WorkerStatus
 
@@ -33,7 +33,7 @@ class Workers(Protocol):
     @property
     def slots(self) -> int: ...
 
-    def submit(self, job: Job) -> Future[JobReport]:
+    def submit(self, job: ShardJob) -> Future[JobReport]:
         """The future raises WorkerDied, or what keeps the job from being done anywhere."""
         ...
 
@@ -52,7 +52,7 @@ class InProcess:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def submit(self, job: Job) -> Future[JobReport]:
+    def submit(self, job: ShardJob) -> Future[JobReport]:
         return self._host.submit(job)
 
     def status(self) -> list[WorkerStatus]:

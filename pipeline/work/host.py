@@ -22,7 +22,7 @@ from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from pipeline.store.lock import check_token
 from pipeline.work.config import RunConfig, make_targets, usable_cores
-from pipeline.work.jobs import Job, JobReport
+from pipeline.work.jobs import JobReport, ShardJob
 from pipeline.work.shards import ShardWork, WorkSettings
 from pipeline.work.worker_status import WorkerStatus
 
@@ -88,7 +88,7 @@ class Host:
         self._thread = threading.Thread(target=self._run, name="host", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job) -> Future[JobReport]:
+    def submit(self, job: ShardJob) -> Future[JobReport]:
         """Work on a job. The future raises what keeps its rows from being written."""
         with self._ending:  # a job that comes after the end would never be reported
             if self._ended:

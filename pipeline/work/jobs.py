@@ -16,7 +16,7 @@ DEATHS_TO_BLAME = 3
 
 
 @dataclass(frozen=True)
-class Job:
+class ShardJob:
     """Some or all videos of a shard. ``attempt`` is new for each submission.
 
     With ``blame`` nothing is run: the videos are recorded as failed with that message.
@@ -60,7 +60,7 @@ class ShardJobs:
         self._blamed: list[tuple[Video, int]] = []
         self._running: tuple[tuple[Video, ...], int] = ((), 0)
 
-    def next(self) -> Job | None:
+    def next(self) -> ShardJob | None:
         """The next job; None when all are done."""
         attempt = f"{self.index:05d}-{secrets.token_hex(6)}"
         if self._blamed:
@@ -70,11 +70,11 @@ class ShardJobs:
                 "alone: look at the workers' logs; --retry-failed tries it again"
             )
             self._running = ((video,), deaths)
-            return Job(Shard(self.index, (video,), self._members), attempt, blame=why)
+            return ShardJob(Shard(self.index, (video,), self._members), attempt, blame=why)
         if not self._waiting:
             return None
         self._running = self._waiting.pop()
-        return Job(Shard(self.index, self._running[0], self._members), attempt)
+        return ShardJob(Shard(self.index, self._running[0], self._members), attempt)
 
     def again(self, left: Collection[str]) -> None:
         """These videos of the running job were not finished, through no fault of theirs."""

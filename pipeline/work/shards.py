@@ -27,7 +27,7 @@ from pipeline.store.todo import attempts, todo
 from pipeline.store.videos import Video, measured, update_videos
 from pipeline.work.fetching import Fetcher
 from pipeline.work.inputs import record_digests
-from pipeline.work.jobs import Job, JobReport
+from pipeline.work.jobs import JobReport, ShardJob
 from pipeline.work.stored import Stored
 
 MOST_WRITES = 2  # shards that wait to be written while the engine goes on
@@ -59,7 +59,7 @@ class _Open:
 
     def __init__(
         self,
-        job: Job,
+        job: ShardJob,
         future: Future[JobReport],
         store: Store,
         root: Location,
@@ -137,7 +137,7 @@ class ShardWork:
         self._store, self._root = store, root
         self._selection, self._targets = selection, targets
         self._settings = settings or WorkSettings()
-        self._incoming: queue.SimpleQueue[tuple[Job, Future[JobReport]] | None] = queue.SimpleQueue()
+        self._incoming: queue.SimpleQueue[tuple[ShardJob, Future[JobReport]] | None] = queue.SimpleQueue()
         self._over = self._dropping = False
         self._open: dict[int, _Open] = {}
         self._opened: dict[str, _Open] = {}  # by video
@@ -146,7 +146,7 @@ class ShardWork:
         self._writer = ThreadPoolExecutor(1, "writer")
         self._room = threading.Semaphore(MOST_WRITES)
 
-    def add(self, job: Job) -> Future[JobReport]:
+    def add(self, job: ShardJob) -> Future[JobReport]:
         """Take up a job; the future holds its report once its rows are on disk."""
         future: Future[JobReport] = Future()
         self._incoming.put((job, future))
@@ -222,7 +222,7 @@ class ShardWork:
         while not self._incoming.empty():
             self._take_in(self._incoming.get())
 
-    def _take_in(self, incoming: tuple[Job, Future[JobReport]] | None) -> None:
+    def _take_in(self, incoming: tuple[ShardJob, Future[JobReport]] | None) -> None:
         if incoming is None:
             self._over = True
             return
@@ -232,7 +232,7 @@ class ShardWork:
             self._open.pop(incoming[0].shard.index, None)
             _settle(incoming[1], error)
 
-    def _open_job(self, job: Job, future: Future[JobReport]) -> None:
+    def _open_job(self, job: ShardJob, future: Future[JobReport]) -> None:
         shard = job.shard
         self._settings.allowed()
         record_digests(self._store, self._root, shard)
@@ -325,7 +325,7 @@ class ShardWork:
             update_videos(self._store, opened.job.shard.index, facts)
 
 
-def _refusal(job: Job, video: Video) -> Failure | None:
+def _refusal(job: ShardJob, video: Video) -> Failure | None:
     """Why a video is not run at all."""
     if job.blame is not None:
         return Failure("worker", "WorkerDied", job.blame)

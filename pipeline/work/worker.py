@@ -17,7 +17,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 from pipeline.store.attempts import begin, forget
 from pipeline.store.layout import Store
 from pipeline.work.host import JOBS_AT_A_TIME, Host, HostSetup
-from pipeline.work.jobs import Job, JobReport
+from pipeline.work.jobs import JobReport, ShardJob
 from pipeline.work.worker_status import WorkerStatus
 
 WATCH_SECONDS = 1.0
@@ -70,7 +70,7 @@ class HostPlugin(WorkerPlugin):
             for attempt in self._unfetched.values():
                 forget(Store(self._setup.config.out), attempt)
 
-    def run(self, job: Job) -> JobReport:
+    def run(self, job: ShardJob) -> JobReport:
         """Work on a job, in one of the worker's threads, until it is written."""
         with self._slots:
             if self._leaving or self._due():
@@ -91,7 +91,7 @@ class HostPlugin(WorkerPlugin):
             if self._host is not None:
                 self._host.stop()
 
-    def _submit(self, job: Job) -> Future[JobReport]:
+    def _submit(self, job: ShardJob) -> Future[JobReport]:
         with self._lock:
             if self._host is None:
                 self._host = Host(self._setup)
@@ -170,7 +170,7 @@ def plugin_name(setup: HostSetup) -> str:
     return f"marquee-{setup.token[:12]}"
 
 
-def run_job(plugin: str, job: Job) -> JobReport:
+def run_job(plugin: str, job: ShardJob) -> JobReport:
     """The task: run a job on the worker that it was sent to."""
     found = get_worker().plugins[plugin]
     assert isinstance(found, HostPlugin)

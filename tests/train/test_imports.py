@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.fixtures.fresh_process import loaded_by
+
 NOT_FOR_TRAINING = (
     "extract.decoder.", "extract.detectors.", "extract.engine.", "extract.experts.", "extract.media.",
     "extract.nets.", "extract.weights.", "pipeline.work.", "av.", "dask.", "distributed.",
 )  # fmt: skip
 HEAVY = ("torch", "lightning", "pyarrow", "matplotlib", "sklearn", "scipy", "faiss", "transformers")
-
-
-def loaded_by(module: str) -> list[str]:
-    """Names of all modules of a fresh process that imported this one."""
-    code = f"import sys, {module}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.split()
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,18 @@ def test_weights_that_are_missing_are_downloaded_on_request(
         assert again.status == 0 and "downloading" not in again.out and len(server.requests) == 1
 
 
+def test_a_dry_run_downloads_nothing(folder: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty_home(folder, monkeypatch)
+    (file,) = make_expert("beats").weights()
+    with file_server() as server:
+        server.files[urlsplit(file.url).path] = Served(b"of whoever published it")
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        before = everything(folder)
+        dry = call("--videos", "clips", "--out", "out", "--experts", "beats", "--dry-run")
+        assert dry.status == 0 and "a run would first download these" in dry.out
+        assert not server.requests and everything(folder) == before
+
+
 def test_doctor_names_every_expert(call: Call) -> None:
     from extract.registry import expert_names
 

@@ -180,7 +180,7 @@ def test_files_of_others_are_left_alone(folder: Path, real_ffmpeg: str, clips: l
     before = (folder / "out" / "a.mkv").read_bytes()
     report = run(folder)
     assert report.exit_status == 3 and {f.stage for f in report.failures} == {"write"}
-    assert "no copy that prepare made" in failures(folder)["a.mp4"]["message"]
+    assert "not a copy that prepare made" in failures(folder)["a.mp4"]["message"]
     assert (folder / "out" / "a.mkv").read_bytes() == before and (folder / "out" / "b.mkv").is_dir()
 
 
@@ -250,7 +250,7 @@ def test_a_killed_run_leaves_nothing_that_counts(
 
     process, encoder = start()
     process.send_signal(signal.SIGINT)
-    assert b"run the same command to go on" in process.communicate()[0] and process.returncode == 130
+    assert b"run the same command to resume" in process.communicate()[0] and process.returncode == 130
     assert copies(folder) == {} and not alive(encoder), "of both runs"
 
 
@@ -301,7 +301,7 @@ def test_the_command_line(
 
     fake("echo boom >&2; exit 1")
     status, out, err = call("--recipe", "best")
-    assert (status, out, err.count("\n")) == (2, "", 1) and "allowed: paper, code" in err
+    assert (status, out, err.count("\n")) == (2, "", 1) and "is not one of 'paper', 'code'" in err
     status, out, _ = call()
     assert status == 3 and "failed: 'a.mp4': ffmpeg ended with status 1 boom" in out
     monkeypatch.setenv("PATH", "")
@@ -348,9 +348,19 @@ def test_folders_that_cannot_be_used(folder: Path, fake: Callable[[str], None]) 
     for (videos, out), message in wrong.items():
         with pytest.raises(UsageError, match=message):
             prepare(PrepareConfig(folder / videos, folder / out))
-    for settings in ({"jobs": 0}, {"recipe": "best"}):
-        with pytest.raises(UsageError):
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"jobs": 0}, "--jobs is 0; at least 1 is needed"),
+        ({"jobs": True}, "--jobs is True; a whole number is needed"),
+        ({"jobs": "2"}, "--jobs is '2'; a whole number is needed"),
+        ({"recipe": "best"}, "--recipe is 'best'; allowed: paper, code"),
+        ({"recipes": "code"}, "PrepareConfig has no field 'recipes'"),
+    ]
+    for settings, message in refused:
+        with pytest.raises(UsageError, match=message):
             run(folder, **settings)
+    with pytest.raises(UsageError, match="--out is 3; a path is needed"):
+        PrepareConfig(folder / "in", 3)  # type: ignore[arg-type]
+    assert PrepareConfig(str(folder / "in"), folder / "out").videos == folder / "in"  # type: ignore[arg-type]
     assert sorted(folder.rglob("*")) == before
     run(folder)
     assert json.loads((folder / "out" / "prepare.json").read_text())["recipe"] == "code"

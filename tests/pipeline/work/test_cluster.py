@@ -196,7 +196,7 @@ def test_a_killed_scheduler_ends_the_run_with_a_word(
     text = driver.communicate(timeout=120)[0].decode()
     if driver.returncode != 3:  # 3: it had just finished
         assert driver.returncode == 2, text
-        assert "went away" in text and "run the same command to go on" in text
+        assert "went away" in text and "run the same command to resume" in text
         assert "Traceback" not in text, text
     dask.end()
     dask.begin()
@@ -254,7 +254,7 @@ def test_sigint_writes_what_is_finished(videos: Path, whole: Path, tmp_path: Pat
     assert driver.returncode in (130, 3), text  # 3: it was just finished
     assert "Traceback" not in text, text
     if driver.returncode == 130:
-        assert "run the same command to go on" in text
+        assert "run the same command to resume" in text
     again = start(videos, out, "--workers", "2")
     assert again.wait(timeout=240) == 3
     assert contents(out) == contents(whole)

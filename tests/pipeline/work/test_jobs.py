@@ -9,14 +9,16 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.store.videos import Shard, Video
-from pipeline.work.jobs import DEATHS_TO_BLAME, Job, ShardJobs
+from pipeline.work.jobs import DEATHS_TO_BLAME, ShardJob, ShardJobs
 
 
 def shard(n: int) -> Shard:
     return Shard(7, tuple(Video(f"{i:03d}", b"%d.mp4" % i, 10) for i in range(n)))
 
 
-def play(jobs: ShardJobs, kills: Callable[[Job], bool], most: int = 10_000) -> tuple[set[str], set[str], int]:
+def play(
+    jobs: ShardJobs, kills: Callable[[ShardJob], bool], most: int = 10_000
+) -> tuple[set[str], set[str], int]:
     """Run all jobs; returns the videos that came through, those that were blamed, and the deaths."""
     kept: set[str] = set()
     blamed: set[str] = set()
@@ -49,7 +51,7 @@ def test_a_killer_is_found_in_a_logarithm_of_deaths(n: int) -> None:
 def test_few_deaths_blame_no_video(n: int) -> None:
     left = DEATHS_TO_BLAME - 1
 
-    def kills(_: Job) -> bool:
+    def kills(_: ShardJob) -> bool:
         nonlocal left
         left -= 1
         return left >= 0

@@ -157,7 +157,7 @@ def test_sigint_writes_what_is_finished(videos: Path, whole: Path, tmp_path: Pat
     assert process.returncode in (130, 3), text  # 3: it was just finished
     assert "Traceback" not in text
     if process.returncode == 130:
-        assert "run the same command to go on" in text
+        assert "run the same command to resume" in text
     assert verify(open_store(out)).problems == () or process.returncode == 130
     assert start(videos, out).wait() == 3
     assert contents(out)["scenes"] == contents(whole)["scenes"]
