@@ -76,7 +76,7 @@ def print_run(report: RunReport, progress: RunProgress, console: Console) -> Non
 
 
 def print_plan(config: RunConfig, console: Console) -> None:
-    """What a run would do; checks experts, options, weights and certificates, downloads and writes nothing."""
+    """What a run would do; checks all that it would, downloads and writes nothing."""
     check_cluster(config.cluster)
     try:
         selection = select(replace(config, download=False))

@@ -167,7 +167,7 @@ def prepare(config: PrepareConfig, progress: PrepareProgress | None = None) -> P
     )
 
 
-def _remove_leftovers(out: Path, jobs: Iterable[_Job]) -> None:
+def _remove_leftovers(out: Path, jobs: Iterable[_CopyJob]) -> None:
     """Copies that killed runs left half-written; only this run writes here: it has the lock."""
     ours: dict[Path, set[str]] = defaultdict(set)
     for job in jobs:
