@@ -53,12 +53,11 @@ def run(
         download: whether missing weights may be downloaded.
         random_seed: draw all weights from this seed instead of reading files (dry runs).
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: of the networks.
-        dtype: of stored vectors.
+        precision, dtype: of the networks; of stored vectors.
         shard_size: videos in a new shard.
         retry_failed: try again what failed before.
-        new_root: resume although the folder is another one (docs/store.md).
-        replace_changed: extract again what has changed since; otherwise that is refused.
+        new_root: the store's videos are in this folder now; ids stay.
+        replace_changed: extract again, in place of their old rows, inputs that are others now.
         batch_size: of the models; default: 16, on a GPU 64.
         decoders: processes; default: one for each core, at most 16.
         checkpoint_seconds: what is finished of a shard is written so often.
@@ -77,5 +76,4 @@ def run(
         retry_failed=retry_failed, replace_changed=replace_changed, batch_size=batch_size, decoders=decoders,
         checkpoint_seconds=checkpoint_seconds, cluster=Cluster() if cluster is None else cluster,
     )  # fmt: skip
-    convert("progress", RunProgress | None, progress, texts=False)
-    return run_config(config, progress)
+    return run_config(config, convert("progress", RunProgress | None, progress, texts=False))

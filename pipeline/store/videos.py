@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,16 @@ VIDEOS_SCHEMA = pa.schema([*_PLANNED, *_MEASURED])
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One planned input as it is now: ``size_bytes`` is its present size, None where ``problem`` says why."""
+    """One planned input as it is now: ``size_bytes`` is its present size, None where ``problem`` says why.
+
+    ``stamp`` as :class:`pipeline.storage.scan.Input` has it, where the file was looked at.
+    """
 
     video_id: str
     raw: bytes
     size_bytes: int | None
     problem: str | None = None
+    stamp: str | None = field(default=None, compare=False)
 
     @property
     def path(self) -> str:
@@ -199,7 +203,8 @@ def _read(store: Store, shard: int, present: Mapping[bytes, Input] | None) -> tu
         if present is None:
             videos.append(Video(row["video_id"], raw, row["bytes"]))
         elif raw in present:
-            videos.append(Video(row["video_id"], raw, present[raw].size_bytes, present[raw].problem))
+            now = present[raw]
+            videos.append(Video(row["video_id"], raw, now.size_bytes, now.problem, now.stamp))
         else:
             videos.append(Video(row["video_id"], raw, None, "file vanished"))
     return tuple(videos)

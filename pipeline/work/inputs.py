@@ -126,8 +126,8 @@ def root_name(root: Location) -> str:
     return display(os.fsencode(root.resolve())) if isinstance(root, Path) else str(root)
 
 
-def record_digests(store: Store, root: Location, shard: Shard) -> None:
-    """Write down the digests of a shard's inputs that have none yet; to be called before they are read."""
+def record_inputs(store: Store, root: Location, shard: Shard) -> None:
+    """Write down how the inputs of a shard look of which nothing is known; to be called before decoding."""
     seen = seen_inputs(store, shard.index)
     new = [
         video
@@ -136,9 +136,10 @@ def record_digests(store: Store, root: Location, shard: Shard) -> None:
     ]
     digests = dict(zip((v.video_id for v in new), _digests(root, new), strict=True))
     digests |= {video.video_id: CHANGING for video in new if _is_changing(root, video)}
-    booked = {name: Seen(seen.get(name, Seen()).stamp, digest) for name, digest in digests.items() if digest}
-    if booked:
-        book_inputs(store, shard.index, booked)
+    stamps = {video.video_id: video.stamp for video in new}
+    book_inputs(
+        store, shard.index, {name: Seen(stamps[name], digest) for name, digest in digests.items() if digest}
+    )
 
 
 def _look_at(
@@ -157,17 +158,16 @@ def _look_at(
         before = seen.get(video.video_id, Seen())
         if before.digest == CHANGING:
             why = "it was written to while it was extracted"
-            now = Seen(entry.stamp)
-            result.changed[shard.index][video.video_id] = Changed(entry.size_bytes, now, why, unsettled=True)
+            result.changed[shard.index][video.video_id] = Changed(
+                entry.size_bytes, Seen(), why, unsettled=True
+            )
             continue
         if video.size_bytes not in (None, entry.size_bytes):
             why = f"{entry.size_bytes} bytes, before {video.size_bytes}"
-            result.changed[shard.index][video.video_id] = Changed(entry.size_bytes, Seen(entry.stamp), why)
+            result.changed[shard.index][video.video_id] = Changed(entry.size_bytes, Seen(), why)
             continue
         result.same += video.size_bytes is not None
-        if before.stamp is None:
-            result.seen[shard.index][video.video_id] = Seen(entry.stamp, before.digest)
-        elif before.stamp != entry.stamp:
+        if before.digest is not None and before.stamp != entry.stamp:
             touched.append(video)
     for video, digest in zip(touched, _digests(root, touched), strict=True):
         now = Seen(present[video.raw].stamp, digest)
@@ -177,8 +177,6 @@ def _look_at(
             result.seen[shard.index][video.video_id] = now
         else:
             why = "another content of the same size"
-            if seen[video.video_id].digest is None:
-                why = "written to before anything of its content was noted"
             result.changed[shard.index][video.video_id] = Changed(video.size_bytes, now, why)
 
 

@@ -11,7 +11,6 @@ from pipeline.storage.location import ahead
 from pipeline.storage.names import display, new_ids, without_suffix
 from pipeline.storage.scan import Scan
 from pipeline.store.layout import Store
-from pipeline.store.seen import Seen, book_inputs
 from pipeline.store.videos import Shard, Video, shards_of, write_shard
 from pipeline.work.lost import restore_plans
 
@@ -39,18 +38,14 @@ def plan(scan: Scan, store: Store, *, shard_size: int = 64) -> Plan:
     following = shards[-1].index + 1 if shards else 0
     new = []
     for number, start in enumerate(range(0, len(fresh), shard_size)):
-        part = [Video(ids[f.raw], f.raw, f.size_bytes, f.problem) for f in fresh[start : start + shard_size]]
+        part = [
+            Video(ids[f.raw], f.raw, f.size_bytes, f.problem, f.stamp)
+            for f in fresh[start : start + shard_size]
+        ]
         new.append(Shard(following + number, tuple(sorted(part, key=lambda video: video.video_id))))
-    stamps = {ids[found.raw]: Seen(found.stamp) for found in fresh}
-    for shard in ahead(partial(_write, store, stamps), new, store.root):
+    for shard in ahead(partial(write_shard, store), new, store.root):
         shards.append(shard)
     return Plan(tuple(shards), (*restored, *_warnings(ids, vanished, scan)))
-
-
-def _write(store: Store, stamps: Mapping[str, Seen], shard: Shard) -> Shard:
-    write_shard(store, shard)
-    book_inputs(store, shard.index, {video.video_id: stamps[video.video_id] for video in shard.videos})
-    return shard
 
 
 def _warnings(ids: Mapping[bytes, str], vanished: list[bytes], scan: Scan) -> Iterable[str]:

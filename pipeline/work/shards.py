@@ -26,7 +26,7 @@ from pipeline.store.parts import VideoRows, merge_part
 from pipeline.store.todo import attempts, todo
 from pipeline.store.videos import Video, measured, update_videos
 from pipeline.work.fetching import Fetcher
-from pipeline.work.inputs import record_digests
+from pipeline.work.inputs import record_inputs
 from pipeline.work.jobs import JobReport, ShardJob
 from pipeline.work.stored import Stored
 
@@ -235,7 +235,7 @@ class ShardWork:
     def _open_job(self, job: ShardJob, future: Future[JobReport]) -> None:
         shard = job.shard
         self._settings.allowed()
-        record_digests(self._store, self._root, shard)
+        record_inputs(self._store, self._root, shard)
         work = todo(self._store, shard, self._targets, retry_failed=self._settings.retry_failed)
         opened = self._open[shard.index] = _Open(
             job, future, self._store, self._root, self._targets if work else ()

@@ -22,7 +22,7 @@ from pipeline.store.seen import Seen, seen_inputs
 from pipeline.store.status import status
 from pipeline.store.verify import verify
 from pipeline.store.videos import read_shards
-from pipeline.work.inputs import Comparison, compare, record_digests
+from pipeline.work.inputs import Comparison, compare, record_inputs
 from pipeline.work.plan import plan
 
 OTHER = "another content of the same size"
@@ -151,7 +151,7 @@ def extracted(kit: Any, *names: str) -> Store:
     store = kit.store()
     shards = plan(found, store, shard_size=2).shards
     for shard in shards:
-        record_digests(store, found.root, shard)
+        record_inputs(store, found.root, shard)
     kit.fill(store, shards, kit.target("clip"))
     write_derived(store, shards, store.targets())
     store.record_run([], options={}, versions={}, started="2024-01-01T00:00:00Z", root=str(kit.videos))
@@ -213,7 +213,7 @@ def test_a_file_that_grew_while_it_was_extracted_is_taken_up_again(kit: Any) -> 
     kit.add("a.mp4", "b.mp4")
     shards = kit.plan().shards
     kit.add("a.mp4", size=9)
-    record_digests(kit.store(), kit.videos, shards[0])
+    record_inputs(kit.store(), kit.videos, shards[0])
     kit.fill(kit.store(), shards, kit.target("clip"))
     found = compared(kit)
     assert found.reasons == {"a": "it was written to while it was extracted"}
@@ -227,7 +227,7 @@ def test_stores_that_know_nothing_of_their_inputs_are_filled_in(kit: Any) -> Non
     found = compared(kit)
     found.refuse(new_root=False, replace_changed=False)
     found.apply()
-    record_digests(store, kit.videos, read_shards(store)[0])
+    record_inputs(store, kit.videos, kit.plan().shards[0])
     assert all(seen.stamp and seen.digest for seen in seen_inputs(store, 0).values())
     (kit.videos / "a.mp4").write_bytes(b"yyy")
     assert compared(kit).reasons == {"a": OTHER}
@@ -248,7 +248,7 @@ def test_a_replaced_object_is_seen(kit: Any, bucket: Any) -> None:
         (bucket / "v" / name).write_bytes(content)
     found, store = scan(bucket / "v"), kit.store()
     shards = plan(found, store).shards
-    record_digests(store, found.root, shards[0])
+    record_inputs(store, found.root, shards[0])
     kit.fill(store, shards, kit.target("clip"))
     store.record_run([], options={}, versions={}, started="2024-01-01T00:00:00Z", root=str(bucket / "v"))
     assert seen_inputs(store, 0)["a"] == seen_inputs(store, 0)["b"] != Seen()
