@@ -331,6 +331,7 @@ def test_what_ffmpeg_said_last_is_recorded(
 
 def test_folders_that_cannot_be_used(folder: Path, fake: Callable[[str], None]) -> None:
     fake("exit 1")
+    (folder / "in" / "a.mp4").write_text("x")
     (folder / "file").write_text("x")
     (folder / "foreign").mkdir()
     (folder / "foreign" / "letter.txt").write_text("dear")
@@ -343,6 +344,7 @@ def test_folders_that_cannot_be_used(folder: Path, fake: Callable[[str], None]) 
         ("in", "file"): "is a file",
         ("in", "foreign"): "'letter.txt'",
         ("nowhere", "out"): "no such file or folder",
+        ("foreign", "out"): "no video or sound file.*mounted",
     }
     before = sorted(folder.rglob("*"))
     for (videos, out), message in wrong.items():
