@@ -53,7 +53,8 @@ def run(
         download: whether missing weights may be downloaded.
         random_seed: draw all weights from this seed instead of reading files (dry runs).
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision, dtype: of the networks; of stored vectors.
+        precision: of the networks.
+        dtype: of stored vectors.
         shard_size: videos in a new shard.
         retry_failed: try again what failed before.
         new_root: the store's videos are in this folder now; ids stay.
@@ -67,13 +68,13 @@ def run(
     Raises:
         MarqueeError: what was asked for cannot be done (found before anything is made), or not written.
     """
-    layers = [] if options is None else [convert("options", Mapping[str, Mapping[str, Any]], options)]
-    names, chosen = choose(preset=preset, experts=experts, layers=layers)
+    layer = convert("options", Mapping[str, Mapping[str, Any]] | None, options) or {}
+    names, chosen = choose(preset=preset, experts=experts, layers=[layer])
     config = RunConfig(
         videos=location(videos, "--videos"), out=location(out, "--out"), experts=names, options=chosen,
         weights=convert("--weights", Path | None, weights, texts=False), download=download, device=device,
         random_seed=random_seed, precision=precision, dtype=dtype, shard_size=shard_size, new_root=new_root,
-        retry_failed=retry_failed, replace_changed=replace_changed, batch_size=batch_size, decoders=decoders,
-        checkpoint_seconds=checkpoint_seconds, cluster=Cluster() if cluster is None else cluster,
+        retry_failed=retry_failed, replace_changed=replace_changed, batch_size=batch_size,
+        decoders=decoders, checkpoint_seconds=checkpoint_seconds, cluster=cluster or Cluster(),
     )  # fmt: skip
     return run_config(config, convert("progress", RunProgress | None, progress, texts=False))

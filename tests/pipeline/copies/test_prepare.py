@@ -24,7 +24,7 @@ from extract.types import AudioBlock, Sound
 from pipeline.cli import commands as cli
 from pipeline.cli.prepare_display import status_line
 from pipeline.copies import ffmpeg
-from pipeline.copies.check import packet_spans, tag_of
+from pipeline.copies.check import tag_of
 from pipeline.copies.prepare import PrepareConfig, PrepareProgress, PrepareReport, prepare
 from pipeline.storage.names import new_ids
 from pipeline.storage.scan import scan
@@ -402,9 +402,3 @@ def pictures(path: Path) -> Any:
     for part in read(path, media=probe(path), video=True, sounds=(), counts=DecodeCounts()):
         assert not isinstance(part, AudioBlock)
         yield part.thumbnail(32, 32).astype(float)
-
-
-def test_spans_of_packets_are_what_a_file_says(tmp_path: Path) -> None:
-    render(tmp_path / "x.mkv", pictures=[5000, 5040, 5080], sound=[(5.5, 6.0)])
-    spans = packet_spans(tmp_path / "x.mkv")
-    assert spans.video == pytest.approx((5.0, 5.12)) and spans.audio == pytest.approx((5.5, 6.0))
