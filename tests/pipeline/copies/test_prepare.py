@@ -145,11 +145,8 @@ def test_a_copy_is_made_once(folder: Path, real_ffmpeg: str, clips: list[Path]) 
     assert (report.made, report.already) == (2, 1)
     after = copies(folder)
     assert {name for name in before if after[name] != before[name]} == {"a.mkv", "c.mkv"}
-    assert (
-        tag_of(folder / "out" / "a.mkv")
-        == tag_of(folder / "out" / "b.mkv")
-        != tag_of(folder / "out" / "c.mkv")
-    )
+    a, b, c = (tag_of(folder / "out" / f"{name}.mkv") for name in "abc")
+    assert a == b != c
 
 
 def test_ids_of_copies_are_those_of_their_sources(folder: Path, real_ffmpeg: str, clips: list[Path]) -> None:
