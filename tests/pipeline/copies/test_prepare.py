@@ -138,7 +138,6 @@ def test_a_copy_is_made_once(folder: Path, real_ffmpeg: str, clips: list[Path]) 
     assert set(before) == {"a.mkv", "b.mkv", "c.mkv"}
     made = probe(folder / "out" / "a.mkv")
     assert (made.video_codec, made.audio_codec) == ("hevc", None)
-
     shutil.copy(clips[1], folder / "in" / "a.mp4")  # another video under the same name
     (folder / "out" / "c.mkv").unlink()
     report = run(folder)
