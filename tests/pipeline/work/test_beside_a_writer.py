@@ -18,7 +18,7 @@ from pipeline.store.contents import entries
 from pipeline.store.layout import open_store
 from pipeline.store.status import status
 from pipeline.store.verify import verify
-from tests.pipeline.runs import ROOT, contents, go, start
+from tests.pipeline.runs import ROOT, contents, go, in_order, start
 
 WRITER = """
 import importlib.util, sys
@@ -94,7 +94,8 @@ def test_a_store_that_is_taken_away_ends_the_run_in_one_line(
         go(videos, out, options={"scenes": {"detector": "content"}, "trouble": {"seconds": 0.5}}).failed == 3
     )
     assert verify(open_store(out)).clean
-    assert contents(out)["scenes"] == contents(whole)["scenes"]
+    # A plan that is lost is made anew of what was written: the same rows, perhaps in other shards.
+    assert in_order(contents(out)["scenes"]) == in_order(contents(whole)["scenes"])
 
 
 def test_what_a_removed_store_left_is_a_store_to_begin_with(kit: Any) -> None:

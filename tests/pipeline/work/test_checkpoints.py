@@ -58,9 +58,8 @@ def test_a_kill_while_the_last_video_of_a_shard_runs_loses_only_that_one(
 
 
 def _left(out: Path) -> set[str]:
-    """The videos that are not written yet."""
+    """The videos that are not written yet; none before there is a plan."""
     if not (out / "run.json").exists():
         return set()
     store = open_store(out)
-    (shard,) = read_shards(store)
-    return set(todo(store, shard, store.targets()))
+    return {video_id for shard in read_shards(store) for video_id in todo(store, shard, store.targets())}

@@ -154,10 +154,10 @@ def test_an_import_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.M
     columns = MovieColumns(texts=("title",), categories=("year",))
     written = merge_part
 
-    def killed(store: Store, header: Any, new: Any) -> Any:
+    def killed(store: Store, header: Any, new: Any, **more: Any) -> Any:
         if header.shard == 1:
             raise KeyboardInterrupt
-        return written(store, header, new)
+        return written(store, header, new, **more)
 
     monkeypatch.setattr(writing_module, "merge_part", killed)
     with pytest.raises(KeyboardInterrupt):
