@@ -36,10 +36,24 @@ MARKS = {
 }
 
 
+# Folders and files whose tests run networks, extractions, trainings or processes of their own, as measured.
+SLOW = (
+    "bench/", "extract/decoder/test_s", "extract/detectors/", "extract/experts/", "extract/media/test_c",
+    "extract/media/test_s", "extract/nets/", "extract/ops/motion/test_tvl1.py", "extract/weights/",
+    "pipeline/cli/", "pipeline/copies/", "pipeline/recompute/", "pipeline/store/test_parts.py",
+    "pipeline/store/test_removal.py", "pipeline/work/", "test_hostile_names.py", "test_keep_flow.py",
+    "test_nasty.py", "test_sulun_preset.py", "train/cli/", "train/comparison/", "train/finetuning/",
+    "train/models/", "train/retrieval/", "train/runs/", "train/test_end_to_end.py", "train/test_imports.py",
+    "train/views/",
+)  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in MARKS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKS[name])
+        if str(item.path.relative_to(Path(__file__).parent)).startswith(SLOW):
+            item.add_marker("slow")
 
 
 class Vectors:
