@@ -91,11 +91,6 @@ class Meter:
             self.pictures_decoded += decoded
             self.pictures += pictures
 
-    @property
-    def decodes_per_video(self) -> float | None:
-        """How often each picture was decoded; None where no pictures were asked for."""
-        return self.pictures_decoded / self.pictures if self.pictures else None
-
     def reading(self, going_on: Iterable[tuple[Stage, float]] = ()) -> Reading:
         """The state now; ``going_on`` is work that is not booked yet, each since when (monotonic)."""
         now = time.monotonic()
