@@ -169,7 +169,8 @@ class Resources:
     """What a model is loaded with.
 
     ``batch_size`` is how many items may be on the device at once. It is halved while the model works if
-    the device's memory runs short: read it for every batch, keep no copy. ``weights`` maps
+    the device's memory runs short: read it for every batch, keep no copy. A network that takes fewer reads
+    :meth:`at_most`. ``weights`` maps
     :attr:`WeightFile.role` to a verified local path. With ``random_seed`` set there are no files:
     the network is built with weights drawn from that seed.
     """
@@ -179,6 +180,11 @@ class Resources:
     batch_size: int = 64
     weights: Mapping[str, Path] = field(default_factory=dict)
     random_seed: int | None = None
+
+    def at_most(self, most: int) -> int:
+        """The batch size, from now on no more than ``most``: the next halving starts from what is in use."""
+        self.batch_size = min(self.batch_size, most)
+        return self.batch_size
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,14 @@ class OutOfDeviceMemory(MarqueeError):
     """An item that does not fit into the device's memory, not even alone; costs its video's expert."""
 
 
+class DeviceFault(MarqueeError):
+    """This process can use its device no more, another one can; ends the worker and costs no video."""
+
+
+class DeviceUnusable(MarqueeError):
+    """No process can use the device; ends the run."""
+
+
 class MissingDependency(MarqueeError):
     """An optional package that an expert needs is not installed."""
 

@@ -168,7 +168,7 @@ def load_predictor(resources: Resources) -> Predict:
         return answers
 
     def predict(windows: NDArray[np.uint8]) -> NDArray[np.float32]:
-        size = 1 if resources.device == "cpu" else min(resources.batch_size, DEVICE_BATCH)
+        size = 1 if resources.device == "cpu" else resources.at_most(DEVICE_BATCH)
         return fixed_batches(batch, windows, size).astype(np.float32, copy=False)
 
     return predict

@@ -10,6 +10,7 @@ from typing import Generic, Literal, TypeVar
 from extract.declarations import Resources
 from extract.errors import OutOfDeviceMemory
 from extract.ops.network.device import free_device_memory, is_out_of_memory
+from extract.ops.network.device_errors import as_device_error, reason_of
 
 LaneName = Literal["device", "host"]
 Request = TypeVar("Request")
@@ -31,7 +32,7 @@ class Batch(Generic[Request, Result]):
         try:
             self.results = self.queue.compute_in_parts(self.requests)
         except Exception as error:
-            self.error = error
+            self.error = as_device_error(error)
         self.seconds = time.monotonic() - started
 
     def report(self) -> None:
@@ -117,7 +118,7 @@ class BatchQueue(Generic[Request, Result]):
         item does not fit alone, at a batch size of one and with nothing cached.
         """
         results: list[Result] = []
-        step, last_try = max(self.size, 1), False
+        step, last_try = self.size, False
         while len(results) < len(requests):
             part = requests[len(results) : len(results) + step]
             try:
@@ -127,7 +128,7 @@ class BatchQueue(Generic[Request, Result]):
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                reason = str(error).partition("\n")[0]
+                reason = reason_of(error)
             # Only here, behind the block, does nothing hold the tensors of the failed attempt.
             free_device_memory()
             if last_try:
@@ -136,9 +137,9 @@ class BatchQueue(Generic[Request, Result]):
                     "other programs that use it, run fewer experts at a time, or take --device cpu"
                 )
             last_try = len(part) == 1 and self.size == 1
-            step = (len(part) + 1) // 2
             if self.size > 1:
                 self._halve()
+            step = min((len(part) + 1) // 2, self.size)
         return results
 
     def _results(self, requests: Sequence[Request]) -> Sequence[Result]:
@@ -149,6 +150,7 @@ class BatchQueue(Generic[Request, Result]):
 
     def _halve(self) -> None:
         self.halved += 1
-        self.size //= 2
+        in_use = self.size if self._resources is None else min(self.size, self._resources.batch_size)
+        self.size = max(1, in_use // 2)
         if self._resources is not None:
             self._resources.batch_size = self.size

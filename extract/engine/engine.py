@@ -25,6 +25,7 @@ from extract.engine.meter import Meter, Reading
 from extract.engine.models import Models, load_models
 from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
 from extract.engine.task import VideoTask
+from extract.errors import DeviceFault, DeviceUnusable
 from extract.scratch import Scratch
 from extract.selection import Selection
 from extract.types import Item, Outcome, Row, Scene
@@ -159,6 +160,9 @@ class Engine:
         times a second, and at once after :meth:`wake`. The run is over when ``tasks`` is. Once ``stop()``
         is true, videos that are not finished are given up. ``each_turn`` is called several times a second,
         whatever the videos do.
+
+        Raises DeviceFault where this process has lost its device, DeviceUnusable where no process can use it;
+        nothing of the videos in work is known then.
         """
         waiting = _Tasks(tasks)
         while not stop():
@@ -298,6 +302,8 @@ class Engine:
         return True
 
     def _returned(self, batch: Batch[Request, Result]) -> None:
+        if isinstance(batch.error, DeviceFault | DeviceUnusable):
+            raise batch.error  # none of these videos' doing, as far as anybody knows
         self._lanes.returned(batch.queue.lane)
         self.meter.add(batch.queue.lane, batch.seconds)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from extract.declarations import Model, PassThrough, Resources
 from extract.detectors.service import Predict
+from extract.errors import OutOfDeviceMemory
+from extract.ops.network.device import is_out_of_memory
+from extract.ops.network.device_errors import as_device_error, reason_of
 from extract.selection import Selection
 
 
@@ -25,7 +29,9 @@ class Models:
 
 
 def load_models(selection: Selection, *, batch_size: int) -> Models:
-    """Raises WeightsError or MissingDependency where a model cannot be loaded."""
+    """Raises WeightsError or MissingDependency where a model cannot be loaded, OutOfDeviceMemory where there is
+    no room for it, and DeviceUnusable where the device refuses.
+    """
     resources = {
         name: Resources(
             device=selection.device,
@@ -36,12 +42,31 @@ def load_models(selection: Selection, *, batch_size: int) -> Models:
         )
         for name in selection.experts
     }
-    by_expert = {
-        name: PassThrough() if expert.lane == "none" else expert.load(resources[name])
-        for name, expert in selection.experts.items()
-    }
+    by_expert: dict[str, Model] = {}
+    for name, expert in selection.experts.items():
+        with _one_line(name, selection.device):
+            by_expert[name] = PassThrough() if expert.lane == "none" else expert.load(resources[name])
     service = selection.shot_service
     if service is None:
         return Models(by_expert, resources=resources)
     shot_resources = resources[service.name]
-    return Models(by_expert, service.predictor(shot_resources), resources, shot_resources)
+    with _one_line(service.name, selection.device):
+        predict = service.predictor(shot_resources)
+    return Models(by_expert, predict, resources, shot_resources)
+
+
+@contextmanager
+def _one_line(expert: str, device: str) -> Iterator[None]:
+    """What a device says while a model goes there, with what can be done about it."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfDeviceMemory(
+                f"the network of {expert} does not fit into the memory of {device} ({reason_of(error)}): end "
+                "other programs that use it, run fewer experts at a time, or take --device cpu"
+            ) from error
+        ours = as_device_error(error, loading=True)
+        if ours is error:
+            raise
+        raise ours from error

@@ -80,7 +80,7 @@ def embedding_rows(
     The network sees one stack at once on a CPU, where more only cost memory, else always as many; no more
     clips than that are made at a time.
     """
-    size = 1 if resources.device == "cpu" else min(resources.batch_size, DEVICE_BATCH)
+    size = 1 if resources.device == "cpu" else resources.at_most(DEVICE_BATCH)
     rows = []
     for start in range(0, len(items), size):
         part = items[start : start + size]

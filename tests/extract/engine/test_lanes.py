@@ -294,3 +294,37 @@ def test_a_computation_is_seen_while_it_goes_on(bench: Callable[..., Bench]) -> 
     run.next()
     assert [lane for lane, _ in seen] == ["device"]
     assert run.lanes.computing == []
+
+
+def test_the_first_halving_starts_from_what_the_network_takes(bench: Callable[..., Bench]) -> None:
+    """A network that takes eight at most, whatever the batch size of the run is."""
+    resources = Resources(device="cuda:0", batch_size=64)
+    sizes = []
+
+    def model(items: Sequence[Item]) -> list[list[Row]]:
+        sizes.append(resources.at_most(8))
+        if resources.batch_size > 2:
+            raise full()
+        return numbers(items)
+
+    run = bench(model, batch_size=64, resources=resources)
+    run.put(5)
+    batch = run.next()
+    assert batch.error is None and found(batch) == list(range(5))
+    assert sizes == [8, 4, 2, 2, 2]
+    assert run.lanes.halved == {"one": 2}
+
+
+def test_memory_that_is_missing_by_another_name_halves_too(bench: Callable[..., Bench]) -> None:
+    sizes = []
+
+    def model(items: Sequence[Item]) -> list[list[Row]]:
+        sizes.append(len(items))
+        if len(items) > 1:
+            raise RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED")
+        return numbers(items)
+
+    run = bench(model, batch_size=4)
+    run.put(2)
+    assert found(run.next()) == [0, 1]
+    assert sizes == [2, 1, 1]
