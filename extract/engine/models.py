@@ -29,8 +29,8 @@ class Models:
 
 
 def load_models(selection: Selection, *, batch_size: int) -> Models:
-    """Raises WeightsError or MissingDependency where a model cannot be loaded, OutOfDeviceMemory where there is
-    no room for it, and DeviceUnusable where the device refuses.
+    """Raises WeightsError or MissingDependency where a model cannot be loaded, OutOfDeviceMemory where there
+    is no room for it, and DeviceUnusable where the device refuses.
     """
     resources = {
         name: Resources(

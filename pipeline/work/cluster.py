@@ -20,9 +20,9 @@ from extract.errors import MarqueeError, MissingDependency, UsageError
 from pipeline.store.attempts import forget
 from pipeline.store.layout import Store
 from pipeline.work.config import Cluster, usable_cores
-from pipeline.work.driver import ClusterError, WorkerDied
+from pipeline.work.driver import ClusterError
 from pipeline.work.host import JOBS_AT_A_TIME, HostSetup
-from pipeline.work.jobs import JobReport, ShardJob
+from pipeline.work.jobs import JobReport, ShardJob, WorkerDied
 from pipeline.work.progress import RunProgress
 from pipeline.work.worker_status import WorkerStatus
 

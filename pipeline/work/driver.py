@@ -9,18 +9,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Protocol
 
 from extract.errors import DeviceFault, MarqueeError
+from pipeline.process.owner import HostProcess
 from pipeline.store.videos import Shard
-from pipeline.work.host import JOBS_AT_A_TIME, Host
-from pipeline.work.jobs import JobReport, ShardJob, ShardJobs
+from pipeline.work.host import JOBS_AT_A_TIME, Host, HostSetup
+from pipeline.work.jobs import JobReport, ShardJob, ShardJobs, WorkerDied
 from pipeline.work.progress import RunProgress
 from pipeline.work.worker_status import WorkerStatus
 
 LOOK_SECONDS = 0.5  # between looks at the workers
 STOP_SECONDS = 60.0  # that workers get to write what is finished
-
-
-class WorkerDied(MarqueeError):
-    """The worker of a job did not come back; the driver handles it."""
 
 
 class ClusterError(MarqueeError):
@@ -45,21 +42,40 @@ class Workers(Protocol):
 
 
 class InProcess:
-    """This process as the only worker."""
+    """This process as the only worker. Once it has lost its device: one process after another in its place.
 
-    slots = JOBS_AT_A_TIME
+    Those get one job at a time, so that nobody else's video is there when one of them dies too. (What this
+    process holds of the device's memory is not free before it ends.)
+    """
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, host: Host, setup: HostSetup) -> None:
+        self._host, self._setup = host, setup
+        self._process: HostProcess | None = None
+
+    @property
+    def slots(self) -> int:
+        return 1 if self._host.lost_device else JOBS_AT_A_TIME
 
     def submit(self, job: ShardJob) -> Future[JobReport]:
-        return self._host.submit(job)
+        if not self._host.lost_device:
+            return self._host.submit(job)
+        if self._process is None or self._process.ended:
+            self._process = HostProcess(self._setup)
+        return self._process.submit(job)
 
     def status(self) -> list[WorkerStatus]:
-        return [self._host.status()]
+        return [(self._process or self._host).status()]
 
     def stop(self) -> None:
         self._host.stop()
+        if self._process is not None:
+            self._process.stop()
+
+    def close(self) -> None:
+        """Stop, and wait until everything is written and all processes are gone."""
+        self._host.close()
+        if self._process is not None:
+            self._process.close()
 
 
 def drive(shards: Iterable[Shard], workers: Workers, progress: RunProgress) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import platform
 import tempfile
@@ -12,10 +13,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import NoReturn
 
 from extract.engine.engine import Engine, EngineSettings
 from extract.engine.task import VideoTask
-from extract.errors import StoreError, WeightsError
+from extract.errors import DeviceFault, StoreError, WeightsError
 from extract.selection import Selection, select
 from pipeline.storage.atomic import TMPDIR_CURES, refusal
 from pipeline.storage.location import Location
@@ -64,7 +66,7 @@ class Host:
     """Works on jobs, in a thread of its own; the engine starts with the first video that is to be done.
 
     Jobs share the engine: what one leaves of a batch, the next one fills. ``selection`` spares a
-    process that has one from making it again.
+    process that has one from making it again. ``lost_device``: it works no more, but another process may.
     """
 
     def __init__(self, setup: HostSetup, selection: Selection | None = None) -> None:
@@ -83,6 +85,7 @@ class Host:
                 allowed=lambda: check_token(store, setup.token),
             ),
         )
+        self.lost_device = False
         self._stopping = self._ended = False
         self._ending = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="host", daemon=True)
@@ -138,6 +141,7 @@ class Host:
                 self._extract(chain([first], tasks))
             self._work.flush()
         except BaseException as error:
+            self.lost_device = isinstance(error, DeviceFault)
             with self._ending:
                 self._ended = True
             self._work.fail(_explained(error))
@@ -158,6 +162,12 @@ class Host:
             for result in engine.run(tasks, stop=lambda: self._stopping, each_turn=self._work.write_due):
                 self._work.take(result)
             self._work.flush()  # rows are read from the engine's spill
+
+
+def end_process(fault: DeviceFault) -> NoReturn:
+    """End this worker at once, as a crash would, for a new one to do its jobs; the log says why."""
+    logging.getLogger(__name__).error("%s, and ends; its jobs run again in another one", fault)
+    os._exit(1)
 
 
 def engine_settings(config: RunConfig, device: str, *, cores: int | None = None) -> EngineSettings:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from extract.errors import MarqueeError
 from pipeline.store.videos import Shard, Video
 from pipeline.work.worker_status import WorkerStatus
 
@@ -15,16 +16,22 @@ from pipeline.work.worker_status import WorkerStatus
 DEATHS_TO_BLAME = 3
 
 
+class WorkerDied(MarqueeError):
+    """The worker of a job did not come back; the driver handles it."""
+
+
 @dataclass(frozen=True)
 class ShardJob:
     """Some or all videos of a shard. ``attempt`` is new for each submission.
 
-    With ``blame`` nothing is run: the videos are recorded as failed with that message.
+    With ``blame`` nothing is run: the videos are recorded as failed with that message. One that is to be run
+    ``alone`` shares its worker with no other job: should that die again, its video is blamed.
     """
 
     shard: Shard
     attempt: str
     blame: str | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,8 +80,9 @@ class ShardJobs:
             return ShardJob(Shard(self.index, (video,), self._members), attempt, blame=why)
         if not self._waiting:
             return None
-        self._running = self._waiting.pop()
-        return ShardJob(Shard(self.index, self._running[0], self._members), attempt)
+        self._running = videos, deaths = self._waiting.pop()
+        alone = len(videos) == 1 and deaths == DEATHS_TO_BLAME - 1
+        return ShardJob(Shard(self.index, videos, self._members), attempt, alone=alone)
 
     def again(self, left: Collection[str]) -> None:
         """These videos of the running job were not finished, through no fault of theirs."""

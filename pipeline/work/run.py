@@ -159,20 +159,22 @@ def _extract(shards: Sequence[Shard], setup: HostSetup, selection: Selection, pr
 def _workers(setup: HostSetup, selection: Selection, progress: RunProgress) -> Iterator[Workers]:
     if not setup.config.cluster.in_process:
         progress.stage = "starting workers"
-        with dask_workers(setup, progress) as workers:
-            yield workers
+        with dask_workers(setup, progress) as there:
+            yield there
         return
-    host = Host(setup, selection)
+    # A process in this one's place takes the same device, or none.
+    setup = replace(setup, config=replace(setup.config, device=selection.device))
+    workers = InProcess(Host(setup, selection), setup)
     try:
-        yield InProcess(host)
+        yield workers
     except KeyboardInterrupt:  # the second signal: whoever asks twice does not wait
-        host.stop()
+        workers.stop()
         raise
     except BaseException:
-        host.close()
+        workers.close()
         raise
-    host.close()
-    progress.show([host.status()])
+    workers.close()
+    progress.show(workers.status())
 
 
 def _everywhere(place: Location) -> Location:

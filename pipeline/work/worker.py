@@ -6,17 +6,19 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import psutil
 from distributed import Worker, WorkerPlugin, get_worker
 
+from extract.errors import DeviceFault
 from pipeline.store.attempts import begin, forget
 from pipeline.store.layout import Store
-from pipeline.work.host import JOBS_AT_A_TIME, Host, HostSetup
+from pipeline.work.host import JOBS_AT_A_TIME, Host, HostSetup, end_process
 from pipeline.work.jobs import JobReport, ShardJob
 from pipeline.work.worker_status import WorkerStatus
 
@@ -50,6 +52,7 @@ class HostPlugin(WorkerPlugin):
         self._stopped = self._leaving = self._any_done = False
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(JOBS_AT_A_TIME)
+        self._entering = threading.Lock()
         self._jobs = 0
         self._unfetched: dict[Any, str] = {}  # attempts by task whose reports the driver may not have yet
         self._started = self._used = time.monotonic()
@@ -72,7 +75,7 @@ class HostPlugin(WorkerPlugin):
 
     def run(self, job: ShardJob) -> JobReport:
         """Work on a job, in one of the worker's threads, until it is written."""
-        with self._slots:
+        with self._turn(alone=job.alone):
             if self._leaving or self._due():
                 self._gone.wait()  # Dask runs this elsewhere as soon as the worker has gone
             if self._stopped:
@@ -82,7 +85,22 @@ class HostPlugin(WorkerPlugin):
             self._reports_wait()
             with self._lock:
                 self._unfetched[get_worker().get_current_task()] = job.attempt
-            return replace(self._submit(job).result(), worker=self._status())
+            try:
+                return replace(self._submit(job).result(), worker=self._status())
+            except DeviceFault as fault:
+                end_process(fault)
+
+    @contextmanager
+    def _turn(self, *, alone: bool) -> Iterator[None]:
+        """Wait for a slot, or for all of them."""
+        slots = JOBS_AT_A_TIME if alone else 1
+        with self._entering:  # so that no two wait for each other's
+            for _ in range(slots):
+                self._slots.acquire()
+        try:
+            yield
+        finally:
+            self._slots.release(slots)
 
     def stop(self) -> None:
         """Have everything that is finished written; jobs report what is left."""

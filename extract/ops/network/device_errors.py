@@ -2,7 +2,7 @@
 
 The one list of the forms that PyTorch, Triton, CUDA and its libraries give them. After most CUDA errors the
 context of the process stays broken ("sticky"; CUDA Runtime API, ``cudaError_t``): every later call fails with
-the same error, whatever it is given. So an error of the device that is none of the known others is taken for one.
+the same error, whatever it is given. So what is none of the known others is taken for one of these.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _STATUS = re.compile(
     r"|(?P<driver>CUDA_ERROR))_(?P<what>[A-Z_]+)|\bcudaError(?P<runtime>[A-Z]\w+)"
 )
 
-# A library's handle is made, and its workspace allocated, at its first call; what has no other name for want of
-# memory says "internal error" (cuFFT, cuDNN), or finds no algorithm whose workspace would fit.
+# A library allocates its handle and workspace at its first call; those that have no name for want of memory
+# say "internal error" (cuFFT, cuDNN), or find no algorithm whose workspace would fit.
 _FULL = re.compile(r"ALLOC_FAILED|ALLOCATION_FAILED|OUT_OF_MEMORY|NOT_INITIALIZED|INSUFFICIENT_RESOURCES")
 _FULL_INSIDE = re.compile(r"CUFFT_INTERNAL_ERROR|CUDNN_STATUS_INTERNAL_ERROR")
 _FULL_SAID = re.compile(
@@ -40,16 +40,17 @@ _UNUSABLE_STATUS = re.compile(r"ARCH_MISMATCH|VERSION_MISMATCH|LOADING_FAILED|RU
 _BROKEN = re.compile(r"EXECUTION_FAILED|EXEC_FAILED|MAPPING_ERROR|INTERNAL_ERROR|LAUNCH_FAILURE")
 # Of one call, and nothing is lost with it.
 _ONE_CALL = re.compile(
-    r"invalid ?(?:argument|configuration|resource ?handle|value|pitch)|too many resources|launch ?out ?of ?resources"
-    r"|not ?supported$|not ?found$",
+    r"invalid ?(?:argument|configuration|resource ?handle|value|pitch)|too many resources"
+    r"|launch ?out ?of ?resources|not ?supported$|not ?found$",
     re.IGNORECASE,
 )
 _UNUSABLE = re.compile(
-    r"no ?kernel ?image|invalid ?device ?function|kernel image is invalid|invalid ?(?:device ?ordinal|device$)"
+    r"no ?kernel ?image|kernel image is invalid|invalid ?device(?: ?function| ?ordinal|$)"
     r"|insufficient ?driver|driver version is insufficient|unsupported (?:display )?(?:driver|toolchain)"
     r"|unsupported ?ptx|invalid ?ptx|PTX JIT|no ?(?:cuda-capable )?device(?: is detected)?$"
     r"|no ?binary|invalid ?image|busy or unavailable|devices? ?unavailable|system not yet initialized"
-    r"|system ?not ?ready|initialization ?error|not ?initialized|forward compatibility|compat ?not ?supported",
+    r"|system ?not ?ready|initialization ?error|not ?initialized|forward compatibility"
+    r"|compat ?not ?supported",
     re.IGNORECASE,
 )
 # What comes without one of the two prefixes.
@@ -88,7 +89,9 @@ def as_device_error(error: Exception, *, loading: bool = False) -> Exception:
             f"the device cannot be used ({reason_of(error)}): see to the driver and the GPU (nvidia-smi; "
             "python -m extract doctor), or take another --device"
         )
-    return DeviceFault(f"this process has lost its device ({reason_of(error)})") if trouble == "broken" else error
+    if trouble == "broken":
+        return DeviceFault(f"this process has lost its device ({reason_of(error)})")
+    return error
 
 
 def reason_of(error: BaseException) -> str:

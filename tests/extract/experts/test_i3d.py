@@ -14,6 +14,7 @@ import torch
 
 from extract.errors import WeightsError
 from extract.expert import Resources
+from extract.experts import i3d as module
 from extract.experts.i3d import FILES, I3d, I3dOptions, centre_square, scale_flow, to_grey
 from extract.ops.motion.frame_grid import looped
 from extract.types import Frame, Item, MediaInfo, Scene
@@ -279,3 +280,23 @@ def test_options_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*allowed"):
         I3dOptions(**wrong)
     assert I3d().settings()["quantisation"] == "none"
+
+
+def test_flow_follows_the_batch_size_of_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack's pairs go in parts when the batch was halved, and each pair is there once."""
+    counts: list[int] = []
+
+    def differences(first: torch.Tensor, second: torch.Tensor, **_: Any) -> torch.Tensor:
+        counts.append(len(first))
+        return torch.stack([second.float() - first.float()] * 2, dim=1)
+
+    monkeypatch.setattr(module, "to_device", lambda array, device: torch.from_numpy(array))
+    monkeypatch.setattr(module.tvl1, "tvl1", differences)
+    grey = pictures(65, 2, 3)
+    found = {}
+    for batch_size in (64, 8, 2, 1):
+        model = module.I3dModel({}, I3dOptions(), Resources(device="cuda:0", batch_size=batch_size))
+        found[batch_size] = model._flow(grey, 64)
+    assert counts == [64, 64, *[16] * 4, *[8] * 8]
+    for pixels in found.values():
+        np.testing.assert_array_equal(pixels[..., 0], np.diff(grey.astype(np.float32), axis=0))

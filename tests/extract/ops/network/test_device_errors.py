@@ -10,8 +10,8 @@ from extract.ops.network.device_errors import as_device_error, trouble_of
 
 # The lines that PyTorch puts below; they name assertions and variables, and mean nothing.
 BELOW = """
-Search for `{name}' in https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html for more information.
-CUDA kernel errors might be asynchronously reported at some other API call, so the stacktrace below might be incorrect.
+Search for `{name}' in https://docs.nvidia.com/cuda/cuda-runtime-api/ for more information.
+CUDA kernel errors might be asynchronously reported at some other API call, so the stacktrace may be wrong.
 For debugging consider passing CUDA_LAUNCH_BLOCKING=1
 Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.
 """
