@@ -180,8 +180,7 @@ def print_status(out: Location, console: Console) -> None:
 
 def print_removal(out: Location, names: list[str], *, undo: bool, console: Console) -> None:
     """Take videos out of a store, or let them in again, and say which."""
-    store = open_store(out)
-    with writing(store, command=shlex.join(sys.argv)):
+    with writing(open_store(out), command=shlex.join(sys.argv)) as (store, _):
         if undo:
             back = take_back(store, names)
             _line(console, f"{len(back)} videos are taken in again by the next run: {some(back)}")

@@ -30,26 +30,34 @@ CURES = {
 _TMPDIR = "free some space there, or set TMPDIR to a folder that can be written, and run again"
 TMPDIR_CURES = dict.fromkeys(CURES, _TMPDIR)
 
-# Remote stores that this process holds by a lease; the check raises once another run has it.
-LEASES: dict[str, Callable[[], None]] = {}
-
 
 @contextmanager
-def atomic(path: Location, *, below: Location | None = None) -> Iterator[Path]:
+def atomic(
+    path: Location, *, below: Location | None = None, check: Callable[[], None] | None = None
+) -> Iterator[Path]:
     """A temporary local path to write to; it takes the place of ``path`` when the block ends well.
 
     ``below`` is the store or folder that a user named: it has to be there, folders between the two are made
     where they are missing, and none of them may be a link. Without it the user named the file's own folder.
+    ``check`` raises where this process may not write (any more); it is asked before the file is made and
+    again before it takes its place.
 
-    Raises StoreError where the disk or the storage refuses (full, read-only, no permission), for a link
-    on the way, or where the lease of a remote store is lost.
+    Raises StoreError where the disk or the storage refuses (full, read-only, no permission), or for a link
+    on the way.
     """
+    check = check or _always
+    check()
     if isinstance(path, Path):
         place = _renamed(path, below if isinstance(below, Path) else None)
     else:
         place = _uploaded(path)
     with place as temporary:
         yield temporary
+        check()
+
+
+def _always() -> None:
+    """Nobody else is kept out: the file may be written."""
 
 
 @contextmanager
@@ -76,7 +84,6 @@ def _renamed(path: Path, below: Path | None) -> Iterator[Path]:
 @contextmanager
 def _uploaded(path: UPath) -> Iterator[Path]:
     """A put, or a multipart upload that is completed at its end: nobody sees a part of either."""
-    _check_lease(path)
     try:
         scratch = Scratch("upload")
     except OSError as error:
@@ -87,15 +94,8 @@ def _uploaded(path: UPath) -> Iterator[Path]:
             yield temporary
         except OSError as error:
             raise StoreError(refusal(temporary, error, cures=TMPDIR_CURES)) from error
-        _check_lease(path)
         with storage_errors(path, "write"):
             path.fs.put_file(str(temporary), path.path)
-
-
-def _check_lease(path: UPath) -> None:
-    for root, check in list(LEASES.items()):
-        if str(path).startswith(root.rstrip("/") + "/"):
-            check()
 
 
 def refusal(path: Path, error: OSError, *, cures: Mapping[int, str] = CURES) -> str:

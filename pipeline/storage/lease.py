@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from extract.errors import StoreError
-from pipeline.storage.atomic import LEASES
 from pipeline.storage.location import read_bytes, storage_errors
 
 if TYPE_CHECKING:
@@ -32,22 +31,20 @@ def lease(
     *,
     renew_seconds: float,
     watch_seconds: float,
-) -> Iterator[None]:
+) -> Iterator[Callable[[], None]]:
     """Hold ``root / name`` with a ``holder`` that has a ``token``; ``taken`` says who else holds it.
 
-    While it is held, writes below ``root`` (:func:`pipeline.storage.atomic.atomic`) make sure of it first.
+    Yields a check for writes below ``root``: it raises StoreError once another run has taken over.
     Raises StoreError where another run holds it, or has taken it over by the end.
     """
     held = _Lease(root, name, holder, taken, renew_seconds, watch_seconds)
     held.acquire()
     renewing = threading.Thread(target=held.keep, name="lease", daemon=True)
     renewing.start()
-    LEASES[str(root)] = held.check
     try:
-        yield
+        yield held.check
         held.check()
     finally:
-        del LEASES[str(root)]
         held.stop.set()
         renewing.join()
         held.give_back()

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from extract.types import Failure, State
-from pipeline.storage.atomic import atomic
 from pipeline.storage.location import ahead
 from pipeline.storage.names import display
 from pipeline.storage.scan import Ignored
@@ -110,8 +109,8 @@ def write_derived(
     states: dict[str, Counter[str]] = {target.expert: Counter() for target in targets}
     rows: Counter[str] = Counter()
     with (
-        atomic(store.root / "coverage.parquet", below=store.root) as coverage_path,
-        atomic(store.root / "failures.parquet", below=store.root) as failures_path,
+        store.write(store.root / "coverage.parquet") as coverage_path,
+        store.write(store.root / "failures.parquet") as failures_path,
         _Rows(pq.ParquetWriter(coverage_path, COVERAGE_SCHEMA, compression="zstd")) as coverage,
         _Rows(pq.ParquetWriter(failures_path, FAILURES_SCHEMA, compression="zstd")) as failures,
     ):
@@ -128,7 +127,7 @@ def write_derived(
 
 def _write_ignored(store: Store, ignored: Iterable[Ignored]) -> None:
     with (
-        atomic(store.root / "ignored.parquet", below=store.root) as path,
+        store.write(store.root / "ignored.parquet") as path,
         _Rows(pq.ParquetWriter(path, IGNORED_SCHEMA, compression="zstd")) as rows,
     ):
         for entry in ignored:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,20 @@ class PartFile:
 
 @dataclass(frozen=True)
 class Store:
-    """The paths of a store; opening one reads nothing but ``run.json``."""
+    """The paths of a store; opening one reads nothing but ``run.json``.
+
+    ``check_held`` raises StoreError once another run holds the store, where that can happen to a writer.
+    """
 
     root: Location
+    check_held: Callable[[], None] | None = field(default=None, compare=False, repr=False)
+
+    def write(self, path: Location) -> AbstractContextManager[Path]:
+        """A temporary local path that takes the place of ``path``, a file of this store.
+
+        Raises StoreError as :func:`pipeline.storage.atomic.atomic`, and where another run holds the store.
+        """
+        return atomic(path, below=self.root, check=self.check_held)
 
     @property
     def run_path(self) -> Location:
@@ -174,7 +186,7 @@ class Store:
         self._write_record({**(self.run_record() or blank), "removed": dict(removed)})
 
     def _write_record(self, record: Mapping[str, Any]) -> None:
-        with atomic(self.run_path, below=self.root) as temporary:
+        with self.write(self.run_path) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
 
 

@@ -24,8 +24,10 @@ from pipeline.store.layout import Store
 @contextmanager
 def writing(
     store: Store, *, command: str = "", renew_seconds: float = 10.0, watch_seconds: float = 30.0
-) -> Iterator[str]:
-    """Hold the store for writing, and clear what a killed run left half-written; yields a token.
+) -> Iterator[tuple[Store, str]]:
+    """Hold the store for writing, and clear what a killed run left half-written.
+
+    Yields the store to write to, which asks before each write whether it is still held, and a token.
 
     Raises StoreError for a link under a name of ours, and where another run holds it, naming that run: at
     once for a local store, and for a remote one after its lease was seen to be renewed or unchanged
@@ -40,16 +42,17 @@ def writing(
         "command": command[:1000],
         "token": secrets.token_hex(16),
     }
-    root = store.root
-    with (
-        _flock(root, holder)
-        if isinstance(root, Path)
-        else lease(root, LOCK_FILE, holder, _taken, renew_seconds=renew_seconds, watch_seconds=watch_seconds)
-    ):
-        if isinstance(root, Path):
+    root, token = store.root, str(holder["token"])
+    if isinstance(root, Path):
+        with _flock(root, holder):
             refuse_misplaced(root)
             remove_leftovers(root)
-        yield str(holder["token"])
+            yield store, token  # a lock of the operating system is not lost
+        return
+    with lease(
+        root, LOCK_FILE, holder, _taken, renew_seconds=renew_seconds, watch_seconds=watch_seconds
+    ) as check_held:
+        yield Store(root, check_held), token
 
 
 def holder_of(store: Store) -> str | None:

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location
 from pipeline.storage.parquet import open_parquet
 from pipeline.store.footer import Footer, PartHeader, VideoState
@@ -43,22 +42,22 @@ def merge_part(
     arriving = sorted(new, key=lambda video: video.video_id)
     old = valid_footer(part, members)
     if old is None or not old.videos:
-        return _write(part.path, header, arriving)
+        return _write(store, part.path, header, arriving)
     replaced = {video.video_id for video in arriving}
     if not old.videos.keys() <= replaced:
         header = header.beside(old.header)
     with open_parquet(part.path, pre_buffer=False) as file:
         kept = _kept(file, old.videos, replaced)
-        return _write(part.path, header, _in_order(kept, iter(arriving)))
+        return _write(store, part.path, header, _in_order(kept, iter(arriving)))
 
 
-def drop_from_part(part: PartFile, video_ids: Collection[str]) -> None:
+def drop_from_part(store: Store, part: PartFile, video_ids: Collection[str]) -> None:
     """Take videos out of a part, whatever its fingerprint. One that is damaged counts as empty already."""
     old = valid_footer(part, None)
     if old is None or old.videos.keys().isdisjoint(video_ids):
         return
     with open_parquet(part.path, pre_buffer=False) as file:
-        _write(part.path, old.header, _kept(file, old.videos, video_ids))
+        _write(store, part.path, old.header, _kept(file, old.videos, video_ids))
 
 
 def row_group_rows(schema: pa.Schema) -> int:
@@ -70,12 +69,12 @@ def row_group_rows(schema: pa.Schema) -> int:
     return max(1, min(_MOST_ROWS, ROW_GROUP_BYTES // width))
 
 
-def _write(path: Location, header: PartHeader, videos: Iterable[VideoRows]) -> Footer:
+def _write(store: Store, path: Location, header: PartHeader, videos: Iterable[VideoRows]) -> Footer:
     states: dict[str, VideoState] = {}
     schema = header.schema
     plain = [field.name for field in schema if field.name != "embedding"]
     with (
-        atomic(path, below=path.parent.parent) as temporary,
+        store.write(path) as temporary,
         pq.ParquetWriter(
             temporary,
             schema,

@@ -64,7 +64,7 @@ def drop_rows(store: Store, video_ids: Mapping[int, Collection[str]]) -> None:
     """Take the rows of these videos, by shard, out of all parts, those of older fingerprints too."""
     for index, parts in parts_by_shard(store).items():
         for part in parts if index in video_ids else ():
-            drop_from_part(part, video_ids[index])
+            drop_from_part(store, part, video_ids[index])
 
 
 def with_rows(store: Store, video_ids: Mapping[int, Collection[str]]) -> set[str]:

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 
 from extract.errors import StoreError
-from pipeline.storage.atomic import atomic
 from pipeline.storage.location import read_bytes
 from pipeline.store.layout import Store
 
@@ -45,6 +44,6 @@ def book_inputs(store: Store, shard: int, seen: Mapping[str, Seen], *, forget: C
     known = {name: one for name, one in (before | dict(seen)).items() if one != Seen() and name not in forget}
     if known == before:
         return
-    with atomic(store.inputs_path(shard), below=store.root) as temporary:
+    with store.write(store.inputs_path(shard)) as temporary:
         text = json.dumps({name: asdict(one) for name, one in sorted(known.items())}, indent=1)
         temporary.write_text(text + "\n", "utf-8")

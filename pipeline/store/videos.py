@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from extract.errors import StoreError
 from extract.tables import arrow_fields
 from extract.types import FACTS
-from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, ahead, join
 from pipeline.storage.names import display
 from pipeline.storage.parquet import open_parquet, read_metadata
@@ -161,7 +160,7 @@ def write_shard(store: Store, shard: Shard) -> Shard:
 
 
 def _write(store: Store, shard: int, table: pa.Table) -> None:
-    with atomic(store.shard_path(shard), below=store.root) as temporary:
+    with store.write(store.shard_path(shard)) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 

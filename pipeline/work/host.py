@@ -8,9 +8,10 @@ import os
 import platform
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NoReturn
@@ -66,23 +67,29 @@ class Host:
     """Works on jobs, in a thread of its own; the engine starts with the first video that is to be done.
 
     Jobs share the engine: what one leaves of a batch, the next one fills. ``selection`` spares a
-    process that has one from making it again. ``lost_device``: it works no more, but another process may.
+    process that has one from making it again, and ``check_held``, which raises once another run holds the
+    store, from asking the store for its token. ``lost_device``: it works no more, but another process
+    may.
     """
 
-    def __init__(self, setup: HostSetup, selection: Selection | None = None) -> None:
+    def __init__(
+        self,
+        setup: HostSetup,
+        selection: Selection | None = None,
+        check_held: Callable[[], None] | None = None,
+    ) -> None:
         self.engine: Engine | None = None
         self._setup = setup
         self._selection = selection or setup.select()
-        store = Store(setup.config.out)
+        out = setup.config.out
         self._work = ShardWork(
-            store,
+            Store(out, check_held or partial(check_token, Store(out), setup.token)),
             setup.root,
             self._selection,
             make_targets(self._selection),
             WorkSettings(
                 retry_failed=setup.config.retry_failed,
                 checkpoint_seconds=setup.config.checkpoint_seconds,
-                allowed=lambda: check_token(store, setup.token),
             ),
         )
         self.lost_device = False

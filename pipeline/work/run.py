@@ -86,16 +86,16 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
     progress.stage = "planning"
     found = scan(config.videos, out=config.out).checked()
     store = open_store(config.out, create=True)
-    with writing(store, command=shlex.join(sys.argv)) as token, _stop_on_signals(progress):
-        finish_removal(store, read_shards(store))
-        found = found.without(store.removed())
-        compared = compare(found, store, read_shards(store))
+    with writing(store, command=shlex.join(sys.argv)) as (held, token), _stop_on_signals(progress):
+        finish_removal(held, read_shards(held))
+        found = found.without(held.removed())
+        compared = compare(found, held, read_shards(held))
         compared.refuse(new_root=config.new_root, replace_changed=config.replace_changed)
         targets = make_targets(selection)
-        record = _Record(store, targets, config, compared)
+        record = _Record(held, targets, config, compared)
         record.write()
         compared.apply()
-        planned = plan(found, store, shard_size=config.shard_size)
+        planned = plan(found, held, shard_size=config.shard_size)
         progress.warnings = planned.warnings
         progress.total = sum(len(shard.videos) for shard in planned.shards)
         setup = HostSetup(
@@ -107,11 +107,11 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
         )
         shards = planned.shards
         for _ in range(ROUNDS):
-            _extract(shards, setup, selection, progress)
+            _extract(shards, setup, selection, progress, held)
             progress.stage = "finishing"
-            current = _current(store, targets, token)
-            counts = write_derived(store, planned.shards, current, found.ignored)
-            shards = () if progress.stopping else _incomplete(store, planned, targets, counts)
+            current = _current(held, targets, token)
+            counts = write_derived(held, planned.shards, current, found.ignored)
+            shards = () if progress.stopping else _incomplete(held, planned, targets, counts)
             if not shards:
                 break
         record.write(finished=not progress.stopping and not shards, progress=progress)
@@ -147,16 +147,18 @@ def _incomplete(store: Store, planned: Plan, targets: Sequence[Target], counts: 
     return tuple(shard for shard, work in todo_by_shard(store, planned.shards, targets) if work)
 
 
-def _extract(shards: Sequence[Shard], setup: HostSetup, selection: Selection, progress: RunProgress) -> None:
+def _extract(
+    shards: Sequence[Shard], setup: HostSetup, selection: Selection, progress: RunProgress, held: Store
+) -> None:
     """Have all shards worked on, here or by workers that were asked for."""
-    forget_all(Store(setup.config.out))
-    with _workers(setup, selection, progress) as workers:
+    forget_all(held)
+    with _workers(setup, selection, progress, held) as workers:
         progress.stage = "extracting"
         drive(shards, workers, progress)
 
 
 @contextmanager
-def _workers(setup: HostSetup, selection: Selection, progress: RunProgress) -> Iterator[Workers]:
+def _workers(setup: HostSetup, selection: Selection, progress: RunProgress, held: Store) -> Iterator[Workers]:
     if not setup.config.cluster.in_process:
         progress.stage = "starting workers"
         with dask_workers(setup, progress) as there:
@@ -164,7 +166,7 @@ def _workers(setup: HostSetup, selection: Selection, progress: RunProgress) -> I
         return
     # A process in this one's place takes the same device, or none.
     setup = replace(setup, config=replace(setup.config, device=selection.device))
-    workers = InProcess(Host(setup, selection), setup)
+    workers = InProcess(Host(setup, selection, held.check_held), setup)
     try:
         yield workers
     except KeyboardInterrupt:  # the second signal: whoever asks twice does not wait

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -36,14 +36,10 @@ FETCH_AHEAD = 8  # remote videos that are fetched before a decoder asks for them
 
 @dataclass(frozen=True)
 class WorkSettings:
-    """How jobs are worked on; nothing here changes a row.
-
-    ``allowed`` is called before every write and raises if this process may not write any more.
-    """
+    """How jobs are worked on; nothing here changes a row."""
 
     retry_failed: bool = False
     checkpoint_seconds: float = 300.0
-    allowed: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -234,7 +230,8 @@ class ShardWork:
 
     def _open_job(self, job: ShardJob, future: Future[JobReport]) -> None:
         shard = job.shard
-        self._settings.allowed()
+        if self._store.check_held is not None:
+            self._store.check_held()  # before models run for rows that could not be written
         record_inputs(self._store, self._root, shard)
         work = todo(self._store, shard, self._targets, retry_failed=self._settings.retry_failed)
         opened = self._open[shard.index] = _Open(
@@ -304,14 +301,12 @@ class ShardWork:
 
     def _write_parts(self, opened: _Open, batch: _Batch) -> None:
         """The videos' facts first, then the tables, upstream first."""
-        self._settings.allowed()
         self._write_facts(opened, batch.results)
         for target in self._targets:
             for table, spec in self._selection.experts[target.expert].tables().items():
                 rows = [*_finished(opened, target, table, batch), *_refused(opened, target, table, batch)]
                 if rows:
                     header = PartHeader(target, table, opened.job.shard.index, spec, self._selection.dtype)
-                    self._settings.allowed()
                     merge_part(self._store, header, rows, members=opened.job.shard.members)
 
     def _write_facts(self, opened: _Open, results: Sequence[VideoResult]) -> None:

@@ -136,11 +136,11 @@ def add_to_store(store: Store, sources: Sequence[Source], *, options: Mapping[st
     Raises StoreError where another run is writing, DataError as :func:`write_store`.
     """
     started = _now()
-    with writing(store):
-        shards = read_shards(store)
-        _write(store, shards, sources)
-        record = store.run_record()
-        store.record_run(
+    with writing(store) as (held, _):
+        shards = read_shards(held)
+        _write(held, shards, sources)
+        record = held.run_record()
+        held.record_run(
             [source.target for source in sources],
             options={**record.get("options", {}), **options},
             versions=record.get("versions", {}),
@@ -148,7 +148,7 @@ def add_to_store(store: Store, sources: Sequence[Source], *, options: Mapping[st
             finished=_now(),
             measured=record.get("measured"),
         )
-        write_derived(store, shards, store.targets())
+        write_derived(held, shards, held.targets())
 
 
 def _write(store: Store, shards: Sequence[Shard], sources: Sequence[Source]) -> None:

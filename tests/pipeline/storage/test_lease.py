@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from extract.errors import StoreError
-from pipeline.storage.atomic import LEASES, atomic
+from pipeline.storage.atomic import atomic
 from pipeline.storage.location import names
 from pipeline.store.layout import LOCK_FILE, Store, open_store
 from pipeline.store.lock import check_token, writing
@@ -44,20 +44,20 @@ def until(condition: Any) -> Iterator[None]:
 
 
 def write(store: Store, name: str = "x") -> None:
-    with atomic(store.root / name) as temporary:
+    with store.write(store.root / name) as temporary:
         temporary.write_text("x")
 
 
 def test_a_lease_is_held_renewed_and_given_back(store: Store) -> None:
-    with writing(store, command="python -m extract", **QUICK) as token:
+    with writing(store, command="python -m extract", **QUICK) as (held, token):
         found = lock(store)
         assert (found["token"], found["pid"], found["command"]) == (token, os.getpid(), "python -m extract")
         for _ in until(lambda: lock(store)["counter"] >= 2):
             check_token(store, token)
         with pytest.raises(StoreError, match="no longer held by this run"):
             check_token(store, "other")
-        write(store)
-    assert names(store.root) == ["x"] and LEASES == {}
+        write(held)
+    assert names(store.root) == ["x"]
     with pytest.raises(StoreError, match="no longer held"):
         check_token(store, token)
     with writing(store, **QUICK) as again:
@@ -75,10 +75,10 @@ def test_an_abandoned_lease_is_taken_over(store: Store) -> None:
         path: Any = store.root / LOCK_FILE
         path.fs.pipe_file(path.path, left)
         started = time.monotonic()
-        with writing(store, **SOON) as token:
+        with writing(store, **SOON) as (held, token):
             assert time.monotonic() - started >= SOON["watch_seconds"]
             assert lock(store)["token"] == token
-            write(store)
+            write(held)
 
 
 def test_of_many_that_wait_for_an_abandoned_lease_one_gets_it(store: Store) -> None:
@@ -89,7 +89,7 @@ def test_of_many_that_wait_for_an_abandoned_lease_one_gets_it(store: Store) -> N
 
     def run() -> None:
         try:
-            with writing(store, **SOON) as token:
+            with writing(store, **SOON) as (_, token):
                 held.append(token)
                 over.wait(30)
         except StoreError as error:
@@ -107,39 +107,44 @@ def test_of_many_that_wait_for_an_abandoned_lease_one_gets_it(store: Store) -> N
 
 def test_a_lease_that_was_taken_over_ends_the_writing(store: Store) -> None:
     message = r"by pid 7 on gone .* took over from this run"
-    with pytest.raises(StoreError, match=message), writing(store, **QUICK):
-        write(store, "before")
+    with pytest.raises(StoreError, match=message), writing(store, **QUICK) as (held, _):
+        write(held, "before")
         lock(store, json.dumps(STALE).encode())
-        for _ in until(lambda: _lost(store)):
+        for _ in until(lambda: _lost(held)):
             with pytest.raises(StoreError, match=message):
-                write(store, "after")
+                write(held, "after")
     assert sorted(names(store.root)) == [LOCK_FILE, "before"]
     assert lock(store) == STALE  # and it is not given back
 
 
-def _lost(store: Store) -> bool:
+def _lost(held: Store) -> bool:
     try:
-        LEASES[str(store.root)]()
+        assert held.check_held is not None
+        held.check_held()
     except StoreError:
         return True
     return False
 
 
 def test_a_lease_that_is_taken_while_a_file_is_made_keeps_it_out(store: Store) -> None:
-    with pytest.raises(StoreError, match="took over"), writing(store, **QUICK), atomic(store.root / "x"):
+    with (
+        pytest.raises(StoreError, match="took over"),
+        writing(store, **QUICK) as (held, _),
+        held.write(store.root / "x"),
+    ):
         lock(store, json.dumps(STALE).encode())
-        for _ in until(lambda: _lost(store)):
+        for _ in until(lambda: _lost(held)):
             pass
     assert names(store.root) == [LOCK_FILE]
 
 
 def test_a_lease_that_was_deleted_is_put_again(store: Store) -> None:
-    with writing(store, **QUICK) as token:
+    with writing(store, **QUICK) as (held, token):
         path: Any = store.root / LOCK_FILE
         path.fs.rm_file(path.path)
         for _ in until(lambda: names(store.root) == [LOCK_FILE]):
             assert lock(store)["token"] == token
-        write(store)
+        write(held)
 
 
 def test_storage_without_conditions_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,3 +153,15 @@ def test_storage_without_conditions_is_refused(store: Store, monkeypatch: pytest
     monkeypatch.setattr(fs, "pipe_file", lambda path, data, mode="": put(path, data))
     with pytest.raises(StoreError, match=r"no conditional writes \(If-None-Match\)"), writing(store):
         pass
+
+
+def test_only_the_store_that_is_held_asks(store: Store) -> None:
+    with pytest.raises(StoreError, match="took over"), writing(store, **QUICK) as (held, _):
+        lock(store, json.dumps(STALE).encode())
+        for _ in until(lambda: _lost(held)):
+            pass
+        with atomic(store.root / "another program's") as temporary:  # nothing hidden: no check was passed
+            temporary.write_text("x")
+        with pytest.raises(StoreError, match="took over"):
+            write(held)
+    assert sorted(names(store.root)) == [LOCK_FILE, "another program's"]
