@@ -181,11 +181,15 @@ class Footer:
 
 
 class InvalidPart(StoreError):
-    """A part that is not there or is damaged: its videos are still to do."""
+    """A part that is not there, is damaged or is another's: its videos are still to do."""
+
+
+class MissingPart(InvalidPart):
+    """A part that is not there."""
 
 
 def read_footer(path: Location) -> Footer:
-    """A part's footer. Raises InvalidPart where the file is damaged, or its counts disagree.
+    """A part's footer. Raises InvalidPart where the file is damaged, or its counts disagree, and MissingPart.
 
     Storage that cannot be read is no statement about the part: that raises a plain StoreError.
     """
@@ -194,7 +198,7 @@ def read_footer(path: Location) -> Footer:
         footer = _parsed((metadata.metadata or {})[KEY])
         said = sum(state.rows for state in footer.videos.values())
     except FileNotFoundError:
-        raise InvalidPart(f"there is no part {str(path)!r}") from None
+        raise MissingPart(f"there is no part {str(path)!r}") from None
     except _NOT_OURS as error:
         if isinstance(error, OSError) and error.errno and error.errno not in _NOT_A_FILE:
             raise StoreError(

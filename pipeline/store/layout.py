@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -225,6 +226,32 @@ def open_store(root: Location, *, create: bool = False) -> Store:
     except OSError as error:
         raise StoreError(refusal(root, error)) from error
     return store
+
+
+def run_again(store: Store) -> str:
+    """The command that continues a store: what ``run.json`` says was asked."""
+    options = store.run_record().get("options", {})
+    words = ["python", "-m", "extract", "--videos", str(options.get("videos", "VIDEOS"))]
+    words += ["--out", str(store.root)]
+    if options.get("experts"):
+        words += ["--experts", ",".join(map(str, options["experts"]))]
+    for expert, values in options.get("options", {}).items():
+        if isinstance(values, Mapping):  # an importer has options of other kinds
+            words += [
+                w for name, value in values.items() for w in ("--set", f"{expert}.{name}={_said(value)}")
+            ]
+    for name, flag, usual in (
+        ("precision", "--precision", "float32"),
+        ("dtype", "--dtype", "float16"),
+        ("random_weights", "--random-weights", None),
+    ):
+        if options.get(name, usual) != usual:
+            words += [flag, str(options[name])]
+    return shlex.join(words)
+
+
+def _said(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _targets(record: Mapping[str, Any]) -> list[Target]:

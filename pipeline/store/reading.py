@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -99,13 +99,19 @@ def current_parts(store: Store, table: str, *, fingerprint: str | None = None) -
 
 
 def valid_parts(
-    store: Store, parts: Sequence[PartFile], members: Mapping[int, frozenset[str]] | None
+    store: Store,
+    parts: Sequence[PartFile],
+    members: Mapping[int, frozenset[str]] | None,
+    rule: Callable[[PartFile, Collection[str] | None], Footer | None] = valid_footer,
 ) -> Iterator[tuple[PartFile, Footer]]:
-    """Those that count, with their footers; ``members``: :func:`pipeline.store.videos.members_of`."""
+    """Those that count, with their footers; ``members``: :func:`pipeline.store.videos.members_of`.
+
+    ``rule``: :func:`pipeline.store.validity.checked_footer` raises InvalidPart for the others.
+    """
 
     def one(part: PartFile) -> Footer | None:
         known = None if members is None else members.get(part.shard, frozenset())
-        return valid_footer(part, known)
+        return rule(part, known)
 
     for part, footer in zip(parts, ahead(one, parts, store.root), strict=True):
         if footer is not None:

@@ -15,10 +15,17 @@ def valid_footer(part: PartFile, members: Collection[str] | None) -> Footer | No
     Raises StoreError for storage that cannot be read, which is no statement about the part.
     """
     try:
-        footer = read_footer(part.path)
+        return checked_footer(part, members)
     except InvalidPart:
         return None
-    return None if any(faults(part, footer, members)) else footer
+
+
+def checked_footer(part: PartFile, members: Collection[str] | None) -> Footer:
+    """The same for a reader that must not go on without it: raises InvalidPart, which says why."""
+    footer = read_footer(part.path)
+    for fault in faults(part, footer, members):
+        raise InvalidPart(f"part {str(part.path)!r} is not what its name says: {fault}")
+    return footer
 
 
 def faults(part: PartFile, footer: Footer, members: Collection[str] | None) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from pipeline.storage.parquet import open_parquet
 from pipeline.store.contents import entries
 from pipeline.store.coverage import outcomes
 from pipeline.store.footer import Footer, read_footer
-from pipeline.store.layout import PartFile, Store, Target
+from pipeline.store.layout import PartFile, Store, Target, run_again
 from pipeline.store.lock import holder_of
 from pipeline.store.parts import row_group_rows
 from pipeline.store.seen import seen_inputs
@@ -104,32 +103,6 @@ def verify(store: Store) -> Report:
     counts = sum(len(shard.videos) for shard in shards), len(parts), rows
     said, commands = zip(*problems, strict=True) if problems else ((), ())
     return Report(*counts, said, commands, tuple(notes))
-
-
-def run_again(store: Store) -> str:
-    """The command that continues a store: what ``run.json`` says was asked."""
-    options = store.run_record().get("options", {})
-    words = ["python", "-m", "extract", "--videos", str(options.get("videos", "VIDEOS"))]
-    words += ["--out", str(store.root)]
-    if options.get("experts"):
-        words += ["--experts", ",".join(map(str, options["experts"]))]
-    for expert, values in options.get("options", {}).items():
-        if isinstance(values, Mapping):  # an importer has options of other kinds
-            words += [
-                w for name, value in values.items() for w in ("--set", f"{expert}.{name}={_said(value)}")
-            ]
-    for name, flag, usual in (
-        ("precision", "--precision", "float32"),
-        ("dtype", "--dtype", "float16"),
-        ("random_weights", "--random-weights", None),
-    ):
-        if options.get(name, usual) != usual:
-            words += [flag, str(options[name])]
-    return shlex.join(words)
-
-
-def _said(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _plan_problems(

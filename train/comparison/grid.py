@@ -25,7 +25,8 @@ from train.evaluation.evaluate import read_predictions
 from train.finetuning.fine_learner import FineOptions
 from train.finetuning.finetune import FinetuneConfig, finetune
 from train.labels.splits import Part
-from train.loading.features import FeatureSet, tables_of
+from train.loading.features import FeatureSet
+from train.loading.listing import tables_of
 from train.log import Log, log_of
 from train.runs.config import FitConfig
 from train.runs.embeddings import embeddings_of

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from extract.errors import UsageError, some
 from pipeline.storage.location import Location
-from pipeline.store.footer import read_footer
 from pipeline.store.layout import Store, open_store
-from pipeline.store.videos import read_shards
+from pipeline.store.reading import current_parts, valid_parts
+from pipeline.store.videos import members_of, read_shards
 from train.csv_cells import write_csv
 from train.errors import DataError
 from train.importers.categories import Categories
@@ -268,12 +268,12 @@ def _lookup(
 
 def _found(store: Store, sources: Sequence[Source]) -> dict[str, int]:
     """Videos that have vectors, by table."""
+    members = members_of(store)
     return {
         source.name: sum(
             state.state == "ok"
-            for part in store.parts(source.name)
-            if part.fingerprint == source.target.fingerprint
-            for state in read_footer(part.path).videos.values()
+            for _, footer in valid_parts(store, current_parts(store, source.name), members)
+            for state in footer.videos.values()
         )
         for source in sources
     }

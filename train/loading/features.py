@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import StoreError
+from extract.errors import some
 from extract.types import State
 from pipeline.storage.location import Location, location
-from pipeline.store.footer import Footer, PartHeader
-from pipeline.store.layout import PartFile, Store, Target, open_store
-from pipeline.store.reading import current_parts, valid_parts
-from pipeline.store.videos import members_of, read_shards
+from pipeline.store.footer import PartHeader
+from pipeline.store.layout import Store, Target, open_store, run_again
+from pipeline.store.videos import read_shards
 from train.errors import DataError
+from train.loading.listing import Listing, Part
 from train.loading.steps import EMBEDDING
 
 NUMBERS = ("bool", "int32", "int64", "float32", "float64")  # types of columns that can be part of a vector
@@ -58,7 +57,8 @@ class FeatureSet:
     """The tables that a model reads, and the videos that have something in at least one of them.
 
     ``ids`` are sorted, ``shards`` is each one's shard. ``timelines`` are tables of which a model reads the
-    times alone. Rows are read when they are needed.
+    times alone. ``missing``: parts that the plan names and the store does not have. Rows are read when they
+    are needed.
     """
 
     store: Store
@@ -66,6 +66,7 @@ class FeatureSet:
     ids: tuple[str, ...]
     shards: NDArray[np.int64]
     timelines: Mapping[str, FeatureTable] = field(default_factory=dict)
+    missing: Mapping[str, tuple[Location, ...]] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -83,12 +84,11 @@ class FeatureSet:
         are read that the store has and that are not read for their vectors. ``columns``: table -> what makes
         up its vectors, where that is not its embedding alone. Raises DataError for experts and columns that
         are not there, without vectors, of several fingerprints of which none is current, or extracted with
-        random weights; StoreError for what is not a store.
+        random weights, and for parts that are damaged or another's; StoreError for what is not a store.
         """
         opened = store if isinstance(store, Store) else open_store(location(store))
-        members = members_of(opened)
-        targets, columns = opened.targets(), columns or {}
-        found = {name: _parts(opened, name, targets, members) for name in _names(opened, targets, experts)}
+        listing, columns = Listing.of(opened, experts, timelines), columns or {}
+        targets, found = listing.targets, listing.found
         with_vectors = {
             name: parts
             for name, parts in found.items()
@@ -104,16 +104,17 @@ class FeatureSet:
             name: _table(name, parts, position, seeds, columns.get(name, (EMBEDDING,)))
             for name, parts in with_vectors.items()
         }
-        there = [name for name in timelines if name in opened.tables() and name not in tables]
-        timed = {name: _parts(opened, name, targets, members) for name in there}
-        times = {name: _timeline(name, parts, position, seeds) for name, parts in timed.items() if parts}
+        timed = {name: parts for name, parts in listing.timed.items() if parts and name not in tables}
+        times = {name: _timeline(name, parts, position, seeds) for name, parts in timed.items()}
         drawn = [name for name, table in (tables | times).items() if table.random_seed is not None]
         if drawn and not allow_random_weights:
             raise DataError(
                 f"{str(opened.root)!r}: {', '.join(drawn)} extracted with random weights; extract again with "
                 "published ones, or pass --allow-random-weights for a dry run"
             )
-        return cls(opened, tables, ids, np.array([where[name] for name in ids], np.int64), times)
+        lost = [name for name in found if not found[name]]
+        missing = {name: listing.missing(name) for name in (*tables, *times, *lost)}
+        return cls(opened, tables, ids, np.array([where[name] for name in ids], np.int64), times, missing)
 
     @property
     def read(self) -> dict[str, FeatureTable]:
@@ -154,7 +155,10 @@ class FeatureSet:
         return replace(self, tables={name: self.tables[name] for name in experts})
 
     def report(self) -> list[str]:
-        """One line for each expert that does not have every planned video: absent, failed, still to do."""
+        """One line for each expert that does not have every planned video: absent, failed, still to do.
+
+        One more for each that lacks parts, with the command that extracts them.
+        """
         planned = {video.video_id for shard in read_shards(self.store) for video in shard.videos}
         lines = []
         for name, table in self.tables.items():
@@ -163,85 +167,22 @@ class FeatureSet:
             said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
             if said:
                 lines.append(f"{name}: {table.states.get('ok', 0)} of {len(planned)} videos ({said})")
+        for name, paths in self.missing.items():
+            if paths:
+                lines.append(
+                    f"{name}: {len(paths)} parts are missing ({some([*map(str, paths)])}); "
+                    f"`{run_again(self.store)}` extracts them"
+                )
         return lines
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What is kept of a part's footer: the videos that have rows, in their order, and how many."""
-
-    path: Location
-    shard: int
-    header: PartHeader
-    names: tuple[str, ...]
-    rows: NDArray[np.int64]
-    states: Counter[State]
-
-
-def tables_of(
-    store: Store, experts: Iterable[str], targets: Iterable[Target] | None = None
-) -> dict[str, list[str]]:
-    """By expert, the tables of a store that the name stands for: itself, or the expert's; empty: none."""
-    made = {target.expert: target.tables for target in (store.targets() if targets is None else targets)}
-    there = set(store.tables()) - {"videos"}
-    return {
-        expert: [name for name in ((expert,) if expert in there else made.get(expert, ())) if name in there]
-        for expert in experts
-    }
-
-
-def _names(store: Store, targets: Iterable[Target], experts: Sequence[str] | None) -> list[str]:
-    if experts is None:
-        named = {table for target in targets for table in target.tables}
-        return sorted(named | set(store.tables()) - {"videos"})
-    names: list[str] = []
-    for expert, mine in tables_of(store, experts, targets).items():
-        if not mine:
-            there = sorted(set(store.tables()) - {"videos"})
-            raise DataError(
-                f"{str(store.root)!r} has nothing of expert {expert!r}, only of "
-                f"{', '.join(there) or 'none'}: name one of these, or extract it"
-            )
-        names += [name for name in mine if name not in names]
-    if not names:
-        raise DataError("no experts were named: name at least one, or none at all for every one of the store")
-    return names
-
-
-def _parts(
-    store: Store, name: str, targets: Sequence[Target], members: Mapping[int, frozenset[str]] | None
-) -> list[_Part]:
-    """The parts that are current, by shard. One that is not valid is still to do: its videos have nothing."""
-    current = {target.fingerprint for target in targets if name in target.tables}
-    there = {part.fingerprint for part in store.parts(name)}
-    if not current and len(there) > 1:
-        raise DataError(
-            f"{str(store.root)!r}: {name!r} has mixed fingerprints ({', '.join(sorted(there))}), run.json "
-            "names none of them; extract again with the options that you want"
-        )
-    if not there:
-        return []
-    try:
-        parts = current_parts(store, name)
-    except StoreError as error:
-        raise DataError(f"{error}; run `python -m extract` again, which computes the current rows") from error
-    return [_part(*found) for found in valid_parts(store, parts, members)]
-
-
-def _part(file: PartFile, footer: Footer) -> _Part:
-    rows = {sys.intern(name): video.rows for name, video in footer.videos.items() if video.rows}
-    counts = np.fromiter(rows.values(), np.int64, len(rows))
-    states = Counter(video.state for video in footer.videos.values())
-    return _Part(file.path, file.shard, footer.header, tuple(rows), counts, states)
-
-
-def _has_vectors(parts: Sequence[_Part]) -> bool:
+def _has_vectors(parts: Sequence[Part]) -> bool:
     return any(part.header.spec.embedding is not None for part in parts)
 
 
 def _table(
     name: str,
-    parts: Sequence[_Part],
+    parts: Sequence[Part],
     position: Mapping[str, int],
     seeds: Mapping[str, int | None],
     columns: tuple[str, ...],
@@ -281,14 +222,14 @@ def _vector(header: PartHeader, columns: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _timeline(
-    name: str, parts: Sequence[_Part], position: Mapping[str, int], seeds: Mapping[str, int | None]
+    name: str, parts: Sequence[Part], position: Mapping[str, int], seeds: Mapping[str, int | None]
 ) -> FeatureTable:
     """The times of a table's rows: vectors of no values."""
     seed = _seed(parts[0].header.target, seeds)
     return FeatureTable(name, (0,), np.dtype("float32"), False, random_seed=seed, **_rows(parts, position))
 
 
-def _rows(parts: Sequence[_Part], position: Mapping[str, int]) -> dict[str, Any]:
+def _rows(parts: Sequence[Part], position: Mapping[str, int]) -> dict[str, Any]:
     """Where the rows of each video lie; those of videos without a ``position`` are left out."""
     size = len(position)
     where = np.full(size, -1, np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,7 +59,8 @@ def read_rows(
                     _read_with_arrow(path, group, inner, out, columns)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
-            f"cannot read part {str(path)!r}: {error}: run `python -m extract verify`"
+            f"cannot read part {str(path)!r}: {error}; what to do says "
+            f"`python -m extract verify {shlex.quote(str(path.parent.parent))}`"
         ) from error
     return vectors, starts
 

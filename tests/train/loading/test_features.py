@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from extract.errors import StoreError
 from extract.fingerprint import canonical_json, digest
 from pipeline.store.footer import PartHeader, VideoState
-from pipeline.store.layout import Store, Target
+from pipeline.store.layout import PartFile, Store, Target
 from pipeline.store.parts import VideoRows, merge_part
 from tests.fixtures.features import DIMS, feature_store, names, vectors
 from train.errors import DataError
@@ -70,17 +71,61 @@ def test_only_videos_with_something_are_there(tmp_path: Path) -> None:
     assert features.ids == tuple(name for name in names(20) if vectors("sound", name) is not None)
 
 
-def test_a_part_that_lacks_videos_and_one_that_is_damaged_are_still_to_do(store: Store) -> None:
+def test_videos_that_a_part_lacks_and_parts_that_are_missing_are_told_apart(store: Store) -> None:
     parts = store.parts("pictures")
     header = _header(store, "pictures", 0)
     Path(str(parts[0].path)).unlink()
     failure = VideoState("absent", reason="no video stream")
     merge_part(store, header, [VideoRows("film001", failure)])
-    Path(str(parts[1].path)).write_bytes(b"PAR1 nothing PAR1")
+    Path(str(parts[1].path)).unlink()
     features = FeatureSet.open(store, ["pictures"])
     assert features.ids == tuple(names(20)[8:])
-    assert features.report() == ["pictures: 12 of 20 videos (1 nothing there, 7 still to do)"]
+    counts, lost = features.report()
+    assert counts == "pictures: 12 of 20 videos (1 nothing there, 7 still to do)"
+    assert lost.startswith(f"pictures: 1 parts are missing ({str(parts[1].path)!r}); `python -m extract --")
+    assert f"--out {store.root}" in lost and lost.endswith("` extracts them")
     assert sum(len(batch) for batch in Loader(features, features.ids, stream=Stream(5))) == 12
+
+
+def test_a_table_of_which_every_part_is_missing_is_told(store: Store) -> None:
+    for part in store.parts("pictures"):
+        Path(str(part.path)).unlink()
+    features = FeatureSet.open(store)
+    assert list(features.tables) == ["sound"]
+    assert any(line.startswith("pictures: 5 parts are missing") for line in features.report())
+
+
+@pytest.mark.parametrize("fault", ["damaged", "foreign"])
+def test_parts_that_do_not_count_are_refused_with_their_path(store: Store, fault: str) -> None:
+    first, second, *_ = store.parts("pictures")
+    if fault == "damaged":
+        Path(str(second.path)).write_bytes(b"PAR1 nothing PAR1")
+    else:
+        shutil.copy(str(first.path), str(second.path))
+    with pytest.raises(DataError) as refused:
+        FeatureSet.open(store)
+    assert str(second.path) in str(refused.value) and "\n" not in str(refused.value)
+    assert f"`python -m extract verify {store.root}`" in str(refused.value)
+
+
+def test_a_part_that_a_run_replaces_meanwhile_is_listed_once_more(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part is gone between the listing and its reading; it stays away in the second case."""
+    parts = Store.parts
+    gone = store.part("pictures", shard=9, fingerprint=store.parts("pictures")[0].fingerprint)
+    listed = []
+
+    def stale(self: Store, table: str, *, times: int) -> list[PartFile]:
+        listed.append(table)
+        return [*parts(self, table), *[gone] * (table == "pictures" and listed.count(table) <= times)]
+
+    monkeypatch.setattr(Store, "parts", lambda self, table: stale(self, table, times=3))
+    assert len(FeatureSet.open(store, ["pictures"]).ids) == 20
+    listed.clear()
+    monkeypatch.setattr(Store, "parts", lambda self, table: stale(self, table, times=99))
+    with pytest.raises(DataError, match=r"there is no part .*part-00009"):
+        FeatureSet.open(store, ["pictures"])
 
 
 def test_old_fingerprints_are_not_read(store: Store) -> None:
