@@ -23,6 +23,7 @@ from extract.detectors.service import Predict
 from extract.errors import MissingDependency, WeightsError
 from extract.ops.network.batching import fixed_batches
 from extract.ops.network.device import to_device
+from extract.ops.network.inference import deterministic_convolutions, inference
 from extract.weights.checkpoints import load_state_dict, load_strict
 from extract.weights.hashing import sha256_of
 
@@ -158,10 +159,7 @@ def load_predictor(resources: Resources) -> Predict:
     network = load_network().to(resources.device)
 
     def batch(windows: NDArray[np.generic]) -> NDArray[np.float32]:
-        exact = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
-        with torch.inference_mode(), exact:
+        with inference(resources.device, "float32"), deterministic_convolutions():
             single, _ = network(to_device(windows, resources.device))
             kept = torch.sigmoid(single[:, CONTEXT : CONTEXT + STEP, 0])
         answers: NDArray[np.float32] = kept.cpu().numpy()

@@ -17,7 +17,7 @@ from extract.expert import Column, Embedding, Expert, FrameSpec, Model, Package,
 from extract.experts._clips import ClipTap
 from extract.ops.motion.flow_images import folder_name, write_flow
 from extract.ops.motion.frame_grid import SceneStacks, Stack
-from extract.ops.motion.tvl1 import VARIANTS, tvl1
+from extract.ops.motion.tvl1 import VARIANTS, check_backend, tvl1
 from extract.ops.network.device import to_device
 from extract.types import Item, MediaInfo, Row
 
@@ -137,6 +137,7 @@ class Flow(Expert):
         return ClipTap(SceneStacks[Grey](fps=FPS, length=1, step=1), lambda image: image, pair)
 
     def load(self, resources: Resources) -> Model:
+        check_backend(resources.device)
         return FlowModel(self.options, resources)
 
 

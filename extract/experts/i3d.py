@@ -237,6 +237,8 @@ class I3d(Expert):
     def load(self, resources: Resources) -> Model:
         from extract.nets.i3d import InceptionI3d, rename
 
+        if "flow" in self.modalities:
+            tvl1.check_backend(resources.device)
         networks: dict[str, InceptionI3d] = {}
         for modality in self.modalities:
             network = InceptionI3d(CHANNELS[modality], eps=self.options.bn_eps)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from extract.errors import MissingDependency
 from extract.ops.motion.tvl1.options import VARIANTS, Tvl1Options, Variant
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     SolveScale = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Tvl1Options], torch.Tensor]
 
 Backend = Literal["auto", "reference", "numba", "triton"]
+AUTO: dict[str, Backend] = {"cpu": "numba", "cuda": "triton"}
 
-__all__ = ["VARIANTS", "Backend", "Scale", "Tvl1Options", "Variant", "tvl1", "tvl1_scales"]
+__all__ = ["VARIANTS", "Backend", "Scale", "Tvl1Options", "Variant", "check_backend", "tvl1", "tvl1_scales"]
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,12 @@ def tvl1(
     Returns float32 (batch, 2, height, width): x and y in pixels, so that ``second`` at ``x + flow``
     looks like ``first``. A pair's flow does not depend on the batch; on a CPU not in a single bit.
 
-    ``backend``: "auto" takes Triton on CUDA and Numba on a CPU where they are installed, else the
-    reference in torch operations, which is many times slower.
+    ``backend``: "auto" takes Triton on CUDA and Numba on a CPU. The reference in torch operations, which
+    runs anywhere, is many times slower: it has to be asked for.
 
     Raises:
         ValueError: for pictures of another shape, type or device, or a backend of another device.
+        MissingDependency: "auto" where the device's own backend is not installed.
     """
     return tvl1_scales(first, second, options=options, backend=backend)[0]
 
@@ -108,11 +111,22 @@ def _check(first: torch.Tensor, second: torch.Tensor) -> None:
         )
 
 
+def check_backend(device: str) -> None:
+    """Raises MissingDependency where what "auto" takes on this device ("cuda:0") is not installed."""
+    kind = device.partition(":")[0]
+    backend = AUTO.get(kind)
+    if backend is not None and importlib.util.find_spec(backend) is None:
+        other = ", or take --device cpu" if kind == "cuda" else ""
+        raise MissingDependency(
+            f"TV-L1 on {device} needs {backend}, not installed here: pip install 'marquee[flow]'{other}"
+        )
+
+
 def _solver(backend: Backend, device: str) -> SolveScale:
-    wanted = {"numba": "cpu", "triton": "cuda"}
+    wanted = {name: kind for kind, name in AUTO.items()}
     if backend == "auto":
-        found = [b for b, kind in wanted.items() if kind == device and importlib.util.find_spec(b)]
-        backend = "numba" if "numba" in found else "triton" if "triton" in found else "reference"
+        check_backend(device)
+        backend = AUTO.get(device, "reference")
     if backend not in ("reference", *wanted):
         raise ValueError(f"backend is {backend!r}; allowed: 'auto', 'reference', 'numba', 'triton'")
     if wanted.get(backend, device) != device:

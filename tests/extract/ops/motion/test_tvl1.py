@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -14,6 +15,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from extract.errors import MissingDependency
+from extract.expert import Resources
+from extract.experts.flow import Flow
+from extract.experts.i3d import I3d, I3dOptions
 from extract.ops.motion.tvl1 import VARIANTS, Tvl1Options, reference, resize, tvl1, tvl1_scales
 
 if TYPE_CHECKING:
@@ -301,3 +306,17 @@ def test_a_gpu_gives_the_cpus_flow(three_pairs: tuple[torch.Tensor, torch.Tensor
         assert errors.mean() < 0.05
     alone = torch.cat([tvl1(first[i : i + 1], second[i : i + 1]) for i in range(3)])
     assert torch.equal(alone, on_gpu)
+
+
+@pytest.mark.parametrize(("device", "package"), [("cuda:0", "triton"), ("cpu", "numba")])
+def test_the_slow_reference_is_never_taken_silently(
+    device: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found when a model is loaded, before anything is decoded."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for load in (Flow().load, I3d(I3dOptions(modalities="flow")).load):
+        with pytest.raises(MissingDependency, match=rf"{package}, not installed.*marquee\[flow\]"):
+            load(Resources(device=device, random_seed=0))
+    if device == "cpu":
+        with pytest.raises(MissingDependency, match="numba"):
+            tvl1(torch.zeros(1, 16, 16), torch.zeros(1, 16, 16))
