@@ -20,7 +20,7 @@ $(PIP) uninstall --quiet --yes opencv-python opencv-python-headless opencv-contr
 $(PIP) install --quiet --no-deps $(OPENCV)
 endef
 
-.PHONY: help setup demo check quick test lint types pytest bench docker-test paddle-test slurm-test clean
+.PHONY: help setup demo check quick test lint types pytest bench docker-resolve docker-test paddle-test slurm-test clean
 .DELETE_ON_ERROR:
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make check   setup, lint, types, the tests that are not slow and need no real media and no GPU"
 	@echo "make test    setup, lint, types, tests"
 	@echo "make bench   setup, decode and compute times and how well they overlap"
+	@echo "make docker-resolve  whether what both images install fits together; needs a package index"
 	@echo "make docker-test  build the image and try it, alone and as a cluster; needs a running Docker engine"
 	@echo "make paddle-test  the engine paddleocr against the real package, in build/paddle (2 GB)"
 	@echo "make slurm-test   run docs/cluster's batch scripts on a SLURM of one node; needs root, on Debian or the like"
@@ -79,6 +80,9 @@ quick: $(TEST)
 
 bench: $(TEST)
 	$(PY) -m bench.extract
+
+docker-resolve: $(PY)
+	PYTHON=$(abspath $(PY)) docker/resolve.sh
 
 docker-test:
 	docker/test.sh

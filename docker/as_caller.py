@@ -148,6 +148,8 @@ def keep_caches_apart() -> None:
         own = Path("/tmp")  # no volume, or one that is not ours to write: lost with the container
     os.environ.setdefault("XDG_CACHE_HOME", str(own))
     os.environ.setdefault("NUMBA_CACHE_DIR", str(own / "numba"))
+    os.environ.setdefault("TRITON_CACHE_DIR", str(own / "triton"))
+    os.environ.setdefault("CUDA_CACHE_PATH", str(own / "cuda"))
 
 
 def refuse(text: str) -> NoReturn:

@@ -24,12 +24,14 @@ for name in UV_DEFAULT_INDEX UV_INDEX UV_FIND_LINKS; do
 done
 
 # shellcheck disable=SC2086  # words on purpose
-if ! uv pip install --requirements pyproject.toml $extras "$opencv" \
+if ! uv pip install ${DRY_RUN:+--dry-run} --requirements pyproject.toml $extras "$opencv" \
   --constraints constraints.txt --excludes left-out.txt $backend; then
   echo "The packages could not be installed. If it is the index of torch's $TORCH_BACKEND builds that cannot be" >&2
   echo "reached, build with TORCH_BACKEND=index: torch from the package index. docs/docker.md says more." >&2
   exit 1
 fi
+
+[ -z "${DRY_RUN:-}" ] || exit 0  # docker/resolve.sh
 
 # Tests and C++ headers are for those who build these packages. What is left is compiled, because whoever
 # runs in the container cannot write here.

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the image and uses it as people do: one command on a folder, then a cluster that loses a worker.
 # Needs a running Docker engine with Compose; `make docker-test` calls it. Build arguments come from the
-# environment, as for compose.yaml: TORCH_BACKEND=index make docker-test
+# environment, as for compose.yaml: TORCH_BACKEND=index make docker-test. GPU_IMAGE=1 builds and tries that of
+# docker/compose.gpu.yaml too, without a GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -42,6 +43,12 @@ in_image() { compose run --rm -T -e PYTHONPATH="$PWD" --entrypoint "as-caller py
 step "build"
 compose build extract
 docker image inspect marquee:cpu --format 'marquee:cpu has {{.Size}} bytes'
+
+if [ -n "${GPU_IMAGE:-}" ]; then
+  step "the GPU image compiles what Triton's kernels need"
+  compose -f compose.yaml -f docker/compose.gpu.yaml build extract
+  docker run --rm --volume "$PWD/docker:/docker:ro" marquee:gpu python /docker/kernel_helper.py
+fi
 
 step "three trailers and a file that is no video"
 in_image -m bench.demo_trailers "$work/demo"

@@ -6,6 +6,7 @@ import fnmatch
 import importlib.util
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -281,3 +282,42 @@ def test_a_cluster_that_is_up_is_used(as_caller: ModuleType, monkeypatch: pytest
     monkeypatch.setenv("MARQUEE_SCHEDULER", "")
     as_caller.look_for_cluster(run_of)
     assert os.environ["MARQUEE_SCHEDULER"] == "", "nothing listens there any more"
+
+
+def test_compiled_kernels_are_kept_with_the_weights(
+    as_caller: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(as_caller, "CACHE", tmp_path)
+    names = ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH")
+    for name in names:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    as_caller.keep_caches_apart()
+    assert all(Path(os.environ[name]).is_relative_to(tmp_path) for name in names)
+
+
+def test_the_gpu_image_has_a_compiler_for_tritons_helper(gpu: dict[str, Any]) -> None:
+    assert gpu["x-image"]["build"]["args"]["APT_PACKAGES"].split()[:2] == ["gcc", "libc6-dev"]
+
+
+@pytest.mark.slow
+def test_tritons_helper_is_compiled_or_the_remedy_told(tmp_path: Path) -> None:
+    pytest.importorskip("triton")
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc here")
+    command = [sys.executable, str(ROOT / "docker" / "kernel_helper.py")]
+    cache = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(command, env=cache, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()).is_relative_to(tmp_path)
+    bare = {**cache, "TRITON_CACHE_DIR": str(tmp_path / "other"), "PATH": ""}
+    refused = subprocess.run(command, env=bare, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1
+    assert "APT_PACKAGES='gcc libc6-dev'" in refused.stderr
+
+
+def test_the_pins_of_the_gpu_image_are_those_that_dask_cuda_asks_for() -> None:
+    """``docker/resolve.sh`` asks an index; these lines must not drift apart in the meantime."""
+    pins = dict(line.split("==") for line in text("constraints.txt").splitlines() if "==" in line)
+    assert pins["dask"] == pins["distributed"]
+    assert pins["dask-cuda"] == pins["rapids-dask-dependency"]
+    assert "docker-resolve" in text(".ci/run")
