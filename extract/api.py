@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.engine.task import VideoTask
 from extract.errors import MarqueeError, MediaError
-from extract.options import arguments_checked, convert
-from extract.types import Precision
+from extract.options import Precision, arguments_checked, convert
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from extract.errors import ExpertError, MissingDependency
-from extract.types import AudioBlock, Column, Downmix, Frame, Item, MediaInfo, Precision, Row, Scene, Sound
+from extract.options import Precision
+from extract.types import AudioBlock, Column, Downmix, Frame, Item, MediaInfo, Row, Scene, Sound
 
 if TYPE_CHECKING:
     import pyarrow as pa

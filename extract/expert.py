@@ -24,7 +24,8 @@ from extract.declarations import (
     Tolerance,
 )
 from extract.errors import MarqueeError, MediaError, MissingDependency, UsageError, WeightsError
-from extract.types import AudioBlock, Column, Frame, Item, MediaInfo, Precision, Row, Scene
+from extract.options import Precision
+from extract.types import AudioBlock, Column, Frame, Item, MediaInfo, Row, Scene
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from extract.declarations import Expert, TableSpec
-from extract.tables import Dtype, embedding_dtype
+from extract.options import Dtype
+from extract.tables import embedding_dtype
 
 MEDIA_VERSION = 2  # raise when the same file would give other frames, samples or times than before
 

@@ -68,6 +68,9 @@ Positive = Annotated[int, Range(at_least=1)]
 Seconds = Annotated[float, Range(above=0)]
 Seed = Annotated[int, Range(at_least=0, at_most=2**63 - 1)]  # what PyTorch and NumPy both take
 Device = Annotated[str, Form(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda, cuda:N")]
+Precision = Literal["float32", "float16", "bfloat16"]  # what networks compute in
+Dtype = Literal["float16", "float32"]  # what vectors are stored in
+DetectorName = Literal["transnetv2", "content", "adaptive", "ffmpeg"]
 Gpus = Annotated[str, Form(r"all|\d+(,\d+)*", "all, or numbers such as 0,1")]
 
 

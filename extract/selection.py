@@ -11,10 +11,8 @@ from extract.declarations import Expert
 from extract.detectors.service import ShotService
 from extract.errors import UsageError, unknown
 from extract.fingerprint import fingerprint
-from extract.options import Checked, Device, Seed
+from extract.options import Checked, Device, Dtype, Precision, Seed
 from extract.registry import expert_names, make_expert, with_upstream
-from extract.tables import Dtype
-from extract.types import Precision
 from extract.weights.files import DownloadProgress, ResolvedWeight
 from extract.weights.locate import resolve
 

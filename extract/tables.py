@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from extract.declarations import TableSpec
+from extract.options import Dtype
 from extract.types import Column, Row
-
-Dtype = Literal["float16", "float32"]
 
 _TYPES = {
     "string": pa.string(),

@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Precision = Literal["float32", "float16", "bfloat16"]  # what networks compute in
 State = Literal["ok", "absent", "failed"]
 Downmix = Literal["mean", "ffmpeg"]
 ColumnType = Literal["string", "bool", "int32", "int64", "float32", "float64", "list<float32>"]

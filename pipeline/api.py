@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from extract.options import arguments_checked, convert
-from extract.tables import Dtype
-from extract.types import Precision
+from extract.options import Dtype, Precision, arguments_checked, convert
 from pipeline.settings import choose
 from pipeline.storage.location import Location, location
 from pipeline.work.config import Cluster, RunConfig

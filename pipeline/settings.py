@@ -11,7 +11,6 @@ from typing import Any
 from extract.errors import UsageError
 from extract.options import convert
 from extract.presets import Options, list_presets, merged, parse_set, read_preset
-from extract.registry import expert_names, with_upstream
 
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_PRESET = "all"
@@ -31,6 +30,8 @@ def preset_names() -> list[str]:
 
 def load_preset(name: str) -> Preset:
     """A preset by name. Raises UsageError with the names that there are."""
+    from extract.registry import expert_names
+
     entry = read_preset(PRESETS, name)
     experts = expert_names() if entry["experts"] == "all" else entry["experts"]
     return Preset(name, entry["summary"], tuple(experts), entry.get("options", {}))
@@ -52,6 +53,8 @@ def choose(
     Named experts without a preset run with their defaults; with one, they are a part of it. Raises
     UsageError for an unknown preset or expert, and for experts that are not a list of names.
     """
+    from extract.registry import with_upstream
+
     if experts is not None:
         experts = convert("--experts", tuple[str, ...], experts, texts=False)
     chosen = (

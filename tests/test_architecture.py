@@ -139,7 +139,7 @@ def heavy_behind(module: str) -> frozenset[str]:
             if name in modules() and name not in seen:
                 seen.add(name)
                 todo.append(name)
-            heavy |= {name.partition(".")[0]} & HEAVY
+            heavy |= {name.partition(".")[0]} & (HEAVY | {"numpy"})
     return frozenset(heavy)
 
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from extract.options import arguments_checked, checked
-from extract.types import Precision
+from extract.options import Precision, arguments_checked, checked
 from pipeline.storage.location import Location, location
 from train.comparison.grid import compare_fits
 from train.comparison.paper import DEFAULT_PAPER

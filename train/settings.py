@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from extract.errors import UsageError
-from extract.options import Checked, Device, Gpus, Positive, Seed, checked, convert
+from extract.options import Checked, Device, Gpus, Positive, Precision, Seed, checked, convert
 from extract.presets import Options, list_presets, merged, parse_set, read_preset
-from extract.types import Precision
 
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_MODEL = "multi-transformer"

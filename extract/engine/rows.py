@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extract.declarations import TableSpec
-from extract.tables import Dtype, table_schema, to_batch
+from extract.options import Dtype
+from extract.tables import table_schema, to_batch
 from extract.types import Row
 
 if TYPE_CHECKING:

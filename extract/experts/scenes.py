@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from extract.detectors import ffmpeg_score, pyscenedetect, transnetv2
 from extract.detectors.base import Detector, Predictor
 from extract.detectors.service import Predict, ShotService
 from extract.expert import Column, Frame, Item, MediaInfo, Package, Resources, Row, Scene, TableSpec, Tap
+from extract.options import DetectorName
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,9 +39,6 @@ _SETTINGS: Mapping[str, Mapping[str, _Setting]] = {
     },
     "ffmpeg": {"threshold": _Setting(ffmpeg_score.THRESHOLD, 0, 1)},
 }
-
-
-DetectorName = Literal["transnetv2", "content", "adaptive", "ffmpeg"]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from extract.expert import FrameSpec, Model, Package, Resources, Streams, Tap, T
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert, picture_item
 from extract.ops.picture.even_selection import EvenSelection
 from extract.ops.picture.images import centre_crop, resize_shorter, squash
-from extract.types import Frame, Item, MediaInfo, Precision, Scene
+from extract.options import Precision
+from extract.types import Frame, Item, MediaInfo, Scene
 from extract.weights.files import WeightFile
 from extract.weights.locate import resolve
 

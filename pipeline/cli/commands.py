@@ -6,29 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from extract.errors import MarqueeError, UsageError
-from extract.experts.scenes import DetectorName
-from extract.tables import Dtype
+from extract.options import DetectorName, Dtype, Precision
 from extract.terminal import Commands, console, run_app, show_error
-from extract.types import Precision
 from extract.weights.files import MissingWeights
-from pipeline.cli import reports
-from pipeline.cli.config import config_of, names_in, names_of_videos, read_config
-from pipeline.cli.display import show
-from pipeline.cli.prepare_display import print_report
-from pipeline.cli.prepare_display import show as show_prepare
-from pipeline.cli.recompute_display import print_recompute
-from pipeline.copies.ffmpeg import RecipeName
-from pipeline.copies.prepare import PrepareConfig, PrepareProgress
-from pipeline.copies.prepare import prepare as prepare_copies
-from pipeline.recompute.recompute import Recompute
+from pipeline.copies.recipe_name import RecipeName
 from pipeline.settings import choose, parse_assignments, preset_names
 from pipeline.storage.location import location
-from pipeline.work.config import RunConfig
-from pipeline.work.progress import RunProgress
-from pipeline.work.run import run_config
 
 app = typer.Typer(
     cls=Commands,
@@ -99,16 +84,17 @@ def extract(
     """Extract features from all videos of a folder; run it again to resume."""
     if context.invoked_subcommand is not None:
         return
-    given = {name.rstrip("_"): value for name, value in context.params.items()}
-    del given["config"], given["dry_run"]
-    merged = read_config(config) if config is not None else {}
-    merged |= {name: value for name, value in given.items() if value is not None}
-    screen = console()
-    plan = config_of(merged)
+    from pipeline.cli.config import config_of, read_config
+    from pipeline.cli.reports import extract_and_report, print_plan
+
+    own = ("config", "dry_run")
+    given = {n.rstrip("_"): v for n, v in context.params.items() if n not in own and v is not None}
+    merged = read_config(config) | given if config is not None else given
+    plan, screen = config_of(merged), console()
     if dry_run:
-        reports.print_plan(plan, screen)
+        print_plan(plan, screen)
         return
-    raise typer.Exit(_run(plan, screen))
+    raise typer.Exit(extract_and_report(plan, screen))
 
 
 @app.command()
@@ -120,15 +106,20 @@ def weights(
     fetch: Annotated[bool, typer.Option("--fetch", help="Download what is missing.")] = False,
 ) -> None:
     """List the checkpoints that experts need; check their hashes; fetch what is missing."""
+    from pipeline.cli.config import names_in
+    from pipeline.cli.machine_reports import print_weights
+
     names, options = choose(preset=preset, experts=names_in(experts), layers=[parse_assignments(set_ or [])])
-    if not reports.print_weights(names, options, weights, fetch=fetch, console=console()):
+    if not print_weights(names, options, weights, fetch=fetch, console=console()):
         raise typer.Exit(1)
 
 
 @app.command()
 def status(out: Annotated[str, typer.Argument(help="Feature store.")]) -> None:
     """How far a store is: videos and rows by expert, failures."""
-    reports.print_status(location(out), console())
+    from pipeline.cli.store_reports import print_status
+
+    print_status(location(out), console())
 
 
 @app.command()
@@ -145,17 +136,22 @@ def verify(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N. Default: auto.")] = None,
 ) -> None:
     """Recount every shard against its footer; exit status 1 if something is wrong."""
+    from pipeline.cli.store_reports import print_verify
+
     place, screen = location(out), console()
     given: dict[str, Any] = {"seed": seed, "videos": videos, "weights": weights, "device": device}
     given = {name: value for name, value in given.items() if value is not None}
     if count is None and given:
         raise UsageError(f"--{next(iter(given))} is for --recompute: give --recompute N too")
-    settings = None if count is None else Recompute(count=count, **given)
-    sound = reports.print_verify(place, screen)
-    if settings is not None:
-        sound = print_recompute(place, settings, screen) and sound
-    if not sound:
-        raise typer.Exit(1)
+    if count is None:
+        raise typer.Exit(0 if print_verify(place, screen) else 1)
+
+    from pipeline.cli.recompute_display import print_recompute
+    from pipeline.recompute.recompute import Recompute
+
+    settings = Recompute(count=count, **given)
+    sound = [print_verify(place, screen), print_recompute(place, settings, screen)]
+    raise typer.Exit(0 if all(sound) else 1)
 
 
 @app.command()
@@ -168,7 +164,10 @@ def remove(
     undo: Annotated[bool, typer.Option("--undo", help="Let the next run take them in again.")] = False,
 ) -> None:
     """Take videos out of a store: all their rows; later runs leave their files alone."""
-    reports.print_removal(location(out), names_of_videos(ids or (), ids_from), undo=undo, console=console())
+    from pipeline.cli.config import names_of_videos
+    from pipeline.cli.store_reports import print_removal
+
+    print_removal(location(out), names_of_videos(ids or (), ids_from), undo=undo, console=console())
 
 
 @app.command()
@@ -179,11 +178,10 @@ def prepare(
     jobs: Annotated[int | None, typer.Option(help="Copies at a time. Default: half the cores.")] = None,
 ) -> None:
     """Make small copies (x265, Opus) on the same time line; run it again to resume. Needs ffmpeg."""
-    progress, screen = PrepareProgress(), console()
-    with show_prepare(progress, screen):
-        report = prepare_copies(PrepareConfig(videos, out, recipe, jobs), progress)
-    print_report(report, screen)
-    raise typer.Exit(report.exit_status)
+    from pipeline.cli.prepare_display import prepare_and_report
+    from pipeline.copies.prepare import PrepareConfig
+
+    raise typer.Exit(prepare_and_report(PrepareConfig(videos, out, recipe, jobs), console()))
 
 
 @app.command("cluster-certificates")
@@ -192,13 +190,17 @@ def cluster_certificates(
     days: Annotated[int, typer.Option(min=1, max=3650, help="Of validity.")] = 365,
 ) -> None:
     """Make certificates that close a Dask cluster to everybody who does not hold them."""
-    reports.print_certificates(location(folder, "DIR"), days, console())
+    from pipeline.cli.machine_reports import print_certificates
+
+    print_certificates(location(folder, "DIR"), days, console())
 
 
 @app.command()
 def doctor(weights: Weights = None) -> None:
     """What is installed, which experts can run, and how to fix the others."""
-    if not reports.print_doctor(weights, console()):
+    from pipeline.cli.machine_reports import print_doctor
+
+    if not print_doctor(weights, console()):
         raise typer.Exit(1)
 
 
@@ -209,34 +211,8 @@ def main() -> None:
 
 def _show_error(error: MarqueeError) -> None:
     if isinstance(error, MissingWeights):
-        reports.print_missing(error, console(stderr=True))
+        from pipeline.cli.machine_reports import print_missing
+
+        print_missing(error, console(stderr=True))
     else:
         show_error(error)
-
-
-def _run(plan: RunConfig, screen: Console) -> int:
-    """Extract, show how far it is, and say what came of it; the exit status."""
-    if plan.random_seed is not None:
-        screen.print(
-            f"[bold red]RANDOM WEIGHTS (seed {plan.random_seed}): the features mean nothing.[/] "
-            "They are marked in every shard.",
-        )
-    if plan.cluster.is_open:
-        _warn(
-            f"{plan.cluster.scheduler} is open: whoever reaches that port can run code as you, there and on "
-            "all workers; docs/cluster.md says how to close it (tls:// and --certificates)",
-            screen,
-        )
-    progress = RunProgress()
-    with show(progress, screen):
-        report = run_config(plan, progress)
-    for warning in progress.warnings:
-        _warn(warning, screen)
-    reports.print_run(report, progress, screen)
-    if "keep_flow" in plan.options.get("flow", {}) and not progress.expert_videos["flow"]:
-        screen.print("flow was stored already, so no pictures were written; a new store has them written")
-    return report.exit_status
-
-
-def _warn(text: str, screen: Console) -> None:
-    screen.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)

@@ -11,10 +11,19 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.cli.display import shown
-from pipeline.copies.prepare import FAILURES, PrepareProgress, PrepareReport
-from pipeline.storage.names import clean
+from pipeline.cli.lines import print_line
+from pipeline.copies.prepare import FAILURES, PrepareConfig, PrepareProgress, PrepareReport, prepare
 
 SHOWN = 5  # failures that are printed; all of them are in the file
+
+
+def prepare_and_report(config: PrepareConfig, console: Console) -> int:
+    """Make copies, show how far it is, and say what came of it; the exit status."""
+    progress = PrepareProgress()
+    with show(progress, console):
+        report = prepare(config, progress)
+    print_report(report, console)
+    return report.exit_status
 
 
 @contextmanager
@@ -24,7 +33,7 @@ def show(progress: PrepareProgress, console: Console) -> Iterator[None]:
         with shown(console, panel=lambda: _panel(progress), line=lambda: status_line(progress)):
             yield
     except KeyboardInterrupt:
-        _line(console, "stopped; whole copies are kept: run the same command to resume")
+        print_line(console, "stopped; whole copies are kept: run the same command to resume")
         raise
 
 
@@ -44,16 +53,16 @@ def status_line(progress: PrepareProgress) -> str:
 
 def print_report(report: PrepareReport, console: Console) -> None:
     """What there is now, the first failures, and where the others are."""
-    _line(
+    print_line(
         console,
         f"{report.made + report.already} copies in {report.out}, {report.made} made now; "
         f"{report.ignored} other files ignored",
     )
     for failed in report.failures[:SHOWN]:
         why = failed.log.splitlines()[-1:] or [""]
-        _line(console, " ".join(f"failed: {failed.path!r}: {failed.message} {why[0]}".split()))
+        print_line(console, " ".join(f"failed: {failed.path!r}: {failed.message} {why[0]}".split()))
     if report.failures:
-        _line(
+        print_line(
             console,
             f"{len(report.failures)} failures are recorded in {report.out / FAILURES}; the same command "
             "tries them again",
@@ -64,7 +73,3 @@ def _panel(progress: PrepareProgress) -> Text:
     running = sorted(dict(progress.running).items())  # a copy: it changes meanwhile
     lines = [f"  {name!r}: {seconds:.0f} s" for name, seconds in running]
     return Text("\n".join([status_line(progress), *lines]))
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(clean(text), markup=False, highlight=False, soft_wrap=True)

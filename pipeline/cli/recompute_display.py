@@ -6,8 +6,8 @@ from collections import Counter
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from pipeline.cli.lines import make_table, print_line
 from pipeline.recompute.recompute import Recompute, TableCheck, draw, recompute
 from pipeline.storage.location import Location
 from pipeline.store.layout import open_store
@@ -20,11 +20,9 @@ def print_recompute(out: Location, settings: Recompute, console: Console) -> boo
     store = open_store(out)
     drawn = draw(store, settings)
     ids = ", ".join(video.video_id for video in drawn.videos)
-    _line(console, f"{len(drawn.videos)} videos drawn with --seed {settings.seed}: {ids}")
+    print_line(console, f"{len(drawn.videos)} videos drawn with --seed {settings.seed}: {ids}")
     found = recompute(store, drawn, settings)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("expert", "table", "verdict", "videos", "rows", "worst row", "stored", "came"):
-        table.add_column(column, overflow="fold")
+    table = make_table("expert", "table", "verdict", "videos", "rows", "worst row", "stored", "came")
     for column in ("cosine", "largest difference"):
         table.add_column(column, justify="right")
     for check in found.tables:
@@ -33,11 +31,11 @@ def print_recompute(out: Location, settings: Recompute, console: Console) -> boo
     console.print(table)
     for check in found.tables:
         for reason, videos in Counter(check.skipped.values()).items():
-            _line(console, f"not compared: {check.table}, {videos} videos: {_one_line(reason)}")
+            print_line(console, f"not compared: {check.table}, {videos} videos: {_one_line(reason)}")
     verdicts = Counter(check.verdict for check in found.tables)
     said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     nothing = "" if found.compared else "; nothing could be compared"
-    _line(console, f"{len(found.tables)} tables: {said}{nothing}")
+    print_line(console, f"{len(found.tables)} tables: {said}{nothing}")
     return found.clean
 
 
@@ -57,7 +55,3 @@ def _worst(check: TableCheck) -> tuple[str, str, str, str, str]:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())[:_REASON_CHARACTERS]
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -17,11 +17,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from extract.errors import MediaError, MissingDependency
 from extract.media.container import DEMUXERS, choose_audio, choose_video, open_container
 from extract.types import MediaInfo
+from pipeline.copies.recipe_name import RecipeName
 
 STALL_SECONDS = 300.0  # FFmpeg reports twice a second
 LOG_LINES = 12
@@ -33,8 +34,6 @@ _HOW = (
     "install one: `apt install ffmpeg` (Debian 12, Ubuntu 23.04 or newer), `brew install ffmpeg` (macOS), "
     "`conda install -c conda-forge ffmpeg`"
 )
-
-RecipeName = Literal["paper", "code"]
 
 
 @dataclass(frozen=True)

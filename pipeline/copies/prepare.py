@@ -31,9 +31,9 @@ from pipeline.copies.ffmpeg import (
     EncodeError,
     Encoder,
     Recipe,
-    RecipeName,
     find_ffmpeg,
 )
+from pipeline.copies.recipe_name import RecipeName
 from pipeline.settings import checked_folder
 from pipeline.storage.atomic import atomic, refusal
 from pipeline.storage.inside import remove_files, target_of

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from extract.declarations import Embedding, TableSpec
 from extract.errors import StoreError
-from extract.tables import Dtype, embedding_dtype, table_schema
+from extract.options import Dtype
+from extract.tables import embedding_dtype, table_schema
 from extract.types import Column, Outcome, State
 from extract.types import Failure as Failure
 from pipeline.device_kind import UNKNOWN

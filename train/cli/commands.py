@@ -29,8 +29,6 @@ from train.cli.options import (
     numbers_in,
 )
 from train.comparison.paper import DEFAULT_PAPER, load_paper, paper_names
-from train.evaluation.evaluate import evaluate_run
-from train.evaluation.figures import Scoring
 from train.registry import model_class, model_names
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware, load_preset, parse_assignments, preset_names
@@ -166,6 +164,9 @@ def evaluate(
     confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
 ) -> None:
     """Measure what a run predicted; figures, tables and curves go into its folder."""
+    from train.evaluation.evaluate import evaluate_run
+    from train.evaluation.figures import Scoring
+
     chosen: dict[str, Any] = {}
     if thresholds is not None:
         chosen["thresholds"] = numbers_in(thresholds, "--thresholds", float)

@@ -12,7 +12,6 @@ import typer
 from extract.errors import UsageError
 from extract.terminal import console
 from pipeline.storage.location import location
-from train.importers.posters import vgg16
 
 if TYPE_CHECKING:
     from train.importers.texts import TextEncoder
@@ -48,6 +47,7 @@ def add_to(app: typer.Typer) -> None:
         """A table of movies (plots, posters, directors, ...) as tables of a store."""
         from train.importers import movies
         from train.importers.categories import Categories
+        from train.importers.posters import vgg16
 
         encoders = movies.Encoders(
             text=_text_encoder(glove, sentence_encoder, hashed, words, device),

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from extract.errors import UsageError
-from extract.types import Precision as NetworkPrecision
+from extract.options import Precision as NetworkPrecision
 from train.log import Log
 
 Features = Annotated[str | None, typer.Option(help="Feature store; or s3://...")]

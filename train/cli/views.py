@@ -21,12 +21,9 @@ from train.cli.options import (
     log_on,
     names_in,
 )
-from train.labels.table import LabelColumns, read_labels
-from train.runs import relabel as augmentation
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware
 from train.views.files import check_suffix
-from train.views.pictures import clock
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,6 +58,7 @@ def show_map(
     allow_random_weights: AllowRandom = False,
 ) -> None:
     """A map of a store's videos in the space of a run: t-SNE and UMAP, as a page and as a picture."""
+    from train.labels.table import LabelColumns, read_labels
     from train.views.space import MapOptions, map_of
 
     for path in out:
@@ -100,6 +98,7 @@ def show_scenes(
     allow_random_weights: AllowRandom = False,
 ) -> None:
     """Genres of every shot of a video, over time."""
+    from train.views.pictures import clock
     from train.views.scenes import scenes_of
 
     for path in out or ():
@@ -131,6 +130,8 @@ def relabel(
     ] = "train,validation,test",
 ) -> None:
     """Add the genres that a run sees in its videos to those of their labels."""
+    from train.runs import relabel as augmentation
+
     found = augmentation.relabel(RunFolder(run), threshold=threshold, parts=names_in(parts))
     found.write(out)
     screen, table = console(), Table("genre", "before", "added", "after")

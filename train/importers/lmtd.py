@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.tables import Dtype
+from extract.options import Dtype
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location
 from train.csv_cells import write_csv

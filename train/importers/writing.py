@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from extract.declarations import Embedding, TableSpec
 from extract.errors import MediaError, StoreError
 from extract.fingerprint import canonical_json, digest
-from extract.tables import Dtype, table_schema
+from extract.options import Dtype
+from extract.tables import table_schema
 from extract.types import Failure
 from pipeline.storage.location import Location
 from pipeline.storage.names import without_suffix

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
-from extract.types import Precision
+from extract.options import Precision
 
 
 @contextmanager

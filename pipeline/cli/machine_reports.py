@@ -1,0 +1,134 @@
+"""What the command line prints about this machine: weights, packages, devices, certificates."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from extract.errors import MarqueeError, MissingDependency, UsageError
+from extract.opencv import check as check_opencv
+from extract.registry import expert_names, make_expert, with_upstream
+from extract.weights.files import MissingWeights, WeightFile, size_text
+from extract.weights.locate import check, resolve
+from pipeline.cli.download_display import show_downloads
+from pipeline.cli.lines import make_table, print_line
+from pipeline.settings import checked_folder
+from pipeline.storage.location import Location
+from pipeline.storage.versions import installed
+
+PACKAGES = ("torch", "torchvision", "av", "numpy", "pyarrow", "onnxruntime", "transformers")
+
+
+def print_missing(error: MissingWeights, console: Console) -> None:
+    """The table of files that are missing, and what needs none."""
+    print_missing_files(error, console)
+    print_line(
+        console, "error: weights are missing; nothing was decoded. --preset offline needs none of them"
+    )
+
+
+def print_missing_files(error: MissingWeights, console: Console) -> None:
+    table = make_table("expert", "file", "where to get it", "where to put it", "why")
+    for row in error.rows:
+        table.add_row(row.expert, row.file.name, row.file.url, str(row.put), row.reason)
+    console.print(table)
+
+
+def print_weights(
+    names: Iterable[str],
+    options: Mapping[str, Mapping[str, Any]],
+    folder: Path | None,
+    *,
+    fetch: bool,
+    console: Console,
+) -> bool:
+    """One line for each file: where it is, or what is wrong. Returns whether all are there."""
+    if folder is not None:
+        checked_folder(folder, "--weights")
+    experts = {name: make_expert(name, options.get(name)) for name in with_upstream(names)}
+    files = {name: expert.weights() for name, expert in experts.items() if expert.weights()}
+    if fetch:
+        with show_downloads(console) as progress:
+            resolve(files, folder, download=True, progress=progress)
+    table = make_table("expert", "file", "size", "licence", "state")
+    complete = True
+    for name, wanted in files.items():
+        for file in wanted:
+            state, good = _weight_state(file, folder)
+            complete = complete and good
+            table.add_row(name, file.name, size_text(file.size_bytes), file.licence, state)
+    if not files:
+        print_line(console, f"{', '.join(experts)}: no files needed")
+    else:
+        console.print(table)
+    return complete
+
+
+def print_certificates(folder: Location, days: int, console: Console) -> None:
+    """Make certificates for a cluster; where they are and how they are used."""
+    try:
+        from pipeline.work.certificates import make_certificates
+    except ImportError as error:
+        raise MissingDependency(
+            f"{error.name} is not installed here: pip install 'marquee[cluster]'"
+        ) from error
+    if not isinstance(folder, Path):
+        raise UsageError(f"DIR is {str(folder)!r}; a folder on a disk is needed, which only you may enter")
+    end = make_certificates(folder, days)
+    print_line(
+        console,
+        f"{folder}: certificates for a Dask cluster, valid until {end:%Y-%m-%d}; keep them to yourself",
+    )
+    print_line(
+        console,
+        f"use them: --scheduler tls://HOST:PORT --certificates {folder}, or MARQUEE_CERTIFICATES={folder}",
+    )
+
+
+def print_doctor(folder: Path | None, console: Console) -> bool:
+    """Packages, devices, OpenCV, and for each expert whether it can run here, and how to fix what cannot."""
+    import torch
+
+    if folder is not None:
+        checked_folder(folder, "--weights")
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    print_line(console, f"{where}, {os.cpu_count()} cores, GPUs: {', '.join(devices) or 'none'}")
+    found = installed(PACKAGES)
+    print_line(console, "  ".join(f"{name} {found.get(name, 'not installed')}" for name in PACKAGES))
+    problem = check_opencv()
+    print_line(console, f"OpenCV: {problem or 'one distribution, as it should be'}")
+    table = make_table("expert", "can run", "fix")
+    for name in expert_names():
+        table.add_row(name, *map(escape, _diagnosis(name, folder)))
+    console.print(table)
+    return problem is None
+
+
+def _diagnosis(name: str, folder: Path | None) -> tuple[str, str]:
+    try:
+        expert = make_expert(name)
+        expert.check_installed()
+    except (MarqueeError, ImportError) as error:
+        return "no", str(error)
+    missing = [file.name for file in expert.weights() if not _weight_state(file, folder)[1]]
+    if missing:
+        return "no: weights", f"python -m extract weights --experts {name} --fetch ({', '.join(missing)})"
+    return "yes", ""
+
+
+def _weight_state(file: WeightFile, folder: Path | None) -> tuple[str, bool]:
+    try:
+        found = check(file, folder)
+    except MarqueeError as error:
+        return str(error), False
+    if found is None:
+        return f"missing; from {file.url}", False
+    kind = "published" if found.published else "your own (not a published hash)"
+    return f"{found.path}, sha256 {found.sha256[:12]}, {kind}", True

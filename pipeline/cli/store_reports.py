@@ -1,0 +1,66 @@
+"""What the command line prints about stores."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+from rich.console import Console
+
+from extract.errors import some
+from pipeline.cli.lines import make_table, print_line
+from pipeline.storage.location import Location
+from pipeline.store.layout import open_store
+from pipeline.store.lock import writing
+from pipeline.store.removal import remove, take_back
+from pipeline.store.status import status
+from pipeline.store.verify import verify
+
+
+def print_status(out: Location, console: Console) -> None:
+    """Counts for each expert of a store."""
+    found = status(open_store(out))
+    table = make_table("expert", "fingerprint", "ok", "absent", "failed", "missing", "rows", "MB", "old MB")
+    for e in found.experts:
+        sizes = (f"{e.bytes / 1e6:.1f}", f"{e.old_bytes / 1e6:.1f}")
+        counts = (e.ok, e.absent, e.failed, e.missing, e.rows)
+        table.add_row(e.expert, e.fingerprint, *map(str, counts), *sizes)
+    console.print(table)
+    for problem in found.problems:
+        print_line(console, f"problem: {problem}; python -m extract verify says what to do")
+    print_line(console, f"{found.videos} videos in {found.shards} shards; {_completeness(found.complete)}")
+    if found.root is not None:
+        print_line(console, f"videos from {found.root}")
+
+
+def print_removal(out: Location, names: list[str], *, undo: bool, console: Console) -> None:
+    """Take videos out of a store, or let them in again, and say which."""
+    with writing(open_store(out), command=shlex.join(sys.argv)) as (store, _):
+        if undo:
+            back = take_back(store, names)
+            print_line(console, f"{len(back)} videos are taken in again by the next run: {some(back)}")
+            return
+        removed, before = remove(store, names)
+    if before:
+        print_line(console, f"{len(before)} videos were removed already: {some(before)}")
+    if removed:
+        print_line(console, f"{len(removed)} videos removed: {some(removed)}")
+        print_line(
+            console, "later runs leave their files alone; the same command with --undo takes them in again"
+        )
+
+
+def print_verify(out: Location, console: Console) -> bool:
+    """Problems of a store, a line each. Returns whether there are none."""
+    report = verify(open_store(out))
+    for note in report.notes:
+        print_line(console, f"note: {note}")
+    for problem, fix in zip(report.problems, report.fixes, strict=True):
+        print_line(console, f"problem: {problem}; fix: {fix}")
+    state = "clean" if report.clean else f"{len(report.problems)} problems"
+    print_line(console, f"{report.videos} videos, {report.parts} parts, {report.rows} rows: {state}")
+    return report.clean
+
+
+def _completeness(complete: bool) -> str:
+    return "complete" if complete else "not complete: run the same command again"
