@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from pipeline.store.verify import verify
 from pipeline.store.videos import read_shards
 from tests.pipeline.runs import ROOT
 
+# Imports once, then forks for each store that it is told of; a child is killed before one of its writes.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -29,29 +33,59 @@ from pipeline.store.layout import Store
 from pipeline.store.lock import writing
 from pipeline.store.removal import remove
 
-left, replace = int(sys.argv[2]), os.replace
+def removal(root, writes):
+    left, replace = writes, os.replace
 
-def deadly(*arguments, **options):
-    global left
-    if not left:
-        os.kill(os.getpid(), signal.SIGKILL)
-    left -= 1
-    replace(*arguments, **options)
+    def deadly(*arguments, **options):
+        nonlocal left
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+        replace(*arguments, **options)
 
-os.replace = deadly
-store = Store(Path(sys.argv[1]))
-with writing(store):
-    remove(store, ["b", "d"])
+    os.replace = deadly
+    store = Store(Path(root))
+    with writing(store):
+        remove(store, ["b", "d"])
+
+for line in sys.stdin:
+    writes, root = line.rstrip().split(" ", 1)
+    child = os.fork()
+    if not child:
+        removal(root, int(writes))
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+
+
+class KilledRemovals:
+    """Removals of two videos, each in a process of its own."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-c", KILLED]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def __call__(self, store: Store, writes: int) -> int:
+        """The exit status of a removal that is killed after so many writes."""
+        assert self._process.stdin and self._process.stdout
+        print(writes, store.root, file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def killed_removal() -> Iterator[KilledRemovals]:
+    with contextlib.closing(KilledRemovals()) as removals:
+        yield removals
 
 
 @pytest.fixture
 def store(kit: Any) -> Store:
     """Two shards of two videos, two experts and older rows of one of them."""
-    return filled(kit)
-
-
-def filled(kit: Any) -> Store:
     kit.add("a.mp4", "b.mp4", "c.mp4", "d.mp4")
     planned, store = kit.plan(shard_size=2), kit.store()
     kit.fill(store, planned.shards, kit.target("clip", hop=2.0))
@@ -121,22 +155,20 @@ def test_the_record_of_a_run_keeps_what_was_removed(kit: Any, store: Store) -> N
 
 @pytest.mark.parametrize("by_a_run", [False, True])
 def test_a_removal_killed_at_any_write_is_finished_by_the_same_call(
-    kit: Any, tmp_path: Path, by_a_run: bool
+    store: Store, tmp_path: Path, killed_removal: KilledRemovals, by_a_run: bool
 ) -> None:
-    writes = 0
+    whole, writes = store, 0
+    kept = [row for row in read(whole, "clip").to_pylist() if row["video_id"] in "ac"]
     while True:
-        (tmp_path / str(writes)).mkdir()
-        mine = type(kit)(tmp_path / str(writes))
-        store = filled(mine)
-        kept = [row for row in read(store, "clip").to_pylist() if row["video_id"] in "ac"]
-        done = subprocess.run([sys.executable, "-c", KILLED, str(store.root), str(writes)], cwd=ROOT)
+        store = Store(Path(shutil.copytree(whole.root, tmp_path / str(writes))))
+        status = killed_removal(store, writes)
         for table in store.tables():
             for part in store.parts(table):
                 read_footer(part.path)  # whole, whatever the instant
         assert [row for row in read(store, "clip").to_pylist() if row["video_id"] in "ac"] == kept
-        if done.returncode == 0:
+        if status == 0:
             break
-        assert done.returncode == -signal.SIGKILL
+        assert status == -signal.SIGKILL
         if 0 < writes < 8:
             assert verify(store).problems[0].startswith("2 videos are half removed")
         with writing(store):
