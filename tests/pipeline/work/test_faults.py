@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from extract.errors import StoreError
-from pipeline import Cluster, read
+from pipeline import read
 from pipeline.store.layout import open_store
 from pipeline.store.lock import writing
 from pipeline.store.verify import verify
@@ -154,7 +154,7 @@ def test_a_full_disk(videos: Path, whole: Path, disk: Disk, workers: str) -> Non
     before = stored(out)
     assert before
     disk.leave(3 << 20)
-    assert finish(start(videos, out, "--workers", workers))[0] == 3
+    assert finish(start(videos, out))[0] == 3
     assert stored(out) >= before
     assert contents(out) == contents(whole)
     assert verify(open_store(out)).clean
@@ -183,24 +183,22 @@ def test_a_full_folder_for_temporary_files(
     assert contents(out) == contents(whole)
 
 
-@WHO
-def test_a_store_that_cannot_be_written(videos: Path, whole: Path, disk: Disk, workers: str) -> None:
+def test_a_store_that_cannot_be_written(videos: Path, whole: Path, disk: Disk) -> None:
     out = disk.folder / "features"
     assert go(videos, out, experts=("scenes",)).exit_status == 3
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     disk.read_only(on=True)
-    status, lines = finish(start(videos, out, "--workers", workers))
+    status, lines = finish(start(videos, out))
     assert status == 2 and len(lines) == 1
     assert "Read-only file system" in lines[0] and "give --out a folder that can be written" in lines[0]
     assert {path: path.read_bytes() for path in before} == before
     disk.read_only(on=False)
-    assert finish(start(videos, out, "--workers", workers))[0] == 3
+    assert finish(start(videos, out))[0] == 3
     assert contents(out) == contents(whole)
 
 
-@WHO
 def test_files_that_vanish_or_grow_after_they_were_found(
-    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run goes on without the one; the other is taken up as it is, and once more by the next run."""
     folder = Path(shutil.copytree(videos, tmp_path / "videos"))
@@ -217,7 +215,7 @@ def test_files_that_vanish_or_grow_after_they_were_found(
     out = tmp_path / "features"
     with monkeypatch.context() as patch:
         patch.setattr(import_module("pipeline.work.run"), "plan", plan_then_change)
-        report = go(folder, out, cluster=Cluster(workers=int(workers)))
+        report = go(folder, out)
     failures = pq.read_table(out / "failures.parquet").to_pylist()
     assert report.exit_status == 3 and {row["video_id"] for row in failures} == {"video 1"}
     assert all("No such file" in row["message"] for row in failures)
@@ -263,8 +261,8 @@ def test_a_clock_that_jumps(
 def test_sigterm_writes_what_is_finished(videos: Path, whole: Path, tmp_path: Path, workers: str) -> None:
     """As at the end of a batch job's time; it goes to the driver alone."""
     out = tmp_path / "features"
-    arguments = ("--workers", workers, "--set", "trouble.seconds=1", "--shard-size", "2")
-    process = start(videos, out, *arguments)
+    arguments = ("--set", "trouble.seconds=0.5", "--shard-size", "2")
+    process = start(videos, out, "--workers", workers, *arguments)
     until(process, lambda: list(out.glob("trouble/part-*")))
     process.send_signal(signal.SIGTERM)
     status, lines = finish(process)
