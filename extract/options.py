@@ -101,8 +101,14 @@ class Checked:
         return field
 
 
-def field_types(cls: type) -> dict[str, Any]:
+def field_types(cls: type[Any]) -> Mapping[str, Any]:
     """The type of every field of a dataclass, with what is annotated."""
+    types: Mapping[str, Any] = _field_types(cls)  # type: ignore[arg-type]  # every class is hashable
+    return types
+
+
+@functools.cache  # settings such as those of a batch's steps are made often
+def _field_types(cls: type[Any]) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for owner in filter(dataclasses.is_dataclass, reversed(cls.__mro__)):
         # One that is checked elsewhere may name a type that is not imported.

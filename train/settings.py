@@ -153,6 +153,12 @@ class Hardware(Checked):
         return {"accelerator": "gpu", "devices": wanted, "precision": number, "strategy": strategy}
 
 
+def hardware_of(given: Hardware | None) -> Hardware:
+    """The hardware that was asked for, or the usual one. Raises UsageError for a value of another type."""
+    hardware: Hardware = convert("hardware", Hardware, Hardware() if given is None else given, texts=False)
+    return hardware
+
+
 @dataclass(frozen=True)
 class Preset:
     """``options``: by section or expert. ``experts``: tables of the store, none: all with vectors."""

@@ -26,6 +26,7 @@ from extract.engine.models import Models, load_models
 from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
 from extract.engine.task import VideoTask
 from extract.errors import DeviceFault, DeviceUnusable
+from extract.options import Checked, Positive, Seconds
 from extract.scratch import Scratch
 from extract.selection import Selection
 from extract.types import Item, Outcome, Row, Scene
@@ -44,17 +45,17 @@ class VideoResult:
 
 
 @dataclass(frozen=True)
-class EngineSettings:
+class EngineSettings(Checked):
     """How to run; nothing here changes a row."""
 
-    decoders: int = 2
-    decoder_threads: int = 1
-    batch_size: int = 16
-    host_threads: int = 1
-    queue_bytes: int = 256 << 20
-    keyframe_buffer_bytes: int = 512 << 20
-    stall_seconds: float = STALL_SECONDS
-    videos_in_flight: int = 32
+    decoders: Positive = 2
+    decoder_threads: Positive = 1
+    batch_size: Positive = 16
+    host_threads: Positive = 1
+    queue_bytes: Positive = 256 << 20
+    keyframe_buffer_bytes: Positive = 512 << 20
+    stall_seconds: Seconds = STALL_SECONDS
+    videos_in_flight: Positive = 32
 
 
 class _Credit:

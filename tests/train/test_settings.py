@@ -17,6 +17,7 @@ from train.settings import (
     Hardware,
     Training,
     choose,
+    hardware_of,
     load_preset,
     parse_assignments,
     preset_names,
@@ -159,3 +160,10 @@ def test_the_defaults_are_written_down() -> None:
     page = (Path(__file__).parents[2] / "docs" / "train.md").read_text("utf-8")
     for name, value in Training().__dict__.items():
         assert f"| `training.{name}` | {value} |" in page, name
+
+
+@pytest.mark.parametrize("given", ["cpu", "", 0, {"device": "cpu"}])
+def test_hardware_is_nothing_else(given: Any) -> None:
+    with pytest.raises(UsageError, match=r"hardware is .*; Hardware\(\.\.\.\) is needed"):
+        hardware_of(given)
+    assert hardware_of(None) == Hardware()

@@ -34,7 +34,7 @@ from train.runs.fit import fit
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
 from train.runs.training_data import columns_of, make_steps, options_of
-from train.settings import Hardware, choose, only
+from train.settings import Hardware, choose, hardware_of, only
 
 FINETUNE = "finetune"  # the section of the options of the fine-grained stage
 
@@ -84,7 +84,7 @@ def compare_fits(
         finetune=finetune,
     )
     _check_options(grid, given)
-    trainer = _Trainer(grid, features, table, preset, given, hardware or Hardware(), allow_random_weights)
+    trainer = _Trainer(grid, features, table, preset, given, hardware_of(hardware), allow_random_weights)
     return compare(grid, trainer.fit, embed=trainer.embed, log=log)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import UsageError, some
+from extract.options import Checked
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store, open_store
 from pipeline.store.reading import current_parts, valid_parts
@@ -39,7 +40,7 @@ V = TypeVar("V")
 
 
 @dataclass(frozen=True)
-class MovieColumns:
+class MovieColumns(Checked):
     """Which column is what. ``id`` None: the usual names, else rows are named by their number.
 
     ``texts`` are joined. ``separators``: the first of them that a column of categories has splits its cells.

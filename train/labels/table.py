@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import UsageError
+from extract.options import Checked
 from train.errors import DataError
 from train.labels.cells import CellTable, read_cells, shown
 from train.labels.genres import Genres, as_one_name, counted, genre_lists, vocabulary_of
@@ -67,7 +68,7 @@ class LabelTable:
 
 
 @dataclass(frozen=True)
-class LabelColumns:
+class LabelColumns(Checked):
     """Which column is what; None: the usual names. Group and duration are optional."""
 
     id: str | None = None

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from extract.errors import UsageError
+from extract.options import Checked, Positive, Range, Seed
 from train.loading.batch import Batch
 from train.loading.collate import Unit, Video, collate, read_unit
 from train.loading.features import FeatureSet
@@ -28,7 +30,7 @@ Place = tuple[int, int, int]  # consecutive samples of a block: its number, from
 
 
 @dataclass(frozen=True)
-class Stream:
+class Stream(Checked):
     """How a store is read.
 
     ``steps``: which of an expert's steps (default: all). ``buffer_bytes``: vectors in memory, in two blocks;
@@ -36,20 +38,16 @@ class Stream:
     core, up to 8) do not. Of several processes each reads its own part of the order (``rank`` of ``ranks``).
     """
 
-    batch_size: int = 32
+    batch_size: Positive = 32
     steps: Mapping[str, Steps] = field(default_factory=dict)
-    seed: int = 0
-    buffer_bytes: int = 512 << 20
-    threads: int = 0
+    seed: Seed = 0
+    buffer_bytes: Positive = 512 << 20
+    threads: Annotated[int, Range(at_least=0)] = 0
     rank: int = 0
     ranks: int = 1
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.buffer_bytes < 1 or self.threads < 0:
-            raise UsageError(
-                f"batch size {self.batch_size}, buffer of {self.buffer_bytes} bytes, {self.threads} threads: "
-                "the first two are at least 1, the last at least 0"
-            )
+        super().__post_init__()
         if not 0 <= self.rank < self.ranks:
             raise UsageError(f"rank {self.rank} of {self.ranks}: ranks count from 0")
 

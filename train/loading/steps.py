@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import UsageError
+from extract.options import Checked, Positive
 
 How = Literal["truncate", "equidistant", "random"]
 EMBEDDING = "embedding"  # the column of a table's vectors
 
 
 @dataclass(frozen=True)
-class Steps:
+class Steps(Checked):
     """At most ``cap`` steps of a video (None: all), chosen ``how``, and with ``mean`` only their mean.
 
     - ``truncate``: the first ones.
@@ -29,26 +30,19 @@ class Steps:
         rows: of the table that are one step and are read together, such as ten crops of a picture.
     """
 
-    cap: int | None = None
+    cap: Positive | None = None
     how: How = "truncate"
     mean: bool = False
-    tested: int | None = None
+    tested: Positive | None = None
     columns: tuple[str, ...] = (EMBEDDING,)
-    rows: int = 1
+    rows: Positive = 1
 
     def __post_init__(self) -> None:
-        for most in (self.cap, self.tested):
-            if most is not None and most < 1:
-                raise UsageError(f"a cap is {most}; at least 1 step is needed, or no cap")
-        if self.rows < 1:
-            raise UsageError(f"a step has {self.rows} rows; at least 1 is needed")
-        object.__setattr__(self, "columns", tuple(self.columns))  # JSON gives a list
+        super().__post_init__()
         if not self.columns or len(set(self.columns)) < len(self.columns):
             raise UsageError(
                 f"columns are {', '.join(self.columns) or 'none'}; name one at least, and none twice"
             )
-        if self.how not in get_args(How):
-            raise UsageError(f"steps are chosen by {', '.join(get_args(How))}, got {self.how!r}")
 
     @property
     def at_test(self) -> Steps:

@@ -29,7 +29,7 @@ from train.retrieval.vector_index import VectorIndex, remove_index
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
 from train.runs.scores import each_output
-from train.settings import Hardware
+from train.settings import Hardware, hardware_of
 
 T = TypeVar("T")
 
@@ -141,7 +141,7 @@ def open_space(
     log: Log | None = None,
 ) -> Space:
     """The vectors that are in a folder, or else computed and written there, batch by batch."""
-    hardware = hardware or Hardware()
+    hardware = hardware_of(hardware)
     model = run.load_model()
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
     made_of = {

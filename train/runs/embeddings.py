@@ -15,7 +15,7 @@ from train.model import GenreModel
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
 from train.runs.scores import outputs_of
-from train.settings import Hardware
+from train.settings import Hardware, hardware_of
 
 
 def embeddings_of(
@@ -39,7 +39,7 @@ def embed_store(
 
     Raises DataError where the store's rows are not those that the run was trained on.
     """
-    run, hardware = RunFolder.of(run), hardware or Hardware()
+    run, hardware = RunFolder.of(run), hardware_of(hardware)
     model = run.load_model()
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
     return embeddings_of(model, batches, device=hardware.torch_device, precision=hardware.precision)

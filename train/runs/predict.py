@@ -29,7 +29,7 @@ from train.log import Log, log_of
 from train.runs.run_folder import RunFolder, write_predictions
 from train.runs.run_store import batches_of
 from train.runs.scores import scores_of
-from train.settings import Hardware
+from train.settings import Hardware, hardware_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def predict_store(
     Raises DataError where the store's rows are not of the fingerprints that the run was trained on, or
     were made with random weights.
     """
-    run, hardware = RunFolder.of(run), hardware or Hardware()
+    run, hardware = RunFolder.of(run), hardware_of(hardware)
     model = run.load_model()
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
     ids, scores = scores_of(model, batches, device=hardware.torch_device, precision=hardware.precision)
@@ -111,7 +111,7 @@ def predict_videos(
     run, log, videos = RunFolder.of(run), log_of(log), location(videos, "videos")
     if not is_remote(videos) and not videos.exists():
         raise UsageError(f"there is no {str(videos)!r}: give a video, a folder of videos, or a store")
-    hardware = hardware or Hardware()
+    hardware = hardware_of(hardware)
     config = run.config()
     if config["random_weights"] and not allow_random_weights:
         raise DataError(

@@ -30,7 +30,7 @@ from train.runs.predict import Prediction
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
 from train.runs.scores import scores_of
-from train.settings import Hardware
+from train.settings import Hardware, hardware_of
 from train.views.files import csv_bytes, write
 from train.views.page import page, rounded
 from train.views.pictures import clock, look
@@ -133,7 +133,7 @@ def scenes_of(
     video are read; an expert's cap, and its mean, are those of a shot. ``video_id`` may be the last part of
     an id, if only one video has it. Raises DataError for a video that is not there or has no shots.
     """
-    run, hardware = RunFolder.of(run), hardware or Hardware()
+    run, hardware = RunFolder.of(run), hardware_of(hardware)
     config, model = run.config(), run.load_model()
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
     found = video_ids_of([video_id], batches.ids)

@@ -33,7 +33,7 @@ from train.model import GenreModel
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
 from train.runs.scores import outputs_of
-from train.settings import Hardware
+from train.settings import Hardware, hardware_of
 from train.views.files import csv_bytes, write
 from train.views.page import page, rounded
 from train.views.pictures import look
@@ -158,7 +158,7 @@ def map_of(
     DataError where the store is not what the run was trained on, and for too few videos.
     """
     run, log = RunFolder.of(run), log_of(log)
-    options, hardware = options or MapOptions(), hardware or Hardware()
+    options, hardware = options or MapOptions(), hardware_of(hardware)
     genres = tuple(run.config()["genres"])
     model = run.load_model()
     batches = _chosen(run, model, store, options, allow_random_weights, log)

@@ -19,6 +19,7 @@ from extract.engine.engine import Engine, EngineSettings, VideoResult
 from extract.engine.meter import Reading
 from extract.engine.models import Models
 from extract.engine.task import VideoTask
+from extract.errors import UsageError
 from extract.expert import Model, PassThrough, Resources
 from extract.selection import ExtractConfig, Selection, select
 from extract.types import Item, Row
@@ -366,3 +367,18 @@ def test_a_text_expert_that_cannot_read_costs_itself(small_trailers: list[Path],
         ("prepare", "RuntimeError"),
         ("upstream", "UpstreamFailed"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"decoders": -1}, "decoders is -1; at least 1 is needed"),
+        ({"batch_size": 0}, "batch_size is 0; at least 1 is needed"),
+        ({"queue_bytes": 0.5}, "queue_bytes is 0.5; a whole number is needed"),
+        ({"stall_seconds": 0}, "stall_seconds is 0.0; more than 0 is needed"),
+        ({"threads": 2}, "EngineSettings has no field 'threads'"),
+    ],
+)
+def test_wrong_settings_are_refused_in_a_line(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        EngineSettings(**given)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from extract.errors import UsageError
 from train.loading.order import cut, evaluation_order, share, training_order
+from train.loading.readahead import Stream
 from train.loading.steps import Steps
 
 
@@ -101,3 +105,31 @@ def test_processes_share_the_order(ranks: int) -> None:
         i for r in range(ranks) for b in share(blocks, rank=r, ranks=ranks, even=False) for i in b.tolist()
     ]
     assert once == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"cap": 0}, "cap is 0; at least 1 is needed"),
+        ({"cap": 2.5}, "cap is 2.5; a whole number is needed"),
+        ({"tested": "2"}, "tested is '2'; a whole number is needed"),
+        ({"rows": 0}, "rows is 0; at least 1 is needed"),
+        ({"mean": "yes"}, "mean is 'yes'; true or false is needed"),
+        ({"how": "last"}, "how is 'last'; allowed: truncate, equidistant, random"),
+        ({"columns": "embedding"}, "columns is 'embedding'; a list is needed"),
+        ({"columns": ()}, "columns are none; name one at least"),
+        ({"most": 3}, "Steps has no field 'most'"),
+    ],
+)
+def test_wrong_steps_are_refused_in_a_line(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
+        Steps(**given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given", [{"batch_size": 0}, {"threads": -1}, {"buffer_bytes": 0.5}, {"steps": {"clip": 3}}, {"seed": -1}]
+)
+def test_wrong_streams_are_refused_in_a_line(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(given))}.* is .*; .* needed"):
+        Stream(**given)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from extract.options import Checked
+
 TAU = 0.25  # time step of the dual ascent
 LAMBDA = 0.15  # weight of the data term
 THETA = 0.3  # how closely u and v are tied
@@ -24,7 +26,7 @@ Variant = Literal["default", "fast"]
 
 
 @dataclass(frozen=True)
-class Tvl1Options:
+class Tvl1Options(Checked):
     """Defaults are OpenCV's.
 
     ``epsilon``: in pixels; the iterations of a warp end when the mean squared update of the flow is at
@@ -41,6 +43,7 @@ class Tvl1Options:
     median: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("scales", "warps", "inner_iterations", "outer_iterations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
