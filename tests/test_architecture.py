@@ -43,6 +43,14 @@ FOR_THE_TRAINER = re.compile(
 BEYOND_THE_TRAINER = ("train/importers/", "train/runs/predict.py")
 FRONT_DOOR = "extract/__main__.py"  # the one file of extract that hands over to pipeline
 
+# Classes that have one name in several places because they are the same thing there.
+SAME_MEANING = {
+    "Batch",  # what one model call sees: of the engine, of a training
+    "Imported",  # what an importer has written
+    "NoOptions",
+    "Preset",
+}
+
 HEAVY = {
     "av", "cv2", "dask", "distributed", "faiss", "librosa", "lightning", "lingua", "matplotlib", "numba",
     "onnxruntime", "open_clip", "paddleocr", "pandas", "pyarrow", "rapidocr", "scenedetect", "scipy",
@@ -217,6 +225,18 @@ def test_imports_inside_functions_keep_a_heavy_library_away() -> None:
 def test_what_a_package_hands_on_is_not_also_a_module(package: ModuleType) -> None:
     """``import pipeline.run`` must not give now a function, now a module."""
     assert [name for name in package.__all__ if f"{package.__name__}.{name}" in modules()] == []
+
+
+def test_a_public_class_name_means_one_thing() -> None:
+    """An expert may be called as its network, and two networks may both have a SelfAttention."""
+    defined = Counter(
+        node.name
+        for name, tree in trees().items()
+        if name in modules().values() and not name.startswith(("extract/nets/", "extract/experts/"))
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert {name for name, count in defined.items() if count > 1} <= SAME_MEANING
 
 
 def test_files_are_short() -> None:

@@ -36,7 +36,7 @@ DEMUXERS = (
 MAX_PIXELS = 8192 * 8192  # of one stored picture; a header may ask for far more memory than any film
 
 
-class Streams(NamedTuple):
+class ChosenStreams(NamedTuple):
     """The picture and the sound that all of Marquee reads of a file.
 
     Each is None if the file has none that can be read; then ``no_video`` and ``no_audio`` say why one that
@@ -131,7 +131,7 @@ def open_regular(path: PathLike) -> BinaryIO:
     return file
 
 
-def choose_streams(container: InputContainer) -> Streams:
+def choose_streams(container: InputContainer) -> ChosenStreams:
     """The streams of :func:`choose_video` and :func:`choose_audio`, unless their headers cannot be true."""
     video, audio = choose_video(container), choose_audio(container)
     no_video = no_audio = None
@@ -143,7 +143,7 @@ def choose_streams(container: InputContainer) -> Streams:
         audio = None
     elif audio is None and container.streams.audio:
         no_audio = "no decoder knows its sound's codec; re-encode it"
-    return Streams(video, audio, no_video, no_audio)
+    return ChosenStreams(video, audio, no_video, no_audio)
 
 
 def choose_video(container: InputContainer) -> VideoStream | None:

@@ -19,8 +19,8 @@ from extract.media.audio import AudioTrack
 from extract.media.clock import Packet, SharedClock, Stamp, Statement
 from extract.media.completeness import Mp3Frames, mp3_frames, shortfall
 from extract.media.container import (
+    ChosenStreams,
     PathLike,
-    Streams,
     choose_streams,
     discard_others,
     open_container,
@@ -201,7 +201,7 @@ class _Pass:
         if self._track.refusal is not None:
             self._counts.refused["audio"] = self._track.refusal
 
-    def _incomplete(self, container: InputContainer, streams: Streams, shared: SharedClock) -> bool:
+    def _incomplete(self, container: InputContainer, streams: ChosenStreams, shared: SharedClock) -> bool:
         """Whether the file's own structure says that there should be more of it."""
         name = container.format.name
         with open_regular(self._path) as file:

@@ -20,7 +20,7 @@ from extract.selection import ExtractConfig, Selection, choose_device, select
 from pipeline.device_kind import device_kind
 from pipeline.recompute.compare import Difference, differences, tolerance
 from pipeline.recompute.runnable import runnable
-from pipeline.recompute.sources import Source, Sources
+from pipeline.recompute.sources import SourceVideo, SourceVideos
 from pipeline.storage.location import Location, location
 from pipeline.store.footer import Footer, VideoState
 from pipeline.store.layout import PartFile, Store, Target
@@ -199,13 +199,13 @@ class _Comparison:
         """Extract all of them and book what comes; memory holds what is in flight."""
         run = RunConfig(**{**vars(config), "videos": root, "out": self._store.root})
         settings = engine_settings(run, self._selection.device)
-        with Sources(root, videos) as found, Engine(self._selection, settings) as engine:
+        with SourceVideos(root, videos) as found, Engine(self._selection, settings) as engine:
             for result in engine.run(self._tasks(found)):
                 found.release(result.task.video_id)
                 self._take(result)
                 result.ledger.discard()
 
-    def _tasks(self, found: Iterable[Source | None]) -> Iterator[VideoTask | None]:
+    def _tasks(self, found: Iterable[SourceVideo | None]) -> Iterator[VideoTask | None]:
         for source in found:
             if source is None:
                 yield None
@@ -214,7 +214,7 @@ class _Comparison:
             else:
                 self._not_run(source)
 
-    def _not_run(self, source: Source) -> None:
+    def _not_run(self, source: SourceVideo) -> None:
         """A file that cannot be opened now: equal if it could not be then, else not compared."""
         for target in self._targets:
             for table in target.tables:

@@ -16,7 +16,7 @@ from pipeline.work.fetching import Fetcher
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceVideo:
     """``path`` is None where the file cannot be run: ``problem`` says why."""
 
     video_id: str
@@ -24,7 +24,7 @@ class Source:
     problem: str = ""
 
 
-class Sources:
+class SourceVideos:
     """Gives each video once. Copies of remote ones are fetched a few ahead, until they are released."""
 
     def __init__(self, root: Location, videos: Sequence[Video]) -> None:
@@ -32,13 +32,13 @@ class Sources:
         self._stack = ExitStack()
         self._fetcher = self._stack.enter_context(Fetcher()) if is_remote(root) else None
 
-    def __enter__(self) -> Sources:
+    def __enter__(self) -> SourceVideos:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def __iter__(self) -> Iterator[Source | None]:
+    def __iter__(self) -> Iterator[SourceVideo | None]:
         """None while the next one is on its way."""
         if isinstance(self._root, Path):
             yield from (_local(self._root, video) for video in self._videos)
@@ -50,7 +50,7 @@ class Sources:
         if self._fetcher is not None:
             self._fetcher.release(video_id)
 
-    def _fetched(self, fetcher: Fetcher) -> Iterator[Source | None]:
+    def _fetched(self, fetcher: Fetcher) -> Iterator[SourceVideo | None]:
         for video in self._videos:
             fetcher.request(video.video_id, join(self._root, video.raw), video.size_bytes)
         waiting = deque(video.video_id for video in self._videos)
@@ -58,22 +58,22 @@ class Sources:
             error, copy = fetcher.error(waiting[0]), fetcher.ready(waiting[0])
             if error is not None:
                 fetcher.release(waiting[0])
-                yield Source(waiting.popleft(), None, str(error))
+                yield SourceVideo(waiting.popleft(), None, str(error))
             elif copy is not None:
-                yield Source(waiting.popleft(), bytes(copy))
+                yield SourceVideo(waiting.popleft(), bytes(copy))
             else:
                 yield None
 
 
-def _local(root: Path, video: Video) -> Source:
+def _local(root: Path, video: Video) -> SourceVideo:
     path = os.path.join(os.fsencode(root), video.raw)
     if not os.path.lexists(path):
-        return Source(video.video_id, None, "the file is gone")
+        return SourceVideo(video.video_id, None, "the file is gone")
     size, problem, _ = look(path)
     if size != video.size_bytes:
-        return Source(
+        return SourceVideo(
             video.video_id, None, f"the file changed since: {video.size_bytes} bytes then, {size} now"
         )
     if problem is not None:
-        return Source(video.video_id, None, problem)
-    return Source(video.video_id, path)
+        return SourceVideo(video.video_id, None, problem)
+    return SourceVideo(video.video_id, path)

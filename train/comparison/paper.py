@@ -71,7 +71,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """How a row is trained: by a model, or a preset that names it, with changes; see :class:`Cell`."""
 
     model: str | None = None
@@ -85,7 +85,7 @@ class Recipe:
         return Cell(experts, self.model or named, 0, steps, self.preset, self.changes, self.fine)
 
 
-USUAL = Recipe()
+USUAL = TrainingRecipe()
 
 
 @dataclass(frozen=True)
@@ -123,14 +123,14 @@ class PaperRow:
 PaperRows = Callable[[Offer], Iterable[PaperRow]]
 
 
-def alone(recipe: Recipe = USUAL) -> PaperRows:
+def alone(recipe: TrainingRecipe = USUAL) -> PaperRows:
     """Each expert by itself."""
     return lambda offer: [
         PaperRow(name, recipe.cell(offer, (name,))) for name in (*offer.experts, *offer.missing)
     ]
 
 
-def alone_by_steps(recipe: Recipe = USUAL) -> PaperRows:
+def alone_by_steps(recipe: TrainingRecipe = USUAL) -> PaperRows:
     """Each expert by itself, with each number of steps."""
     return lambda offer: [
         PaperRow(name, recipe.cell(offer, (name,), steps=steps))
@@ -139,26 +139,26 @@ def alone_by_steps(recipe: Recipe = USUAL) -> PaperRows:
     ]
 
 
-def pairs(recipe: Recipe = USUAL) -> PaperRows:
+def pairs(recipe: TrainingRecipe = USUAL) -> PaperRows:
     """Every two experts."""
     return lambda offer: [
         PaperRow(" + ".join(two), recipe.cell(offer, two)) for two in combinations(offer.experts, 2)
     ]
 
 
-def everything(name: str, recipe: Recipe = USUAL) -> PaperRows:
+def everything(name: str, recipe: TrainingRecipe = USUAL) -> PaperRows:
     """All experts that the store has."""
     return lambda offer: [PaperRow(name, recipe.cell(offer, offer.experts))]
 
 
-def each_model(recipe: Recipe = USUAL) -> PaperRows:
+def each_model(recipe: TrainingRecipe = USUAL) -> PaperRows:
     """Every model of the grid on all experts."""
     return lambda offer: [
         PaperRow(model, replace(recipe, model=model).cell(offer, offer.experts)) for model in offer.models
     ]
 
 
-def without_one(recipe: Recipe = USUAL) -> PaperRows:
+def without_one(recipe: TrainingRecipe = USUAL) -> PaperRows:
     """All experts but one, in the order of that one."""
 
     def rows(offer: Offer) -> list[PaperRow]:
@@ -170,7 +170,7 @@ def without_one(recipe: Recipe = USUAL) -> PaperRows:
     return rows
 
 
-def named(name: str, recipe: Recipe, *experts: str) -> PaperRows:
+def named(name: str, recipe: TrainingRecipe, *experts: str) -> PaperRows:
     """These experts."""
     return lambda offer: [PaperRow(name, recipe.cell(offer, experts))]
 

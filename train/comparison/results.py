@@ -33,7 +33,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Space:
+class EmbeddedVideos:
     """A part of a run's videos in its space: ``vectors`` (videos, width), ``target`` and ``score`` (videos,
     genres).
     """
@@ -68,11 +68,11 @@ class Results:
         cells = (replace(cell, seed=seed) for seed in self.config.seeds)
         return [self.runs[each] for each in cells if each in self.runs]
 
-    def spaces(self, cell: Cell, part: Part = "test") -> list[Space]:
+    def spaces(self, cell: Cell, part: Part = "test") -> list[EmbeddedVideos]:
         """That of each seed."""
         return [self.space(run.run, part) for run in self.of(cell)]
 
-    def spaces_of_a_seed(self, paper_table: PaperTable) -> tuple[int, dict[str, Space]] | None:
+    def spaces_of_a_seed(self, paper_table: PaperTable) -> tuple[int, dict[str, EmbeddedVideos]] | None:
         """The first seed that all rows have, and each row's space of the test split."""
         rows = self.config.rows(paper_table)
         for seed in self.config.seeds:
@@ -97,7 +97,7 @@ class Results:
         """The columns of a paper's table, and how many runs are behind them."""
         return (*estimates(self.paper.terms, self.estimates(runs)), self.count(runs))
 
-    def count(self, runs: Sequence[Measured] | Sequence[Space]) -> str:
+    def count(self, runs: Sequence[Measured] | Sequence[EmbeddedVideos]) -> str:
         """How many of the seeds there are."""
         return f"{len(runs)}/{len(self.config.seeds)}"
 
@@ -165,14 +165,14 @@ def term_of(results: Results, paper_table: PaperTable) -> tuple[str, str]:
     return figure, results.paper.term(figure)
 
 
-def _spaces(embed: Embed | None) -> Callable[[Path, Part], Space]:
-    def space(run: Path, part: Part) -> Space:
+def _spaces(embed: Embed | None) -> Callable[[Path, Part], EmbeddedVideos]:
+    def space(run: Path, part: Part) -> EmbeddedVideos:
         assert embed is not None, "this table looks at vectors: give compare embed"
         known = read_predictions(run / "predictions.parquet", split=part)
         ids, vectors = embed(run, part)
         place: Mapping[str, int] = {name: number for number, name in enumerate(ids)}
         order = [place[name] for name in known.ids]
         target, score = np.asarray(known.target, bool), np.asarray(known.score)
-        return Space(known.ids, known.genres, vectors[order], target, score, known.groups)
+        return EmbeddedVideos(known.ids, known.genres, vectors[order], target, score, known.groups)
 
     return space

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from train.comparison.results import NO_VALUE, Space
+from train.comparison.results import NO_VALUE, EmbeddedVideos
 from train.evaluation.bootstrap import resample_weights
 from train.evaluation.figures import Scoring
 from train.evaluation.metrics import Floats
@@ -23,7 +23,7 @@ Values = tuple[Floats, NDArray[np.int64]]  # some values, and the video of each
 
 
 def estimate(
-    spaces: Sequence[Space],
+    spaces: Sequence[EmbeddedVideos],
     measured: Sequence[Values],
     scoring: Scoring,
     *,
@@ -47,7 +47,7 @@ def mean(values: Values) -> float:
     return float(values[0].mean()) if len(values[0]) else float("nan")
 
 
-def _resampled(space: Space, measured: Values, scoring: Scoring) -> Floats:
+def _resampled(space: EmbeddedVideos, measured: Values, scoring: Scoring) -> Floats:
     """The mean in each resample, (resamples,)."""
     values, videos = measured
     blocks = resample_weights(
@@ -61,21 +61,21 @@ def _resampled(space: Space, measured: Values, scoring: Scoring) -> Floats:
     return np.concatenate(found)
 
 
-def genre_silhouettes(space: Space) -> Values:
+def genre_silhouettes(space: EmbeddedVideos) -> Values:
     """Silhouettes of unit vectors, as the fine-grained stage measures them."""
     of = space.target[:, space.target.any(axis=0)]
     known = of & ~of.all(axis=1, keepdims=True)
     return silhouettes(unit(space.vectors), space.target), np.nonzero(known)[0]
 
 
-def random_silhouette(space: Space) -> float:
+def random_silhouette(space: EmbeddedVideos) -> float:
     """The silhouette of genres that are dealt out to the videos at random."""
     random = np.random.default_rng(0)
     dealt = (replace(space, target=random.permutation(space.target)) for _ in range(SHUFFLES))
     return float(np.mean([mean(genre_silhouettes(each)) for each in dealt]))
 
 
-def nearest(space: Space, most: int) -> NDArray[np.int64]:
+def nearest(space: EmbeddedVideos, most: int) -> NDArray[np.int64]:
     """The nearest other videos of each by the cosine, (videos, at most ``most``), the nearest first."""
     units = unit(space.vectors)
     found = []
@@ -88,13 +88,13 @@ def nearest(space: Space, most: int) -> NDArray[np.int64]:
     return np.concatenate(found)
 
 
-def precision(space: Space, neighbours: NDArray[np.int64], most: int | None = None) -> Values:
+def precision(space: EmbeddedVideos, neighbours: NDArray[np.int64], most: int | None = None) -> Values:
     """The share of the first ``most`` neighbours (videos, n) that have a genre in common with the video."""
     common = (space.target[neighbours[:, :most]] & space.target[:, None]).any(axis=2)
     return common.mean(axis=1), np.arange(len(space.ids))
 
 
-def random_precision(space: Space) -> float:
+def random_precision(space: EmbeddedVideos) -> float:
     """What neighbours reach that are drawn from all other videos: the share that has a genre in common."""
     genres = space.target.astype(np.float32)
     blocks = (genres[start : start + _BLOCK_ROWS] for start in range(0, len(genres), _BLOCK_ROWS))

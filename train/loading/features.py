@@ -18,7 +18,7 @@ from pipeline.store.footer import PartHeader
 from pipeline.store.layout import Store, Target, open_store, run_again
 from pipeline.store.videos import read_shards
 from train.errors import DataError
-from train.loading.listing import Listing, Part
+from train.loading.listing import Listing, StoredPart
 from train.loading.steps import EMBEDDING
 
 NUMBERS = ("bool", "int32", "int64", "float32", "float64")  # types of columns that can be part of a vector
@@ -176,13 +176,13 @@ class FeatureSet:
         return lines
 
 
-def _has_vectors(parts: Sequence[Part]) -> bool:
+def _has_vectors(parts: Sequence[StoredPart]) -> bool:
     return any(part.header.spec.embedding is not None for part in parts)
 
 
 def _table(
     name: str,
-    parts: Sequence[Part],
+    parts: Sequence[StoredPart],
     position: Mapping[str, int],
     seeds: Mapping[str, int | None],
     columns: tuple[str, ...],
@@ -222,14 +222,14 @@ def _vector(header: PartHeader, columns: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _timeline(
-    name: str, parts: Sequence[Part], position: Mapping[str, int], seeds: Mapping[str, int | None]
+    name: str, parts: Sequence[StoredPart], position: Mapping[str, int], seeds: Mapping[str, int | None]
 ) -> FeatureTable:
     """The times of a table's rows: vectors of no values."""
     seed = _seed(parts[0].header.target, seeds)
     return FeatureTable(name, (0,), np.dtype("float32"), False, random_seed=seed, **_rows(parts, position))
 
 
-def _rows(parts: Sequence[Part], position: Mapping[str, int]) -> dict[str, Any]:
+def _rows(parts: Sequence[StoredPart], position: Mapping[str, int]) -> dict[str, Any]:
     """Where the rows of each video lie; those of videos without a ``position`` are left out."""
     size = len(position)
     where = np.full(size, -1, np.int64)

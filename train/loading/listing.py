@@ -23,7 +23,7 @@ from train.errors import DataError
 
 
 @dataclass(frozen=True)
-class Part:
+class StoredPart:
     """What is kept of a part's footer: the videos that have rows, in their order, and how many."""
 
     path: Location
@@ -73,8 +73,8 @@ class Listing:
     store: Store
     targets: Sequence[Target]
     members: Mapping[int, frozenset[str]] | None
-    found: Mapping[str, list[Part]]
-    timed: Mapping[str, list[Part]]
+    found: Mapping[str, list[StoredPart]]
+    timed: Mapping[str, list[StoredPart]]
 
     @classmethod
     def of(cls, store: Store, experts: Sequence[str] | None, timelines: Sequence[str]) -> Listing:
@@ -114,7 +114,7 @@ class Listing:
 
 def _parts(
     store: Store, name: str, targets: Sequence[Target], members: Mapping[int, frozenset[str]] | None
-) -> list[Part]:
+) -> list[StoredPart]:
     """The parts that are current, by shard. Raises InvalidPart for one that does not count."""
     current = {target.fingerprint for target in targets if name in target.tables}
     there = {part.fingerprint for part in store.parts(name)}
@@ -132,8 +132,8 @@ def _parts(
     return [_part(*found) for found in valid_parts(store, parts, members, checked_footer)]
 
 
-def _part(file: PartFile, footer: Footer) -> Part:
+def _part(file: PartFile, footer: Footer) -> StoredPart:
     rows = {sys.intern(name): video.rows for name, video in footer.videos.items() if video.rows}
     counts = np.fromiter(rows.values(), np.int64, len(rows))
     states = Counter(video.state for video in footer.videos.values())
-    return Part(file.path, file.shard, footer.header, tuple(rows), counts, states)
+    return StoredPart(file.path, file.shard, footer.header, tuple(rows), counts, states)

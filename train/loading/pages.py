@@ -34,7 +34,7 @@ class NotPlain(Exception):
 
 
 @dataclass(frozen=True)
-class Chunk:
+class ColumnChunk:
     """One column of one row group: ``values`` floats of ``dtype`` in ``length`` bytes from ``offset``.
 
     ``levels`` is how many kinds of levels (repetition, definition) its pages begin with.
@@ -48,7 +48,9 @@ class Chunk:
     levels: int
 
     @classmethod
-    def of(cls, metadata: pq.FileMetaData, *, row_group: int, column: int, dtype: np.dtype[Any]) -> Chunk:
+    def of(
+        cls, metadata: pq.FileMetaData, *, row_group: int, column: int, dtype: np.dtype[Any]
+    ) -> ColumnChunk:
         """Raises NotPlain where the column's description already says so."""
         found = metadata.row_group(row_group).column(column)
         described = metadata.schema.column(column)

@@ -19,7 +19,7 @@ from extract.tables import embedding_matrix
 from pipeline.storage.location import Location, storage_errors
 from pipeline.storage.parquet import open_parquet, read_metadata
 from train.loading.memory import zeros
-from train.loading.pages import Chunk, NotPlain
+from train.loading.pages import ColumnChunk, NotPlain
 from train.loading.steps import EMBEDDING
 
 _START = "start_seconds"
@@ -88,7 +88,7 @@ def _read_plain(
     if not wanted.keys() <= columns.keys():
         raise NotPlain("the columns are named otherwise")
     chunks = [
-        (Chunk.of(metadata, row_group=group, column=columns[name], dtype=target.dtype), target)
+        (ColumnChunk.of(metadata, row_group=group, column=columns[name], dtype=target.dtype), target)
         for name, target in wanted.items()
     ]
     offset = min(chunk.offset for chunk, _ in chunks)

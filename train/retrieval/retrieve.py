@@ -62,7 +62,7 @@ class Retrieved:
 
 
 @dataclass(frozen=True)
-class Space:
+class StoreVectors:
     """The videos of a store in the space of a run: their ids, sorted, and their vectors."""
 
     ids: tuple[str, ...]
@@ -139,7 +139,7 @@ def open_space(
     hardware: Hardware | None = None,
     allow_random_weights: bool = False,
     log: Log | None = None,
-) -> Space:
+) -> StoreVectors:
     """The vectors that are in a folder, or else computed and written there, batch by batch."""
     hardware = hardware_of(hardware)
     model = run.load_model()
@@ -158,7 +158,7 @@ def open_space(
                 f"{str(folder)!r} holds the vectors of another run or of other videos: delete it, or give "
                 "another --index"
             )
-        return Space(batches.ids, VectorFile(path, len(batches.ids), there["width"]))
+        return StoreVectors(batches.ids, VectorFile(path, len(batches.ids), there["width"]))
     folder.mkdir(parents=True, exist_ok=True)
     log_of(log)(f"{str(run.root)!r}: {len(batches.ids)} videos")
 
@@ -171,7 +171,7 @@ def open_space(
     vectors = VectorFile.write(path, blocks())
     with atomic(described) as temporary:  # the last one: where it is, the vectors are
         temporary.write_text(json.dumps({"width": vectors.width, "made_of": made_of}) + "\n", "utf-8")
-    return Space(batches.ids, vectors)
+    return StoreVectors(batches.ids, vectors)
 
 
 def _several(values: Sequence[T], name: str) -> Sequence[T]:

@@ -38,7 +38,7 @@ class Chunk:
         return Chunk(self.samples[round(seconds * SAMPLE_RATE) :], self.start_seconds + seconds)
 
 
-class Detector(Protocol):
+class StretchFinder(Protocol):
     """Finds stretches in a stream of samples; :class:`extract.ops.sound.vad.SpeechDetector` is one."""
 
     @property
@@ -80,7 +80,7 @@ class SpeechChunks:
     for soft first and last sounds, but overlaps no other. Little more than a minute of audio is kept.
     """
 
-    def __init__(self, detector: Detector, *, margin_seconds: float = 0.0) -> None:
+    def __init__(self, detector: StretchFinder, *, margin_seconds: float = 0.0) -> None:
         self._detector = detector
         self._audio = _Audio()
         self._open: Stretch | None = None

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from extract.errors import MissingDependency
 from extract.ops.text.scripts import greek, is_unread, looks_foreign
 from extract.ops.text.spelling import known_words
-from extract.ops.text.turned_lines import Line, Reading, main_turn, read_lines, upright
+from extract.ops.text.turned_lines import Line, LineReading, main_turn, read_lines, upright
 from extract.weights.hashing import sha256_of
 
 # What the wheel of rapidocr 3.10 carries (Apache-2.0): PP-OCRv6 small.
@@ -132,12 +132,12 @@ class RapidOcrReader:
         order = reading_order(upright(np.stack([line.box for line in lines]), main_turn(lines)))
         return [text for i in order if (text := self._text_line(lines[i])) is not None]
 
-    def _read(self, crop: NDArray[np.uint8]) -> Reading:
+    def _read(self, crop: NDArray[np.uint8]) -> LineReading:
         found = self._engine().recognize_txt([crop])
         where = found.word_results[0]
         places = [column for word in where.word_cols for column in word]
         letters = tuple((column + 0.5) / where.line_txt_len for column in places)
-        return Reading(found.txts[0], float(found.scores[0]), letters)
+        return LineReading(found.txts[0], float(found.scores[0]), letters)
 
     def _text_line(self, line: Line) -> TextLine | None:
         """None for what is no line, or is read with too little confidence."""

@@ -20,7 +20,7 @@ COMPACT = 1.5  # a box whose sides differ by less may be turned by a quarter as 
 
 
 @dataclass(frozen=True)
-class Reading:
+class LineReading:
     """One reading of a line: the text, the confidence in it, and the middle of each letter, 0 to 1."""
 
     text: str
@@ -35,13 +35,13 @@ class Line:
     ``box``: float32 (4, 2), clockwise from the text's own top left corner.
     """
 
-    reading: Reading
+    reading: LineReading
     picture: NDArray[np.uint8]
     turn: int
     box: NDArray[np.float32]
 
 
-Read = Callable[[NDArray[np.uint8]], Reading]
+Read = Callable[[NDArray[np.uint8]], LineReading]
 
 
 def read_lines(

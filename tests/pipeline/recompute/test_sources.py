@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.recompute.sources import Source, Sources
+from pipeline.recompute.sources import SourceVideo, SourceVideos
 from pipeline.store.videos import Video
 
 VIDEOS = [Video(f"film {i}", f"film {i}.mp4".encode(), 4) for i in range(12)]  # more than copies at a time
@@ -16,11 +16,11 @@ VIDEOS = [Video(f"film {i}", f"film {i}.mp4".encode(), 4) for i in range(12)]  #
 def given(root: Any) -> dict[str, tuple[bytes | None, str]]:
     """By video its content or its problem; each is released before the next is asked for."""
     found: dict[str, tuple[bytes | None, str]] = {}
-    with Sources(root, VIDEOS) as sources:
+    with SourceVideos(root, VIDEOS) as sources:
         for source in sources:
             if source is None:
                 continue
-            assert isinstance(source, Source)
+            assert isinstance(source, SourceVideo)
             found[source.video_id] = None, source.problem
             if source.path is not None:
                 found[source.video_id] = Path(source.path.decode()).read_bytes(), ""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from extract.errors import StoreError
 from train.loading import vectors
-from train.loading.pages import Chunk, NotPlain
+from train.loading.pages import ColumnChunk, NotPlain
 from train.loading.vectors import read_rows
 
 ROWS, DIM = 1000, 48
@@ -94,7 +94,7 @@ def test_other_layouts_are_left_to_arrow(tmp_path: Path, options: dict[str, Any]
     metadata = pq.read_metadata(tmp_path / "x")
     column = next(i for i in range(4) if metadata.schema.column(i).path == "embedding.list.element")
     with pytest.raises(NotPlain):
-        chunk = Chunk.of(metadata, row_group=0, column=column, dtype=np.dtype("float32"))
+        chunk = ColumnChunk.of(metadata, row_group=0, column=column, dtype=np.dtype("float32"))
         data = (tmp_path / "x").read_bytes()[chunk.offset :][: chunk.length]
         chunk.read_into(np.empty((400, DIM), np.float32), memoryview(data), rows=np.arange(400))
     found = read(tmp_path / "x", range(3, ROWS, 5), "float32")
@@ -114,13 +114,13 @@ def test_pages_without_needed_rows_are_skipped(
         write_batch_size=50,
     )
     sizes: list[int] = []
-    whole: Callable[..., NDArray[Any]] = Chunk._values
+    whole: Callable[..., NDArray[Any]] = ColumnChunk._values
 
-    def counted(self: Chunk, body: memoryview, size: int, count: int) -> NDArray[Any]:
+    def counted(self: ColumnChunk, body: memoryview, size: int, count: int) -> NDArray[Any]:
         sizes.append(count)
         return whole(self, body, size, count)
 
-    monkeypatch.setattr(Chunk, "_values", counted)
+    monkeypatch.setattr(ColumnChunk, "_values", counted)
     read(tmp_path / "x", [500])
     assert sum(sizes) < ROWS * DIM / 4
 
@@ -128,7 +128,7 @@ def test_pages_without_needed_rows_are_skipped(
 def test_a_null_in_a_vector_is_not_plain(tmp_path: Path) -> None:
     holes = pa.array([[1.0, None], [2.0, 3.0]], pa.list_(pa.float32(), 2))
     pq.write_table(pa.table({"embedding": holes}), tmp_path / "x", use_dictionary=False)
-    chunk = Chunk.of(pq.read_metadata(tmp_path / "x"), row_group=0, column=0, dtype=np.dtype("float32"))
+    chunk = ColumnChunk.of(pq.read_metadata(tmp_path / "x"), row_group=0, column=0, dtype=np.dtype("float32"))
     data = (tmp_path / "x").read_bytes()[chunk.offset :][: chunk.length]
     with pytest.raises(NotPlain):
         chunk.read_into(np.empty((2, 2), np.float32), memoryview(data), rows=np.arange(2))

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from train.comparison.paper import Paper, PaperTable, Recipe, alone, everything, pairs
+from train.comparison.paper import Paper, PaperTable, TrainingRecipe, alone, everything, pairs
 
 LENGTHS = (1, 5, 9, 20)  # clips of a sequence
 
 
-def _recipe(fusion: str, clips: int = 9) -> Recipe:
-    return Recipe(preset="fish2021/mmx", changes=(f"model.fusion={fusion}", f"model.clips={clips}"))
+def _recipe(fusion: str, clips: int = 9) -> TrainingRecipe:
+    return TrainingRecipe(preset="fish2021/mmx", changes=(f"model.fusion={fusion}", f"model.clips={clips}"))
 
 
 GATED, SIDE_BY_SIDE = _recipe("gated"), _recipe("naive-concat")

@@ -4,9 +4,9 @@ docs/results.md says so, and what ours holds.
 
 from __future__ import annotations
 
-from train.comparison.paper import Paper, PaperTable, Recipe, alone, everything
+from train.comparison.paper import Paper, PaperTable, TrainingRecipe, alone, everything
 
-ENSEMBLE = Recipe(preset="lebaron2021/ensemble")
+ENSEMBLE = TrainingRecipe(preset="lebaron2021/ensemble")
 NETWORKS = (alone(ENSEMBLE), everything("ensemble", ENSEMBLE))
 
 PAPER = Paper(

@@ -4,13 +4,13 @@ time". What the typeset tables hold is not known here; docs/results.md says so, 
 
 from __future__ import annotations
 
-from train.comparison.paper import Paper, PaperTable, Recipe, named
+from train.comparison.paper import Paper, PaperTable, TrainingRecipe, named
 
 FRAMES, SOUND, DESCRIPTORS = "resnet152", "spectrogram", "lowlevel_video"
 
 
-def _recipe(preset: str, *changes: str) -> Recipe:
-    return Recipe(preset=f"wehrmann2017/{preset}", changes=changes)
+def _recipe(preset: str, *changes: str) -> TrainingRecipe:
+    return TrainingRecipe(preset=f"wehrmann2017/{preset}", changes=changes)
 
 
 CTT_A, CTT_B, CTT_C = (

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from train.comparison.paper import PaperTable
-from train.comparison.results import Made, Results, Space
+from train.comparison.results import EmbeddedVideos, Made, Results
 from train.comparison.spaces import (
     estimate,
     genre_silhouettes,
@@ -57,7 +57,7 @@ def _means(values: list[tuple[float, float]]) -> list[Estimate]:
     return [Estimate(mean) for mean in (np.mean(values, axis=0) if values else (math.nan, math.nan))]
 
 
-def _picture(spaces: Mapping[str, Space]) -> bytes:
+def _picture(spaces: Mapping[str, EmbeddedVideos]) -> bytes:
 
     some = next(iter(spaces.values()))
     drawn = np.arange(len(some.ids))

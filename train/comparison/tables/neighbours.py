@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from train.comparison.paper import PaperTable
-from train.comparison.results import Made, Results, Space
+from train.comparison.results import EmbeddedVideos, Made, Results
 from train.comparison.spaces import estimate, nearest, precision, random_precision
 from train.evaluation.svg import lines
 from train.evaluation.tables import Estimate, Table, TableRow
@@ -68,7 +68,7 @@ def _examples(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     yield Made(table)
 
 
-def _listed(space: Space, queries: Sequence[int]) -> list[str]:
+def _listed(space: EmbeddedVideos, queries: Sequence[int]) -> list[str]:
     """The nearest of each query with their genres."""
     found = nearest(space, LISTED)
     return [
@@ -76,5 +76,5 @@ def _listed(space: Space, queries: Sequence[int]) -> list[str]:
     ]
 
 
-def _genres(space: Space, video: int) -> str:
+def _genres(space: EmbeddedVideos, video: int) -> str:
     return ", ".join(space.genres[i] for i in np.flatnonzero(space.target[video])) or "none"
