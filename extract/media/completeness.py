@@ -198,7 +198,7 @@ class _Ebml:
             name, name_bytes = self._number(header, keep_marker=True)
             length, length_bytes = self._number(header[name_bytes:], keep_marker=False)
             if name not in self.ANYWHERE or not length_bytes:
-                self.lost = f"byte {at} is no element"
+                self.lost = f"byte {at} is not an element"
                 return
             yield name
             at += name_bytes + length_bytes

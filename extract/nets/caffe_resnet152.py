@@ -109,7 +109,7 @@ def from_caffe(blobs: Mapping[str, Sequence[NDArray[np.float32]]]) -> dict[str, 
 
 def _averaged(layer: str, given: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     if len(given) != 3 or given[2].size != 1:
-        raise WeightsError(f"layer {layer!r} is no batch normalisation of Caffe: {len(given)} blobs")
+        raise WeightsError(f"layer {layer!r} is not a batch normalisation of Caffe: {len(given)} blobs")
     total = float(given[2].reshape(-1)[0])
     factor = np.float32(1 / total if total else 0)
     return [np.asarray(values * factor, np.float32) for values in given[:2]]

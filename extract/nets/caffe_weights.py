@@ -37,7 +37,7 @@ def layer_blobs(data: memoryview) -> dict[str, Blobs]:
     ``data`` is the whole file as bytes; the arrays are read-only views of it.
 
     Raises:
-        WeightsError: it is no .caffemodel, breaks off, is of the layout until 2014, has a layer twice,
+        WeightsError: it is not a .caffemodel, breaks off, is of the layout until 2014, has a layer twice,
             or a blob whose shape and number of values disagree.
     """
     layers: dict[str, Blobs] = {}

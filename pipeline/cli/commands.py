@@ -25,12 +25,10 @@ app = typer.Typer(
 Weights = Annotated[Path | None, typer.Option(help="Folder with published checkpoints.")]
 PresetName = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}. Default: all.")]
 Names = Annotated[str | None, typer.Option(help="Experts, comma-separated; upstream ones are added.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="EXPERT.OPTION=VALUE; repeatable.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="EXPERT.OPTION=VALUE; may be repeated.")]
 Certificates = Annotated[
     str | None,
-    typer.Option(
-        metavar="DIR", help="What cluster-certificates made. Default: MARQUEE_CERTIFICATES, if set."
-    ),
+    typer.Option(metavar="DIR", help="Folder of the certificates. Default: MARQUEE_CERTIFICATES, if set."),
 ]
 
 
@@ -48,14 +46,14 @@ def extract(
     ] = None,
     set_: Set = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N. Default: auto.")] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Of the networks. Default: float32.")] = None,
-    dtype: Annotated[Dtype | None, typer.Option(help="Of stored vectors. Default: float16.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Of the models. Default: 16, on a GPU 64.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Networks' type. Default: float32.")] = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="Type of stored vectors. Default: float16.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Items. Default: 16, on a GPU 64.")] = None,
     shard_size: Annotated[int | None, typer.Option(help="Videos in a new shard. Default: 64.")] = None,
-    decoders: Annotated[int | None, typer.Option(help="Processes. Default: the cores, at most 16.")] = None,
+    decoders: Annotated[int | None, typer.Option(help="Processes. Default: one a core, at most 16.")] = None,
     weights: Weights = None,
     random_weights: Annotated[
-        int | None, typer.Option(metavar="SEED", help="Draw all weights from a seed: for tests.")
+        int | None, typer.Option(metavar="SEED", help="Draw random weights from this seed: for tests.")
     ] = None,
     keep_flow: Annotated[
         str | None, typer.Option(metavar="DIR", help="Also keep the flow as JPEGs, in this folder.")
@@ -69,7 +67,7 @@ def extract(
     ] = None,
     certificates: Certificates = None,
     worker_lifetime: Annotated[str | None, typer.Option(help="Restart workers older than, say, 2h.")] = None,
-    worker_memory: Annotated[str | None, typer.Option(help="Restart those larger than, say, 8G.")] = None,
+    worker_memory: Annotated[str | None, typer.Option(help="Restart workers larger than, say, 8G.")] = None,
     retry_failed: Annotated[bool | None, typer.Option("--retry-failed", help="Try failures again.")] = None,
     new_root: Annotated[
         bool | None, typer.Option("--new-root", help="The store's videos are in this folder now; ids stay.")
@@ -128,7 +126,9 @@ def verify(
     count: Annotated[
         int | None, typer.Option("--recompute", metavar="N", help="Also extract N videos again and compare.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the draw of the N videos. Default: a new one.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the choice of N videos. Default: a new one.")
+    ] = None,
     videos: Annotated[
         str | None, typer.Option(help="Where the videos are now. Default: where the last run found them.")
     ] = None,
@@ -187,7 +187,7 @@ def prepare(
 @app.command("cluster-certificates")
 def cluster_certificates(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="New or empty folder.")],
-    days: Annotated[int, typer.Option(min=1, max=3650, help="Of validity.")] = 365,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Days until they expire.")] = 365,
 ) -> None:
     """Make certificates that close a Dask cluster to everybody who does not hold them."""
     from pipeline.cli.machine_reports import print_certificates

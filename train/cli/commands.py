@@ -55,7 +55,9 @@ SplitBy = Annotated[
     str | None,
     typer.Option(help="stratified, random, sulun, column:NAME or a JSON file. Default: stratified."),
 ]
-AllowEmpty = Annotated[bool, typer.Option("--allow-empty-genres")]
+AllowEmpty = Annotated[
+    bool, typer.Option("--allow-empty-genres", help="Let a part of the split have no video of a genre.")
+]
 LeastVideos = Annotated[int | None, typer.Option(help="Leave out genres with fewer videos.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="NAME.OPTION=VALUE: model, training, an expert, ...")
@@ -78,14 +80,16 @@ def train(
     least_videos: LeastVideos = None,
     split: SplitBy = None,
     allow_empty_genres: AllowEmpty = False,
-    epochs: Annotated[int | None, typer.Option(help="At most.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Videos.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Weights, order, dropout. Default: 0.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Train for at most so many.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Videos in a batch.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, order and dropout. Default: 0.")] = None,
     set_: Set = None,
     device: Device = "auto",
     gpus: Gpus = None,
     precision: Precision = "float32",
-    wandb: Annotated[str | None, typer.Option(metavar="PROJECT", help="Log there as well.")] = None,
+    wandb: Annotated[
+        str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases as well.")
+    ] = None,
     allow_random_weights: AllowRandom = False,
 ) -> None:
     """Train a model; run it again to resume."""
@@ -159,9 +163,11 @@ def predict(
 def evaluate(
     run: Run,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    thresholds: Annotated[str | None, typer.Option(help="Of a genre, comma-separated.")] = None,
-    resamples: Annotated[int, typer.Option(help="Of the bootstrap; 0: no intervals.")] = 1000,
-    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    thresholds: Annotated[
+        str | None, typer.Option(help="From which score on a genre counts, comma-separated.")
+    ] = None,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples; 0: no intervals.")] = 1000,
+    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
 ) -> None:
     """Measure what a run predicted; figures, tables and curves go into its folder."""
     from train.evaluation.evaluate import evaluate_run

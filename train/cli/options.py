@@ -18,8 +18,10 @@ LabelFile = Annotated[Path | None, typer.Option(help="CSV or Parquet table with 
 Column = Annotated[str | None, typer.Option(help="Column of the labels.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
 Gpus = Annotated[str | None, typer.Option(help="all, or 0,1,...: a process on each.")]
-Precision = Annotated[NetworkPrecision, typer.Option(help="Of the arithmetic.")]
-AllowRandom = Annotated[bool, typer.Option("--allow-random-weights", help="For dry runs.")]
+Precision = Annotated[NetworkPrecision, typer.Option(help="What networks compute in.")]
+AllowRandom = Annotated[
+    bool, typer.Option("--allow-random-weights", help="Take their features: for dry runs.")
+]
 Run = Annotated[Path, typer.Option(help="Run folder.")]
 
 

@@ -38,7 +38,7 @@ def show_map(
     features: Store,
     out: Annotated[
         list[Path],
-        typer.Option(help="Name in .html (an .svg is written beside), .svg or .csv; repeatable."),
+        typer.Option(help="Name in .html (an .svg is written beside), .svg or .csv; may be repeated."),
     ],
     labels: LabelFile = None,
     id_column: Column = None,
@@ -90,7 +90,7 @@ def show_scenes(
     run: Run,
     features: Store,
     out: Annotated[
-        list[Path] | None, typer.Option(help="Also write it: a name in .html, .svg or .csv; repeatable.")
+        list[Path] | None, typer.Option(help="Also write it: a name in .html, .svg or .csv; may be repeated.")
     ] = None,
     threshold: Annotated[float, typer.Option(help="A genre is named from this score on.")] = 0.5,
     device: Device = "auto",

@@ -95,7 +95,7 @@ def decoded(content: bytes) -> str:
             "it as UTF-8 (in Excel `CSV UTF-8`), or if it is Western `iconv -f CP1252 -t UTF-8 OLD > NEW`"
         ) from error
     if "\0" in text:
-        raise ValueError("it is no text: give a table as CSV (in UTF-8), JSON or Parquet")
+        raise ValueError("it is not text: give a table as CSV (in UTF-8), JSON or Parquet")
     return text
 
 
@@ -114,7 +114,7 @@ def _json(text: str, *, lines: bool) -> Raw:
         raise ValueError("its brackets are nested too deeply for a table: give a list of objects") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(
-            "it is no list of objects: give [{...}, {...}] or an object on each line (pandas: "
+            "it is not a list of objects: give [{...}, {...}] or an object on each line (pandas: "
             "df.to_json(path, orient='records'))"
         )
     names = list(dict.fromkeys(name for row in rows for name in row))

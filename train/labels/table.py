@@ -193,6 +193,6 @@ def _durations(path: Path, asked: LabelColumns, columns: Mapping[str, Sequence[s
         return np.array([np.nan if is_missing(value) else float(value) for value in columns[asked.duration]])
     except ValueError as error:
         raise DataError(
-            f"{str(path)!r}: column {asked.duration!r} is no number of seconds everywhere ({error}): name "
+            f"{str(path)!r}: column {asked.duration!r} is not a number of seconds everywhere ({error}): name "
             "another, or correct it"
         ) from error

@@ -116,7 +116,7 @@ def test_a_factor_of_nought_stands_for_nought() -> None:
 @pytest.mark.parametrize(
     ("layers", "said"),
     [
-        ({"bn_conv1": [np.ones(2, np.float32)] * 2}, "'bn_conv1' is no batch normalisation"),
+        ({"bn_conv1": [np.ones(2, np.float32)] * 2}, "'bn_conv1' is not a batch normalisation"),
         ({"scale_conv1": [np.ones(2, np.float32)]}, "'scale_conv1' has 1 blobs, not 2"),
         ({"conv1": [np.ones(2, np.float32)] * 3}, "'conv1' has 3 blobs, not 2"),
     ],
