@@ -117,7 +117,7 @@ def test_other_kinds_of_files_say_what_to_do(tmp_path: Path) -> None:
         pickle.dumps(raw): "pickle",
         b"ARROW1\0\0": "Parquet",
         b"SQLite format 3\0": "SQLite",
-        b"GIF89a\0\1\2\3": "no text",
+        b"GIF89a\0\1\2\3": "not text",
     }
     for content, remedy in kinds.items():
         with pytest.raises(DataError, match=remedy):
