@@ -8,6 +8,7 @@ allowed, and whatever a demuxer wants to open beside is refused.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,8 +65,12 @@ class _Stretch:
         return self._file.read(max(0, min(size, self._stop - self._file.tell())))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Where it is now, or as FFmpeg's own files do the negative error of a place that no file can have."""
         base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._stop}[whence]
-        return self._file.seek(max(self._start, base + offset)) - self._start
+        try:
+            return self._file.seek(max(self._start, base + offset)) - self._start
+        except (OSError, OverflowError):  # raised, it would come out of some later call
+            return -errno.EINVAL
 
     def tell(self) -> int:
         return self._file.tell() - self._start
