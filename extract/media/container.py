@@ -65,7 +65,7 @@ class _Stretch:
         return self._file.read(max(0, min(size, self._stop - self._file.tell())))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Where it is now, or as FFmpeg's own files do the negative error of a place that no file can have."""
+        """Where it is now; of a place that no file can have a negative error, as FFmpeg's own files say."""
         base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._file.tell(), os.SEEK_END: self._stop}[whence]
         try:
             return self._file.seek(max(self._start, base + offset)) - self._start

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from extract.errors import MediaError
@@ -43,12 +44,15 @@ def probe(path: PathLike) -> MediaInfo:
     with open_container(path) as container:
         video, audio, no_video, no_audio = choose_streams(container)
         shown = repr(os.fsdecode(path))
+        first = None if video is None else _first_picture(container, video)
+        if video is not None and (no_video := _refuse_size(first or video.codec_context)):
+            video = None
         if video is None and audio is None:
             why = "; ".join(reason for reason in (no_video, no_audio) if reason) or "re-encode or remove it"
             raise MediaError(
                 f"{shown} ({container.format.name}) has neither video nor audio that can be decoded: {why}"
             )
-        picture = {} if video is None else _picture_fields(container, video, shown)
+        picture = {} if video is None else _picture_fields(video, first)
         return MediaInfo(
             path=os.fsdecode(path),
             size_bytes=container.size,
@@ -65,19 +69,25 @@ def probe(path: PathLike) -> MediaInfo:
         )
 
 
-def _picture_fields(container: InputContainer, stream: VideoStream, shown: str) -> dict[str, Any]:
+def _refuse_size(picture: av.VideoFrame | VideoCodecContext) -> str | None:
+    """Why pictures of this size are not read, or None."""
+    width, height = picture.width, picture.height
+    if 0 < width * height <= MAX_PIXELS:
+        return None
+    return (
+        f"its pictures have {width}x{height} pixels; 1 to {MAX_PIXELS} are read: "
+        "scale it, or write the file anew if its header is damaged"
+    )
+
+
+def _picture_fields(stream: VideoStream, first: av.VideoFrame | None) -> dict[str, Any]:
     """The fields of MediaInfo that describe the video stream."""
-    picture = _first_picture(container, stream)
-    source = stream.codec_context if picture is None else picture
+    source = first or stream.codec_context
     width, height = source.width, source.height
-    if not 0 < width * height <= MAX_PIXELS:
-        raise MediaError(
-            f"{shown} has pictures of {width}x{height} pixels; 1 to {MAX_PIXELS} pixels are allowed: scale it"
-        )
     stretch = float(stream.sample_aspect_ratio or 1)
     if not 1 / MAX_STRETCH <= stretch <= MAX_STRETCH:
         stretch = 1.0
-    turned = Orientation() if picture is None else orientation(picture)
+    turned = Orientation() if first is None else orientation(first)
     sideways = turned.degrees % 180 != 0
     upright = (max(1, round(width * stretch)), height)
     rate = stream.average_rate or stream.guessed_rate

@@ -6,7 +6,7 @@ Memory does not grow with the file: at most a few pictures and about a second of
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import av
@@ -14,7 +14,6 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from extract.errors import MediaError
 from extract.media.audio import AudioTrack
 from extract.media.clock import Packet, SharedClock, Stamp, Statement
 from extract.media.completeness import Mp3Frames, mp3_frames, shortfall
@@ -103,10 +102,11 @@ def read(
             out to be impossible is named there and ends.
         threads: decoder threads; one is best where each core has its own video.
 
+    A stream of which nothing can be decoded gives nothing: that is for the caller to notice.
+
     Raises:
-        MediaError: the file cannot be opened, or nothing of what was asked could be decoded.
+        MediaError: the file cannot be opened.
     """
-    before = replace(counts)
     one_pass = _Pass(path, media, video, sounds, counts)
     for stretch in links(path) if media.container == "ogg" else [None]:
         with open_container(path, stretch) as container:
@@ -114,14 +114,6 @@ def read(
                 counts.saw(part.start_seconds, part.end_seconds)
                 yield part
     yield from one_pass.finish()
-    if not one_pass.asked:
-        return
-    if (counts.pictures_decoded, counts.samples_decoded) == (before.pictures_decoded, before.samples_decoded):
-        why = "; ".join(counts.refused.values()) or (
-            f"nothing could be decoded (video {media.video_codec}, audio {media.audio_codec}, "
-            f"{counts.decode_errors - before.decode_errors} damaged packets); re-encode or remove it"
-        )
-        raise MediaError(f"{media.path!r}: {why}")
 
 
 class _Pass:
@@ -138,10 +130,6 @@ class _Pass:
         self._end_seconds: float | None = None  # of the links before
         self._packets = 0  # of the picture
         self._mp3 = Mp3Frames()
-
-    @property
-    def asked(self) -> bool:
-        return self._video or bool(self._sounds)
 
     def read(self, container: InputContainer, threads: int) -> Iterator[Picture | AudioBlock]:
         """One link of the file, which is the whole file unless it is chained."""

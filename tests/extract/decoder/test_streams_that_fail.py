@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -70,6 +71,29 @@ def test_a_stream_that_gives_nothing_is_a_failure_alone_and_beside_others(
             failure and failure.stage == "decode" and str(path) in failure.message for failure in failures
         )
     assert {found[expert].state for expert in fine} == {"ok"}
+
+
+def test_sound_is_absent_where_the_only_stream_fails(tmp_path: Path) -> None:
+    path = spoil(write_clip(tmp_path / "silent.mp4"), "video")
+    for experts in (PICTURE, SOUND, (*PICTURE, *SOUND)):
+        found = outcomes(path, *experts)
+        assert {found[name].state for name in experts if name in PICTURE} <= {"failed"}, experts
+        assert {found[name].state for name in experts if name in SOUND} <= {"absent"}, experts
+
+
+def test_pictures_without_size_fail_and_the_sound_is_heard(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "movie.wmv", codec="wmv2", audio_seconds=4.0)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(struct.pack("<II", 64, 48))  # in the stream's BITMAPINFOHEADER
+    data[at : at + 4] = bytes(4)
+    path.write_bytes(data)
+    found = outcomes(path, *PICTURE, *SOUND)
+    assert {name: found[name].state for name in found} == {
+        "scenes": "failed",
+        "lowlevel": "failed",
+        "spectrogram": "ok",
+    }
+    assert "0x0 pixels" in found["scenes"].reason
 
 
 def test_what_a_file_does_not_have_is_absent(tmp_path: Path) -> None:

@@ -75,10 +75,15 @@ def test_neither_video_nor_audio(make_clip: Callable[..., Path]) -> None:
         probe(path)
 
 
-def test_pictures_beyond_the_bound_are_refused(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_beyond_the_bound_are_refused_and_the_sound_is_not(
+    clip: Path, make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(probe_module, "MAX_PIXELS", 1000)
+    found = probe(clip)
+    assert (found.has_video, found.has_audio) == (False, True)
+    assert "64x48" in (found.unreadable_video or "")
     with pytest.raises(MediaError, match="64x48"):
-        probe(clip)
+        probe(make_clip("silent.mp4"))
 
 
 def test_every_awkward_file_ends_as_expected(media: Path) -> None:
