@@ -12,7 +12,6 @@ or that the store is not clean.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import random
 import resource
 import sys
@@ -26,9 +25,9 @@ from typing import Any
 
 import av
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.rows import digest
 from extract.engine.engine import Engine, EngineSettings, VideoResult
 from extract.engine.task import VideoTask
 from extract.selection import ExtractConfig, select
@@ -149,7 +148,9 @@ class Report:
             tables = result.ledger.buffers[expert].values()
             failure = outcome.failure
             why = () if failure is None else (failure.stage, failure.error_type, failure.message)
-            self.found[name, expert].add((outcome.state, *why, *(_digest(one.table()) for one in tables)))
+            self.found[name, expert].add(
+                (outcome.state, *why, *(digest(one.table().drop_columns("video_id")) for one in tables))
+            )
             if failure is not None and name.startswith(CONTROL):
                 self.spoilt.add(name)
             if failure is not None and failure.error_type != "MediaError":
@@ -159,15 +160,6 @@ class Report:
     def differing(self) -> list[str]:
         """Files and experts that did not give the same every time."""
         return sorted(" ".join(key) for key, seen in self.found.items() if len(seen) > 1)
-
-
-def _digest(table: pa.Table) -> str:
-    """Of a table's rows, whoever's they are, to the bit."""
-    table = table.drop_columns("video_id")
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table.combine_chunks())
-    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def read_all(paths: Sequence[Path], experts: tuple[str, ...], report: Report, decoders: int) -> None:

@@ -155,6 +155,18 @@ def end(pids: Sequence[int]) -> None:
         process.kill()
 
 
+def workers_of(driver: int) -> list[psutil.Process]:
+    """The Dask worker processes that a driver has started."""
+    found = []
+    for process in psutil.Process(driver).children(recursive=True):
+        try:
+            if "multiprocessing.spawn" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
 def _cpu_seconds(process: psutil.Process) -> float:
     """Own, of children that have ended (the kernel adds those up), and of those that are there."""
     try:

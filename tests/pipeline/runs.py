@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.processes import workers_of as workers_of
 from pipeline import RunReport, read, run
 from pipeline.storage.location import Location, read_bytes
 
@@ -61,15 +61,3 @@ def in_order(table: dict[str, list[Any]]) -> list[tuple[Any, ...]]:
     rows = list(zip(*table.values(), strict=True))
     order = [list(table).index(key) for key in keys]
     return sorted(rows, key=lambda row: [row[i] for i in order])
-
-
-def workers_of(driver: int) -> list[psutil.Process]:
-    """The Dask worker processes that a driver has started."""
-    found = []
-    for process in psutil.Process(driver).children(recursive=True):
-        try:
-            if "multiprocessing.spawn" in " ".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
