@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,8 +42,9 @@ from pipeline.work.worker_status import WorkerStatus
 
 VICTIMS = {0: ("all",), 2: ("all", "driver", "worker")}  # by number of workers
 EXPERTS = ("scenes", "lowlevel", "spectrogram")
-SHARDS, SHARD_SIZE = 3, 9
-LONG_SECONDS = 60.0
+SHARDS, SHARD_SIZE = 2, 7
+LONG_SECONDS = 30.0
+LAST = f" {SHARD_SIZE - 1}"  # how the name of the long film ends
 CHECKPOINT_SECONDS, WRITE_SECONDS = 1.0, 2.0
 END_SECONDS = 300.0  # that a run may take when nobody disturbs it, and processes when their driver is gone
 TABLES = ("videos", "scenes", "lowlevel", "lowlevel_video", "spectrogram")
@@ -131,7 +132,7 @@ class Victim:
     def wait_for_last(self) -> bool:
         """The same, until a shard has nothing left but its last film."""
         while not self.wait(0.1):
-            if any(missing and all(name.endswith(" 8") for name in missing) for missing in left(self._out)):
+            if any(missing and all(name.endswith(LAST) for name in missing) for missing in left(self._out)):
                 return False
         return True
 
@@ -183,9 +184,9 @@ class Report:
 
 def disturb(
     report: Report, folder: Path, expected: dict[str, str], *, workers: int, kills: int, last: bool,
-    instant: Callable[[], float], chance: random.Random,
+    span_seconds: float, chance: random.Random,
 ) -> None:  # fmt: skip
-    """Kill runs so often, and let them end; each store is compared when its run has ended."""
+    """Kill runs so often, each within a span, and let them end; then their stores are compared."""
     while kills > 0:
         report.stores += 1
         out = folder / f"features {report.stores}"
@@ -194,13 +195,14 @@ def disturb(
             if kills == 0:
                 victim.finish()
                 break
-            if (last and victim.wait_for_last()) or victim.wait(instant()):
+            if (last and victim.wait_for_last()) or victim.wait(chance.uniform(0, span_seconds)):
                 break
             killed_at = time.monotonic()
             whom = victim.kill(chance.choice(VICTIMS[workers]))
             lost, again = victim.balance(killed_at)
             report.kills[f"{workers} workers, {'last film, ' if last else ''}{whom}"] += 1
             report.lost, report.again, kills = report.lost + lost, report.again + again, kills - 1
+            print(f"{workers} workers: killed {whom}, {lost} lost, {again} again", flush=True)
             if whom == "worker":
                 victim.finish()
                 break
@@ -233,11 +235,10 @@ def main(arguments: list[str] | None = None) -> int:
             expected[workers] = contents(out)
         for number, workers in enumerate(VICTIMS):
             for kills, last in ((chosen.kills, False), (chosen.last, True)):
-                span = 2.0 if last else usual[workers]
                 disturb(
                     report, folder, expected[0], workers=workers, last=last, chance=chance,
                     kills=kills // len(VICTIMS) + (number < kills % len(VICTIMS)),
-                    instant=lambda span=span: chance.uniform(0.0, span),
+                    span_seconds=2.0 if last else usual[workers],
                 )  # fmt: skip
     print(f"{report.kills.total()} kills in {time.monotonic() - started:.0f} s, {report.stores} stores")
     for whom, count in sorted(report.kills.items()):

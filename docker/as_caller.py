@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +27,7 @@ READ = ("--videos", "--weights", "--config", "--features", "--labels")
 WRITTEN = ("--out", "--keep-flow", "--run")
 IN_A_FOLDER = ("--config", "--labels", *WRITTEN)  # files, and folders that may not be there yet
 PLACES = ("--scheduler", "--workers", "--gpus", "--dry-run")
-SCHEDULER = "tcp://scheduler:8786"  # the service of compose.yaml
+SCHEDULER = "tls://scheduler:8786"  # the service of compose.yaml
 DEFAULT_OUT = "features"
 CONNECT_SECONDS = 1.0
 CACHE = Path("/cache")
@@ -37,10 +39,14 @@ def main(command: Sequence[str]) -> NoReturn:
     outside = [(flag, path) for flag, path in paths(command) if not is_mounted(path, written=flag in WRITTEN)]
     if outside:
         refuse(how_to_mount(outside, command))
+    certificates = own_cache() / "cluster"
     if is_run(command):
         command = [*command, *default_out(command)]
-        look_for_cluster(command)
-    keep_caches_apart()
+        look_for_cluster(command, certificates)
+    elif tuple(command[:2]) == ("dask", "scheduler"):
+        close_cluster(certificates)
+    if command[:1] == ["dask"]:
+        command = [*command, *tls_flags(certificates)]
     try:
         os.execvp(command[0], list(command))
     except (IndexError, OSError):
@@ -73,12 +79,24 @@ def default_out(command: Sequence[str]) -> list[str]:
     return ["--out", DEFAULT_OUT]
 
 
-def look_for_cluster(command: Sequence[str]) -> None:
-    """Name the scheduler of compose.yaml to a run that names no cluster, if it is up."""
+def look_for_cluster(command: Sequence[str], certificates: Path) -> None:
+    """Name the scheduler of compose.yaml to a run that names no cluster, if it is up and the caller's own."""
     chosen = os.environ.get("MARQUEE_SCHEDULER") or any(a.partition("=")[0] in PLACES for a in command)
-    if not chosen and answers(SCHEDULER):
-        os.environ["MARQUEE_SCHEDULER"] = SCHEDULER
+    if not chosen and certificates.is_dir() and answers(SCHEDULER):
+        os.environ |= {"MARQUEE_SCHEDULER": SCHEDULER, "MARQUEE_CERTIFICATES": str(certificates)}
         say(f"a cluster is up at {SCHEDULER}; --workers 0 works without it")
+
+
+def close_cluster(certificates: Path) -> None:
+    """New certificates with every start of a scheduler: it and its workers hear nobody who has not these."""
+    shutil.rmtree(certificates, ignore_errors=True)
+    subprocess.run([*EXTRACT, "cluster-certificates", str(certificates)], check=True)
+
+
+def tls_flags(certificates: Path) -> list[str]:
+    """What makes Dask's scheduler or worker use them."""
+    files = {"ca-file": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
+    return [f"--tls-{flag}={certificates / name}" for flag, name in files.items()]
 
 
 def value_of(command: Sequence[str], *flags: str) -> Iterator[str]:
@@ -130,7 +148,7 @@ def how_to_mount(outside: Sequence[tuple[str, Path]], command: Sequence[str]) ->
 
 
 def answers(address: str) -> bool:
-    """Whether something listens at ``tcp://HOST:PORT``."""
+    """Whether something listens at ``tls://HOST:PORT``."""
     place = urlsplit(address)
     try:
         socket.create_connection((place.hostname or "", place.port or 0), CONNECT_SECONDS).close()
@@ -139,8 +157,8 @@ def answers(address: str) -> bool:
     return True
 
 
-def keep_caches_apart() -> None:
-    """Weights and compiled kernels of every user in a folder of his own, which others cannot touch."""
+def own_cache() -> Path:
+    """Where weights, compiled kernels and certificates of this user are: others cannot enter it."""
     own = CACHE / str(os.getuid())
     try:
         own.mkdir(mode=0o700, exist_ok=True)
@@ -150,6 +168,7 @@ def keep_caches_apart() -> None:
     os.environ.setdefault("NUMBA_CACHE_DIR", str(own / "numba"))
     os.environ.setdefault("TRITON_CACHE_DIR", str(own / "triton"))
     os.environ.setdefault("CUDA_CACHE_PATH", str(own / "cuda"))
+    return own
 
 
 def refuse(text: str) -> NoReturn:

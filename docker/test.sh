@@ -81,8 +81,17 @@ for take in $(seq 6); do
   cp -r "$work/demo/videos" "$work/takes/take-$take"
 done
 compose up --detach --scale worker=3
-compose exec -T scheduler python -c \
-  'from distributed import Client; Client("tcp://127.0.0.1:8786", timeout=60).wait_for_workers(3, timeout=120)'
+compose exec -T scheduler as-caller python -c '
+import os
+from pathlib import Path
+from distributed import Client
+from pipeline.work.certificates import read_certificates
+certificates = read_certificates(Path(os.environ["XDG_CACHE_HOME"]) / "cluster")
+Client("tls://127.0.0.1:8786", timeout=60, security=certificates).wait_for_workers(3, timeout=120)'
+if compose run --rm -T -e DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT=3s --entrypoint python extract -c \
+  'from distributed import Client; Client("tcp://scheduler:8786", timeout=3)' 2> /dev/null; then
+  fail "the scheduler speaks to who has no certificate"
+fi
 mapfile -t workers < <(compose ps -q worker)
 [ "${#workers[@]}" -eq 3 ] || fail "${#workers[@]} workers, not 3"
 

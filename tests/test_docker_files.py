@@ -265,22 +265,28 @@ def test_what_a_run_is(as_caller: ModuleType, arguments: list[str], expected: bo
     assert not as_caller.is_run([*as_caller.TRAIN, *arguments])
 
 
-def test_a_cluster_that_is_up_is_used(as_caller: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless the caller named another one, or none."""
+def test_a_cluster_that_is_up_is_used(
+    as_caller: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Unless the caller named another one, or none, or it is another user's."""
+    mine = tmp_path
+    monkeypatch.setenv("MARQUEE_CERTIFICATES", "")
     run_of = [*as_caller.EXTRACT, "--videos", "x"]
     with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        address = f"tls://127.0.0.1:{server.getsockname()[1]}"
         monkeypatch.setattr(as_caller, "SCHEDULER", address)
         monkeypatch.setenv("MARQUEE_SCHEDULER", "")
-        as_caller.look_for_cluster([*run_of, "--workers=0"])
+        as_caller.look_for_cluster([*run_of, "--workers=0"], mine)
+        as_caller.look_for_cluster(run_of, tmp_path / "of nobody")
         assert os.environ["MARQUEE_SCHEDULER"] == ""
-        as_caller.look_for_cluster(run_of)
+        as_caller.look_for_cluster(run_of, mine)
         assert os.environ["MARQUEE_SCHEDULER"] == address
+        assert os.environ["MARQUEE_CERTIFICATES"] == str(mine)
         monkeypatch.setenv("MARQUEE_SCHEDULER", "tcp://other:1")
-        as_caller.look_for_cluster(run_of)
+        as_caller.look_for_cluster(run_of, mine)
         assert os.environ["MARQUEE_SCHEDULER"] == "tcp://other:1"
     monkeypatch.setenv("MARQUEE_SCHEDULER", "")
-    as_caller.look_for_cluster(run_of)
+    as_caller.look_for_cluster(run_of, mine)
     assert os.environ["MARQUEE_SCHEDULER"] == "", "nothing listens there any more"
 
 
@@ -292,7 +298,7 @@ def test_compiled_kernels_are_kept_with_the_weights(
     for name in names:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    as_caller.keep_caches_apart()
+    as_caller.own_cache()
     assert all(Path(os.environ[name]).is_relative_to(tmp_path) for name in names)
 
 
@@ -321,3 +327,39 @@ def test_the_pins_of_the_gpu_image_are_those_that_dask_cuda_asks_for() -> None:
     assert pins["dask"] == pins["distributed"]
     assert pins["dask-cuda"] == pins["rapids-dask-dependency"]
     assert "docker-resolve" in text(".ci/run")
+
+
+def test_dask_is_started_with_the_certificates_of_the_caller(
+    compose: dict[str, Any], gpu: dict[str, Any], as_caller: ModuleType, tmp_path: Path
+) -> None:
+    """The scheduler by its own command, on loopback; it has new certificates with every start."""
+    certificates_module = pytest.importorskip("pipeline.work.certificates")
+    from distributed import Client
+
+    for one in (compose["services"]["worker"], gpu["services"]["worker"]):
+        assert as_caller.SCHEDULER in one["command"] and "entrypoint" not in one
+    script = tmp_path / "as_caller.py"
+    script.write_text(AS_CALLER.read_text().replace('Path("/cache")', f"Path({str(tmp_path)!r})"))
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path, "XDG_CACHE_HOME": ""}
+    command = ["0" if part == "8786" else part for part in compose["services"]["scheduler"]["command"][:4]]
+    certificates = tmp_path / str(os.getuid()) / "cluster"
+    keys = set()
+    for _ in range(2):
+        scheduler = subprocess.Popen(
+            [sys.executable, str(script), *command, "--host", "127.0.0.1", "--no-dashboard"],
+            cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert scheduler.stderr is not None
+            found = (re.search(r"Scheduler at: +(\S+)", line) for line in scheduler.stderr)
+            address = next(match[1] for match in found if match)
+            security = certificates_module.read_certificates(certificates)
+            with Client(address, security=security, timeout=60, set_as_default=False) as client:
+                assert client.scheduler_info()["workers"] == {}
+        finally:
+            scheduler.kill()
+            scheduler.communicate()
+        assert address.startswith("tls://127.0.0.1:")
+        keys.add((certificates / "key.pem").read_bytes())
+    assert len(keys) == 2
