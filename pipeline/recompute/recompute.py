@@ -25,6 +25,7 @@ from pipeline.storage.location import Location, location
 from pipeline.store.footer import Footer, VideoState
 from pipeline.store.layout import PartFile, Store, Target
 from pipeline.store.reading import video_rows
+from pipeline.store.seen import Seen, seen_inputs
 from pipeline.store.validity import valid_footer
 from pipeline.store.videos import Video, read_shards
 from pipeline.work.config import RunConfig
@@ -199,7 +200,8 @@ class _Comparison:
         """Extract all of them and book what comes; memory holds what is in flight."""
         run = RunConfig(**{**vars(config), "videos": root, "out": self._store.root})
         settings = engine_settings(run, self._selection.device)
-        with SourceVideos(root, videos) as found, Engine(self._selection, settings) as engine:
+        digests = _digests(self._store, self._shards)
+        with SourceVideos(root, videos, digests) as found, Engine(self._selection, settings) as engine:
             for result in engine.run(self._tasks(found)):
                 found.release(result.task.video_id)
                 self._take(result)
@@ -274,6 +276,13 @@ class _Comparison:
 
     def _part(self, target: Target, table: str, video_id: str) -> PartFile:
         return self._store.part(table, shard=self._shards[video_id], fingerprint=target.fingerprint)
+
+
+def _digests(store: Store, shards: Mapping[str, int]) -> dict[str, str]:
+    """What told the drawn videos' files apart when they were extracted; of an old store nothing is known."""
+    seen = {shard: seen_inputs(store, shard) for shard in set(shards.values())}
+    found = {name: seen[shard].get(name, Seen()).digest for name, shard in shards.items()}
+    return {name: digest for name, digest in found.items() if digest is not None}
 
 
 def _of_states(stored: VideoState, came: VideoState, rows: int) -> Difference | None:

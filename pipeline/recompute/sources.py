@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.storage.content import content_digest
 from pipeline.storage.location import Location, is_remote, join
 from pipeline.storage.scan import look
 from pipeline.store.videos import Video
@@ -25,10 +26,14 @@ class SourceVideo:
 
 
 class SourceVideos:
-    """Gives each video once. Copies of remote ones are fetched a few ahead, until they are released."""
+    """Gives each video once. Copies of remote ones are fetched a few ahead, until they are released.
 
-    def __init__(self, root: Location, videos: Sequence[Video]) -> None:
-        self._root, self._videos = root, videos
+    ``digests``: by ``video_id`` the :func:`pipeline.storage.content.content_digest` of what was extracted, as
+    far as it is known.
+    """
+
+    def __init__(self, root: Location, videos: Sequence[Video], digests: Mapping[str, str]) -> None:
+        self._root, self._videos, self._digests = root, videos, digests
         self._stack = ExitStack()
         self._fetcher = self._stack.enter_context(Fetcher()) if is_remote(root) else None
 
@@ -41,7 +46,7 @@ class SourceVideos:
     def __iter__(self) -> Iterator[SourceVideo | None]:
         """None while the next one is on its way."""
         if isinstance(self._root, Path):
-            yield from (_local(self._root, video) for video in self._videos)
+            yield from (self._unchanged(_local(self._root, video)) for video in self._videos)
         elif self._fetcher is not None:
             yield from self._fetched(self._fetcher)
 
@@ -60,9 +65,22 @@ class SourceVideos:
                 fetcher.release(waiting[0])
                 yield SourceVideo(waiting.popleft(), None, str(error))
             elif copy is not None:
-                yield SourceVideo(waiting.popleft(), bytes(copy))
+                source = self._unchanged(SourceVideo(waiting.popleft(), bytes(copy)))
+                if source.path is None:
+                    fetcher.release(source.video_id)
+                yield source
             else:
                 yield None
+
+    def _unchanged(self, source: SourceVideo) -> SourceVideo:
+        """The same, or a problem where the file has other contents than the one that was extracted."""
+        digest = self._digests.get(source.video_id)
+        if source.path is None or digest is None:
+            return source
+        place = Path(os.fsdecode(source.path))
+        if content_digest(place, place.stat().st_size) == digest:
+            return source
+        return SourceVideo(source.video_id, None, "the file changed since: the same size, other contents")
 
 
 def _local(root: Path, video: Video) -> SourceVideo:

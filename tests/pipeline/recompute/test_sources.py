@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from pipeline.recompute.sources import SourceVideo, SourceVideos
+from pipeline.storage.content import content_digest
 from pipeline.store.videos import Video
 
 VIDEOS = [Video(f"film {i}", f"film {i}.mp4".encode(), 4) for i in range(12)]  # more than copies at a time
 
 
-def given(root: Any) -> dict[str, tuple[bytes | None, str]]:
+def given(root: Any, digests: dict[str, str]) -> dict[str, tuple[bytes | None, str]]:
     """By video its content or its problem; each is released before the next is asked for."""
     found: dict[str, tuple[bytes | None, str]] = {}
-    with SourceVideos(root, VIDEOS) as sources:
+    with SourceVideos(root, VIDEOS, digests) as sources:
         for source in sources:
             if source is None:
                 continue
@@ -34,8 +35,11 @@ def test_every_video_comes_once(remote: bool, tmp_path: Path, request: pytest.Fi
     for video in VIDEOS[1:]:
         (root / video.path).write_bytes(b"film")
     (root / VIDEOS[2].path).write_bytes(b"longer")
-    found = given(root)
+    (root / VIDEOS[3].path).write_bytes(b"mlif")
+    digest = str(content_digest(root / VIDEOS[4].path, 4))
+    found = given(root, {"film 3": digest, "film 4": digest})
     assert found.keys() == {video.video_id for video in VIDEOS}
     assert "vanished" in found["film 0"][1] or found["film 0"][1] == "the file is gone"
     assert "changed" in found["film 2"][1] and "4 bytes" in found["film 2"][1]
-    assert {found[video.video_id] for video in VIDEOS[3:]} == {(b"film", "")}
+    assert found["film 3"] == (None, "the file changed since: the same size, other contents")
+    assert {found[video.video_id] for video in VIDEOS[4:]} == {(b"film", "")}
