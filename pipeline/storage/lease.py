@@ -35,7 +35,8 @@ def lease(
     """Hold ``root / name`` with a ``holder`` that has a ``token``; ``taken`` says who else holds it.
 
     Yields a check for writes below ``root``: it raises StoreError once another run has taken over.
-    Raises StoreError where another run holds it, or has taken it over by the end.
+    Raises StoreError where another run holds it, or has taken it over by the end, and for an object of that
+    name that is no lease: it stays as it is.
     """
     held = _Lease(root, name, holder, taken, renew_seconds, watch_seconds)
     held.acquire()
@@ -48,6 +49,22 @@ def lease(
         held.stop.set()
         renewing.join()
         held.give_back()
+
+
+def parsed_holder(text: bytes, place: object) -> dict[str, Any]:
+    """Who holds a lock, by what is in it; empty: nobody. Raises StoreError for what is no lock of ours."""
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("token"), str):
+        raise StoreError(
+            f"{str(place)!r} is not a lock that Marquee wrote, so it is left as it is: move it away and run "
+            "again"
+        )
+    return found
 
 
 class _Lease:
@@ -147,11 +164,9 @@ class _Lease:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            return dict(json.loads(read_bytes(self._path)))
+            return parsed_holder(read_bytes(self._path), self._path)
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):
-            return {}
 
     def _delete(self) -> None:
         with storage_errors(self._path, "write"), suppress(FileNotFoundError):

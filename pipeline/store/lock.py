@@ -15,10 +15,12 @@ from typing import Any
 from extract.errors import StoreError
 from pipeline.storage.atomic import refusal
 from pipeline.storage.inside import open_own
-from pipeline.storage.lease import lease
+from pipeline.storage.lease import lease, parsed_holder
 from pipeline.storage.location import read_bytes
 from pipeline.store.contents import LOCK_FILE, refuse_misplaced, remove_leftovers
 from pipeline.store.layout import Store
+
+_MOST_BYTES = 64 << 10  # of a lock
 
 
 @contextmanager
@@ -29,8 +31,8 @@ def writing(
 
     Yields the store to write to, which asks before each write whether it is still held, and a token.
 
-    Raises StoreError for a link under a name of ours, and where another run holds it, naming that run: at
-    once for a local store, and for a remote one after its lease was seen to be renewed or unchanged
+    Raises StoreError for a link under a name of ours, for a lock that is not ours, and where another run holds
+    it, naming that run: at once for a local store, and for a remote one after its lease was seen to be renewed or unchanged
     (:mod:`pipeline.storage.lease`, which the seconds are for). The token is in the lock
     file, so that processes that write for this run can ask (:func:`check_token`) whether it
     is still the one that holds the store.
@@ -105,12 +107,13 @@ def _flock(root: Path, holder: Mapping[str, Any]) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StoreError(_taken(root, _parsed(os.pread(descriptor, 4096, 0)))) from None
+            raise StoreError(_taken(root, _parsed(os.pread(descriptor, _MOST_BYTES, 0)))) from None
         except OSError as error:
             raise StoreError(
                 f"the file system of {str(root)!r} has no locks ({error.strerror}): "
                 "give --out a folder on another one"
             ) from error
+        parsed_holder(os.pread(descriptor, _MOST_BYTES, 0), path)
         try:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(holder).encode(), 0)

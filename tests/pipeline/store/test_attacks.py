@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from extract.errors import StoreError
+from pipeline.cli.commands import main
 from pipeline.storage.atomic import atomic
 from pipeline.store.attempts import begin, forget_all
 from pipeline.store.contents import NOTES
@@ -18,6 +21,7 @@ from pipeline.store.coverage import write_derived
 from pipeline.store.layout import Store
 from pipeline.store.lock import writing
 from pipeline.store.parts import merge_part
+from pipeline.store.reading import read
 from pipeline.store.videos import Shard, read_shards, update_videos, write_shard
 
 OURS = ".tmp-part-00000-0123456789ab.parquet-1-0123abcd"
@@ -104,6 +108,67 @@ def test_a_lock_that_is_a_second_name_of_a_file_is_not_emptied(store: Store, els
     os.mkfifo(store.root / ".lock")  # type: ignore[arg-type]
     with pytest.raises(StoreError, match=r"\.lock' is not a file"), writing(store):
         pass
+
+
+@pytest.mark.parametrize("remote", [False, True])
+@pytest.mark.parametrize(
+    "text", [b"dear diary", b"[1]", b'{"name": "npm"}', b"null", b"\xff\0", b"[" * 100_000]
+)
+def test_a_lock_that_is_not_ours_is_left_as_it_is(
+    tmp_path: Path, request: pytest.FixtureRequest, remote: bool, text: bytes
+) -> None:
+    root = request.getfixturevalue("bucket") / "out" if remote else tmp_path
+    (root / ".lock").write_bytes(text)
+    with (
+        pytest.raises(StoreError, match=r"\.lock' is not a lock that Marquee wrote.* move it away"),
+        writing(Store(root), renew_seconds=0.01, watch_seconds=0.01),
+    ):
+        pass
+    assert (root / ".lock").read_bytes() == text
+
+
+@pytest.mark.usefixtures("planted_experts")
+@pytest.mark.parametrize("remote", [False, True])
+def test_the_commands_touch_nothing_but_files_of_the_store(
+    tmp_path: Path,
+    small_trailers: list[Path],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    remote: bool,
+) -> None:
+    """Neighbours whose names begin alike, and strangers inside the store, stay the same."""
+    place = request.getfixturevalue("bucket") if remote else tmp_path / "disk"
+    for name in ("a", "b"):
+        (place / "videos" / f"{name}.mp4").parent.mkdir(parents=True, exist_ok=True)
+        (place / "videos" / f"{name}.mp4").write_bytes(small_trailers[0].read_bytes())
+    out = place / "out"
+
+    def command(*arguments: object) -> None:
+        monkeypatch.setattr(sys, "argv", ["extract", *map(str, arguments)])
+        with contextlib.suppress(SystemExit):
+            main()
+
+    run = ("--videos", place / "videos", "--out", out, "--experts", "scenes", "--device", "cpu")
+    run = (*run, "--detector", "content")
+    command(*run)
+    assert len(read(out, "videos")) == 2
+    names = (
+        "out.lock", "out2/.lock", "out2/run.json", f"{OURS}", f"out/{OURS}", f"out/scenes/deep/{OURS}",
+        "out/notes.txt", "out/scenes/notes.txt", ".attempts/00000-0123456789ab", "run.json",
+        "scenes/part-00000-0123456789ab.parquet", "out/photos/part-00000.parquet",
+    )  # fmt: skip
+    kept = [place / name for name in names]
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"precious")
+    films = {name: (place / "videos" / f"{name}.mp4").read_bytes() for name in ("a", "b")}
+    command("verify", out)
+    command("status", out)
+    command("remove", out, "a")
+    command(*run, "--retry-failed")
+    assert read(out, "videos")["video_id"].to_pylist() == ["b"]
+    assert [path.read_bytes() for path in kept] == [b"precious"] * len(kept)
+    assert {name: (place / "videos" / f"{name}.mp4").read_bytes() for name in films} == films
 
 
 def test_only_files_of_our_names_are_deleted(kit: Any, store: Store, elsewhere: Path) -> None:
