@@ -16,6 +16,7 @@ from extract.ops.text.ocr_engines import (
     PaddleOcrReader,
     RapidOcrReader,
     Reader,
+    TextLine,
     check_paddleocr,
     rapidocr_identity,
 )
@@ -25,6 +26,8 @@ from extract.types import Frame, Item, MediaInfo, Row, Scene
 from extract.weights.files import WeightFile
 
 PADDLE_FILES = ("inference.pdiparams", "inference.json", "inference.yml")
+FEW_LETTERS = 3  # fewer are read in textures, and so is
+TALL = 0.5  # a line that is taller than this share of the frame's shorter side
 BART = "oliverguhr/spelling-correction-english-base"
 
 
@@ -32,6 +35,8 @@ BART = "oliverguhr/spelling-correction-english-base"
 class OcrOptions:
     """What determines the rows.
 
+    ``min_score``: lines that are read with less confidence are dropped; ``doubtful_min_score`` is the same
+    for what textures are taken for: one or two letters, or a line taller than half of the frame.
     ``max_side``: text is looked for on the frame with its longer side reduced to this many pixels.
     ``use_cls``: read every line upside down too, not only doubtful ones (RapidOCR only).
     ``sample_seconds``: beside keyframes read as many further frames as it takes that no text is missed
@@ -41,14 +46,16 @@ class OcrOptions:
 
     engine: Literal["rapidocr", "paddleocr"] = "rapidocr"
     min_score: float = 0.5
+    doubtful_min_score: float = 0.9
     max_side: int = 960
     use_cls: bool = False
     spelling: Literal["symspell", "bart", "none"] = "symspell"
     sample_seconds: float | None = 1.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_score <= 1:
-            raise ValueError(f"min_score is {self.min_score}; allowed: 0 to 1")
+        for name in ("min_score", "doubtful_min_score"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
         if not 64 <= self.max_side <= 4096:
             raise ValueError(f"max_side is {self.max_side}; allowed: 64 to 4096 pixels")
         if self.sample_seconds is not None and not self.sample_seconds >= 0.1:
@@ -80,15 +87,17 @@ class FrameTap(Tap):
 class OcrModel:
     """Reads frames one by one, so no row depends on another frame; callable from several threads."""
 
-    def __init__(self, reader: Reader, speller: Speller) -> None:
+    def __init__(self, reader: Reader, speller: Speller, doubtful_min_score: float) -> None:
         self._reader = reader
         self._speller = speller
+        self._doubtful_min_score = doubtful_min_score
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
         return [self._rows(item) for item in items]
 
     def _rows(self, item: Item) -> list[Row]:
         lines = self._reader(item.arrays["image"])
+        lines = [line for line in lines if self._is_believed(line, item.arrays["image"].shape)]
         corrected = self._speller([line.text for line in lines], [line.score for line in lines])
         return [
             item.row(
@@ -102,6 +111,12 @@ class OcrModel:
             for i, (line, text) in enumerate(zip(lines, corrected, strict=True))
         ]
 
+    def _is_believed(self, line: TextLine, shape: tuple[int, ...]) -> bool:
+        """Detectors take a frame full of texture for one line, and recognisers read letters in it."""
+        letters = sum(c.isalnum() for c in line.text)
+        doubtful = letters < FEW_LETTERS or line.height > TALL * min(shape[:2])
+        return not line.text or line.score >= self._doubtful_min_score or not doubtful
+
 
 class Ocr(Expert):
     """One row for each line of text on each frame read: PP-OCRv6 small by RapidOCR (models of PaddleOCR).
@@ -113,7 +128,7 @@ class Ocr(Expert):
 
     summary = "text on the frames of every scene: RapidOCR (PP-OCRv6) and corrected spelling"
     Options = OcrOptions
-    version = 2  # 2: frames that are read, spelling, turned lines, scripts
+    version = 3  # 2: frames that are read, spelling, turned lines, scripts; 3: textures, foreign words
     lane = "host"
     upstream = ("scenes",)
     packages = (Package("rapidocr", "all"), Package("onnxruntime", "all"), Package("symspellpy", "all"))
@@ -154,7 +169,7 @@ class Ocr(Expert):
                 "ocr cannot run with random weights here: take engine=rapidocr and spelling=symspell or "
                 "spelling=none, whose files come inside their packages"
             )
-        return OcrModel(self._reader(resources), self._speller(resources))
+        return OcrModel(self._reader(resources), self._speller(resources), self.options.doubtful_min_score)
 
     def _reader(self, resources: Resources) -> Reader:
         min_score, max_side = self.options.min_score, self.options.max_side

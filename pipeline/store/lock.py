@@ -31,9 +31,9 @@ def writing(
 
     Yields the store to write to, which asks before each write whether it is still held, and a token.
 
-    Raises StoreError for a link under a name of ours, for a lock that is not ours, and where another run holds
-    it, naming that run: at once for a local store, and for a remote one after its lease was seen to be renewed or unchanged
-    (:mod:`pipeline.storage.lease`, which the seconds are for). The token is in the lock
+    Raises StoreError for a link under a name of ours, for a lock that is not ours, and where another run
+    holds it, naming that run: at once for a local store, and for a remote one after its lease was seen to be
+    renewed or unchanged (:mod:`pipeline.storage.lease`, which the seconds are for). The token is in the lock
     file, so that processes that write for this run can ask (:func:`check_token`) whether it
     is still the one that holds the store.
     """

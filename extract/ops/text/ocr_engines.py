@@ -43,6 +43,12 @@ class TextLine:
     score: float
     box: NDArray[np.float32]
 
+    @property
+    def height(self) -> float:
+        """Height of the letters' line in pixels, however it is turned."""
+        sides = self.box[[3, 2]] - self.box[[0, 1]]
+        return float(np.linalg.norm(sides, axis=1).mean())
+
 
 class Reader(Protocol):
     def __call__(self, image: NDArray[np.uint8], /) -> list[TextLine]:

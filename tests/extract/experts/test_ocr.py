@@ -16,12 +16,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from bench.demo_trailers import DEMO, pictures
 from bench.ocr import found, read_middles, trailers, words
 from extract.errors import MediaError, MissingDependency, UsageError, WeightsError
 from extract.expert import Resources
 from extract.experts.ocr import Ocr, OcrModel, OcrOptions
 from extract.ops.text import ocr_engines
 from extract.ops.text.ocr_engines import PaddleOcrReader, TextLine, reading_order
+from extract.ops.text.spelling import unchanged
 from extract.registry import make_expert
 from extract.types import Frame, Item, MediaInfo, Row, Scene
 
@@ -36,6 +38,13 @@ def card(*lines: tuple[int, int, str], size: int = 32) -> NDArray[np.uint8]:
     for x, y, text in lines:
         draw.text((x, y), text, "white", font=ImageFont.load_default(size))
     return np.asarray(image)
+
+
+def jpeg(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same after a coarse codec."""
+    coded = io.BytesIO()
+    Image.fromarray(picture).save(coded, "JPEG", quality=30)
+    return np.asarray(Image.open(coded))
 
 
 CARDS = [
@@ -211,6 +220,7 @@ def test_settings_pin_the_packaged_files() -> None:
     ("options", "message"),
     [
         ({"min_score": 1.5}, "min_score is 1.5"),
+        ({"doubtful_min_score": -1}, "doubtful_min_score is -1"),
         ({"max_side": 10}, "max_side is 10"),
         ({"engine": "paddleocr", "use_cls": True}, "use_cls"),
         ({"engine": "tesseract"}, "rapidocr, paddleocr"),
@@ -277,6 +287,29 @@ def test_paddleocr_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         make_expert("ocr", {"engine": "paddleocr"}).check_installed()
 
 
+def test_a_texture_is_no_line_of_text(model: OcrModel) -> None:
+    """A coded frame of bricks is read as two or three letters, as high as the frame."""
+    film = pictures(next(trailer for trailer in DEMO if not trailer.sound))
+    bricks = items([jpeg(picture) for i, picture in enumerate(film) if i in (84, 96)])
+    everything = Ocr(OcrOptions(doubtful_min_score=0)).load(Resources())
+    assert [len(rows) for rows in everything(bricks)] == [1, 1]
+    assert model(bricks) == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("text", "score", "height", "kept"),
+    [
+        ("EFF", 0.58, 360, False), ("THE END", 0.85, 200, False), ("THE END", 0.95, 200, True),
+        ("EE", 0.65, 40, False), ("1", 0.95, 300, True), ("IV", 0.93, 40, True), ("SOON", 0.58, 40, True),
+        ("", 0.0, 300, True),
+    ],
+)  # fmt: skip
+def test_short_and_tall_lines_need_more_confidence(text: str, score: float, height: int, kept: bool) -> None:
+    box = np.array([(0, 0), (600, 0), (600, height), (0, height)], np.float32)
+    believing = OcrModel(lambda image: [TextLine(text, score, box)], unchanged, 0.9)
+    assert [row["text"] for row in believing(items(CARDS[:1]))[0]] == [text] * kept
+
+
 def test_the_speller_sees_a_frame_at_a_time() -> None:
     seen: list[tuple[list[str], list[float]]] = []
     box = np.zeros((4, 2), np.float32)
@@ -286,7 +319,7 @@ def test_the_speller_sees_a_frame_at_a_time() -> None:
         return [line.lower() for line in lines]
 
     read = [TextLine("A", 0.9, box), TextLine("B", 0.8, box)]
-    rows = OcrModel(lambda image: read, speller)(items(CARDS[:2]))
+    rows = OcrModel(lambda image: read, speller, 0.0)(items(CARDS[:2]))
     assert seen == [(["A", "B"], [0.9, 0.8])] * 2
     assert [(r["text"], r["corrected"]) for r in rows[0]] == [("A", "a"), ("B", "b")]
 
