@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,13 @@ from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     import torch
-    from whisper.decoding import DecodingOptions, DecodingResult
+    from whisper.decoding import DecodingOptions
     from whisper.model import Whisper as Network
+
+    from extract.nets.whisper_greedy import GreedyDecoder
+    from extract.nets.whisper_windows import Decoded, Decoder
+
+T = TypeVar("T")
 
 # Defaults of whisper.transcribe: what it takes for a decoding that failed, and for silence.
 COMPRESSION_RATIO_THRESHOLD = 2.4
@@ -32,7 +39,10 @@ NO_SPEECH_THRESHOLD = 0.6
 
 MAX_TOKENS = 224  # per window: half of the text context, as in whisper.decode
 MAX_PASSES = 10  # over one chunk; speech needs two or three, decoding that goes astray never ends
-MAX_BATCH = 16  # chunks at once on an accelerator: a chunk is heavy, and so is its decoder's cache
+MAX_BATCH = 128  # windows at once on an accelerator: more gain nothing
+CPU_ROWS = (
+    16  # windows decoded at once on a CPU: more fill no vector unit better, and fewer read weights in vain
+)
 
 
 @dataclass(frozen=True)
@@ -162,16 +172,50 @@ class SpeechTap(Tap):
 
 @dataclass(frozen=True)
 class _Window:
-    """A chunk that waits to be decoded, and the item that it belongs to."""
+    """A chunk, or what is left of it, on its way through the decoder for an item."""
 
     item: int
     chunk: Chunk
+    language: str
+    language_probability: float
+    features: torch.Tensor
+    passes_left: int
+
+
+class _Work:
+    """The windows of some items and the rows that become of them; what a decoder takes from."""
+
+    def __init__(self, transcriber: Transcriber, items: Sequence[Item]) -> None:
+        self.rows: list[list[Row]] = [[] for _ in items]
+        self._transcriber = transcriber
+        self._items = deque(enumerate(items))
+        self._windows: deque[_Window] = deque()  # encoded
+        self._again: list[_Window] = []  # to be encoded from where their text ends
+
+    def take(self, count: int, /) -> list[_Window]:
+        self._windows += self._transcriber.encode_rest(self._again)
+        self._again = []
+        while self._items and len(self._windows) < count:
+            items, missing = {}, count - len(self._windows)
+            while self._items and missing > 0:
+                number, item = self._items.popleft()
+                items[number] = item
+                missing -= len(item.arrays["lengths"])
+            self._windows += self._transcriber.windows(items)
+        return [self._windows.popleft() for _ in range(min(count, len(self._windows)))]
+
+    def done(self, window: _Window, decoded: Decoded, /) -> None:
+        rows, rest = self._transcriber.read(window, decoded)
+        self.rows[window.item] += rows
+        if rest is not None:
+            self._again.append(rest)
 
 
 class Transcriber:
     """Items of chunks to rows of segments.
 
-    On a CPU the network sees one chunk at a time, so that no row depends on the batch.
+    Windows of any item, in any language, are decoded side by side. On a CPU, shapes do not depend on how many
+    there are, so that no row depends on its batch.
     """
 
     def __init__(self, network: Network, options: WhisperOptions, resources: Resources) -> None:
@@ -182,69 +226,76 @@ class Transcriber:
         self._inference = partial(inference, resources.device, resources.precision)
         self._resources = resources
         self._tokenizer = get_tokenizer(True, num_languages=network.num_languages)
+        self._greedy: GreedyDecoder | None = None
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self._resources.device == "cpu"
 
     @property
     def _batch(self) -> int:
-        """Chunks at once; asked each time, since the engine halves it when memory runs short."""
-        return 1 if self._resources.device == "cpu" else self._resources.at_most(MAX_BATCH)
+        """Windows encoded at once; asked each time, since the engine halves it when memory runs short."""
+        return 1 if self._on_cpu else self._resources.at_most(MAX_BATCH)
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
-        # encoded audio is kept from the vote to the decoding, so few items are taken at a time
-        step = max(1, self._batch // self._options.language_windows)
-        return [rows for i in range(0, len(items), step) for rows in self._transcribe(items[i : i + step])]
+        work = _Work(self, items)
+        with self._inference():
+            self._decoder().run(work)
+        return [sorted(found, key=itemgetter("start_seconds", "end_seconds", "text")) for found in work.rows]
 
-    def _transcribe(self, items: Sequence[Item]) -> list[list[Row]]:
-        windows = [_Window(i, chunk) for i, item in enumerate(items) for chunk in _chunks(item)]
-        rows: list[list[Row]] = [[] for _ in items]
+    def _decoder(self) -> Decoder:
+        import torch
+
+        from extract.nets.whisper_beams import BeamDecoder
+        from extract.nets.whisper_greedy import GreedyDecoder
+
+        options = self._options
+        if options.beam_size is not None:
+            return BeamDecoder(self._network, self._decoding(), rows=max(1, self._batch // options.beam_size))
+        rows = CPU_ROWS if self._on_cpu else self._batch
+        if self._greedy is None or self._greedy.rows != rows:
+            self._greedy = None  # its caches make room for the new ones
+            self._greedy = GreedyDecoder(
+                self._network,
+                self._tokenizer,
+                options.task,
+                rows=rows,
+                longest=options.sample_len,
+                dtype=getattr(torch, self._resources.precision),
+            )
+        return self._greedy
+
+    def windows(self, items: Mapping[int, Item]) -> list[_Window]:
+        """The windows of numbered items: encoded, each item in the language of most of its windows."""
+        chunks = [(number, chunk) for number, item in items.items() for chunk in _chunks(item)]
+        audio = self.encode([chunk for _, chunk in chunks])
+        languages = self._vote([number for number, _ in chunks], audio)
+        return [
+            _Window(number, chunk, *languages[number], features, MAX_PASSES)
+            for (number, chunk), features in zip(chunks, audio, strict=True)
+        ]
+
+    def encode_rest(self, windows: Sequence[_Window]) -> list[_Window]:
+        """The windows with what the encoder makes of their chunks."""
         audio = self.encode([window.chunk for window in windows])
-        languages = self._vote([window.item for window in windows], audio)
-        for left in reversed(range(MAX_PASSES)):
-            results = self.decode(audio, [languages[window.item][0] for window in windows])
-            unfinished = []
-            for window, result in zip(windows, results, strict=True):
-                segments, resume = self._segments(result, window.chunk, last=left == 0)
-                rows[window.item] += self._rows(segments, window.chunk, result, *languages[window.item])
-                if resume is not None:
-                    unfinished.append(_Window(window.item, window.chunk.after(resume)))
-            windows = unfinished
-            if not windows:
-                break
-            audio = self.encode([window.chunk for window in windows])
-        return [sorted(found, key=lambda row: (row["start_seconds"], row["end_seconds"])) for found in rows]
+        return [replace(w, features=features) for w, features in zip(windows, audio, strict=True)]
 
     def encode(self, chunks: Sequence[Chunk]) -> list[torch.Tensor]:
         """Audio features (1500, width) of each chunk, padded with silence to 30 s."""
         import torch
 
         encoded: list[torch.Tensor] = []
-        for some in _batches(range(len(chunks)), self._batch):
-            mels = torch.stack([self._log_mel(chunks[i].samples) for i in some])
+        for some in _batches(chunks, self._batch):
+            mels = torch.stack([self._log_mel(chunk.samples) for chunk in some])
             with self._inference():
                 encoded += self._network.encoder(mels).float()
         return encoded
 
-    def decode(self, audio: Sequence[torch.Tensor], languages: Sequence[str]) -> list[DecodingResult]:
-        """``whisper.decode`` of each window in its language; only equal languages share a batch."""
-        import torch
-        import whisper
-
-        results: dict[int, DecodingResult] = {}
-        for language in dict.fromkeys(languages):
-            mine = [i for i, other in enumerate(languages) if other == language]
-            for some in _batches(mine, self._batch):
-                with self._inference():
-                    decoded = whisper.decode(
-                        self._network, torch.stack([audio[i] for i in some]), self._decoding(language)
-                    )
-                results |= dict(zip(some, decoded, strict=True))
-        return [results[i] for i in range(len(audio))]
-
-    def _decoding(self, language: str) -> DecodingOptions:
+    def _decoding(self) -> DecodingOptions:
         from whisper.decoding import DecodingOptions
 
         return DecodingOptions(
             task=self._options.task,
-            language=language,
             temperature=0.0,
             sample_len=self._options.sample_len,
             beam_size=self._options.beam_size,
@@ -266,10 +317,9 @@ class Transcriber:
         import torch
 
         detected: list[Mapping[str, float]] = []
-        for some in _batches(range(len(audio)), self._batch):
+        for some in _batches(audio, self._batch):
             with self._inference():
-                features = torch.stack([audio[i] for i in some])
-                detected += self._network.detect_language(features, self._tokenizer)[1]
+                detected += self._network.detect_language(torch.stack([*some]), self._tokenizer)[1]
         chosen = {}
         for item in dict.fromkeys(items):
             mine = [p for owner, p in zip(items, detected, strict=True) if owner == item]
@@ -281,34 +331,30 @@ class Transcriber:
             )
         return chosen
 
-    def _segments(
-        self, result: DecodingResult, chunk: Chunk, *, last: bool
-    ) -> tuple[list[Segment], float | None]:
-        """The window's segments, and where in it decoding goes on, if anywhere."""
-        if result.no_speech_prob > NO_SPEECH_THRESHOLD and result.avg_logprob <= LOGPROB_THRESHOLD:
+    def read(self, window: _Window, decoded: Decoded) -> tuple[list[Row], _Window | None]:
+        """The rows of a decoded window, and what of it is still to be decoded, if anything."""
+        if decoded.no_speech_prob > NO_SPEECH_THRESHOLD and decoded.avg_logprob <= LOGPROB_THRESHOLD:
             return [], None
+        chunk, tokens = window.chunk, decoded.tokens
         seconds = len(chunk.samples) / SAMPLE_RATE
         begin = self._tokenizer.timestamp_begin
-        segments, resume = split_segments(result.tokens, timestamp_begin=begin, window_seconds=seconds)
-        if resume is None or resume >= seconds:
-            return segments, None
-        if last:  # no pass is left for the unfinished text: keep it as it is
-            rest = tuple(result.tokens[sum(len(segment.tokens) for segment in segments) :])
-            return [*segments, Segment(resume, seconds, rest)], None
-        return segments, resume
+        segments, resume = split_segments(tokens, timestamp_begin=begin, window_seconds=seconds)
+        rest = None
+        if resume is not None and resume < seconds:
+            if window.passes_left > 1:
+                rest = replace(window, chunk=chunk.after(resume), passes_left=window.passes_left - 1)
+            else:  # the unfinished text is kept as it is
+                left = tuple(tokens[sum(len(segment.tokens) for segment in segments) :])
+                segments = [*segments, Segment(resume, seconds, left)]
+        return list(self._rows(segments, window, decoded)), rest
 
-    def _rows(
-        self,
-        segments: Sequence[Segment],
-        chunk: Chunk,
-        result: DecodingResult,
-        language: str,
-        probability: float,
-    ) -> Iterator[Row]:
+    def _rows(self, segments: Sequence[Segment], window: _Window, decoded: Decoded) -> Iterator[Row]:
         """Segments on the video's timeline; what has no text or lies in the padding is left out."""
-        failed = (
-            result.compression_ratio > COMPRESSION_RATIO_THRESHOLD or result.avg_logprob < LOGPROB_THRESHOLD
-        )
+        from whisper.utils import compression_ratio
+
+        ratio = compression_ratio(self._tokenizer.decode(decoded.tokens).strip())
+        failed = ratio > COMPRESSION_RATIO_THRESHOLD or decoded.avg_logprob < LOGPROB_THRESHOLD
+        chunk = window.chunk
         for segment in segments:
             text = self._tokenizer.decode([t for t in segment.tokens if t < self._tokenizer.eot]).strip()
             start = chunk.start_seconds + segment.start_seconds
@@ -318,11 +364,11 @@ class Transcriber:
                     "start_seconds": start,
                     "end_seconds": end,
                     "text": text,
-                    "language": language,
-                    "language_probability": probability,
-                    "avg_logprob": result.avg_logprob,
-                    "no_speech_prob": result.no_speech_prob,
-                    "compression_ratio": result.compression_ratio,
+                    "language": window.language,
+                    "language_probability": window.language_probability,
+                    "avg_logprob": decoded.avg_logprob,
+                    "no_speech_prob": decoded.no_speech_prob,
+                    "compression_ratio": ratio,
                     "hallucination": failed,
                 }
 
@@ -336,5 +382,5 @@ def _chunks(item: Item) -> Iterator[Chunk]:
         yield Chunk(samples, float(start))
 
 
-def _batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    return (indices[i : i + size] for i in range(0, len(indices), size))
+def _batches(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (things[i : i + size] for i in range(0, len(things), size))
