@@ -235,6 +235,7 @@ class Transcriber:
     @property
     def _batch(self) -> int:
         """Windows encoded at once; asked each time, since the engine halves it when memory runs short."""
+        """Windows encoded at once; asked each time, since the engine halves it when memory runs short."""
         return 1 if self._on_cpu else self._resources.at_most(MAX_BATCH)
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:

@@ -45,7 +45,7 @@ class StaticDecoder:
             keys, values = torch.zeros(2, *shape, dtype=dtype, device=self.device)
             return keys, values
 
-        self._caches = [_Cache(pair(said), pair(heard)) for _ in range(dims.n_text_layer)]
+        self._caches = [_Cache(pair(said), pair(heard)) for _ in self._decoder.blocks]
         self._row = torch.arange(rows, device=self.device)
         self._place = torch.arange(positions, device=self.device)
 
@@ -82,7 +82,7 @@ class StaticDecoder:
 def _attend(
     attention: MultiHeadAttention, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
 ) -> Tensor:
-    """(rows, width): what the first n of ``x`` find in their ``keys`` (n, heads, times, width); others, zeros."""
+    """(rows, width): what the first n of ``x`` find in ``keys`` (n, heads, times, width); others, zeros."""
     attending, heads, _, width = keys.shape
     queries = _linear(attention.query, x)[:attending].view(attending, heads, 1, width).to(keys.dtype)
     found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask).flatten(1)

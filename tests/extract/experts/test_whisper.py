@@ -12,11 +12,13 @@ import pytest
 import torch
 import whisper
 from whisper.decoding import DecodingResult
+from whisper.utils import compression_ratio
 
 from extract.errors import UsageError, WeightsError
 from extract.expert import Resources
 from extract.experts.whisper import Transcriber, Whisper, WhisperOptions
 from extract.nets.whisper import MODEL_NAMES, SHA256, dimensions, load_network, weight_file
+from extract.nets.whisper_windows import Decoded
 from extract.ops.sound.speech_chunks import Chunk
 from extract.registry import make_expert
 from extract.types import AudioBlock, Item, MediaInfo
@@ -54,18 +56,40 @@ def drawn() -> Transcriber:
     return model
 
 
-@pytest.fixture
-def script(drawn: Transcriber, monkeypatch: pytest.MonkeyPatch) -> Any:
+class OneWindow:
+    """Encoded sound, and what is decoded of it."""
+
+    def __init__(self, features: torch.Tensor, language: str) -> None:
+        self.features, self.language = features, language
+        self._left = [self]
+        self.decoded: Any = None
+
+    def take(self, count: int) -> list[OneWindow]:
+        return [self._left.pop()] if self._left else []
+
+    def done(self, window: OneWindow, decoded: Decoded) -> None:
+        self.decoded = decoded
+
+
+class _Script:
     """Replaces the network, whose output is chance: windows get the given tokens, in order."""
 
+    def __init__(self, windows: list[list[int]], scores: dict[str, float]) -> None:
+        self._tokens = iter(windows)
+        self._scores = {"avg_logprob": -0.5, "no_speech_prob": 0.1, **scores}
+        self.languages: list[str] = []
+
+    def run(self, windows: Any) -> None:
+        while taken := windows.take(1):
+            self.languages.append(taken[0].language)
+            windows.done(taken[0], Decoded(next(self._tokens), **self._scores))
+
+
+@pytest.fixture
+def script(drawn: Transcriber, monkeypatch: pytest.MonkeyPatch) -> Any:
     def play(*windows: list[int], **scores: float) -> Transcriber:
-        given = {"avg_logprob": -0.5, "no_speech_prob": 0.1, "compression_ratio": 1.0, **scores}
-        left = iter(windows)
-
-        def decode(network: Any, audio: Any, options: Any) -> list[DecodingResult]:
-            return [DecodingResult(audio, options.language, tokens=next(left), **given) for _ in audio]
-
-        monkeypatch.setattr(whisper, "decode", decode)
+        played = _Script([*windows], scores)
+        monkeypatch.setattr(drawn, "_decoder", lambda: played)
         monkeypatch.setattr(drawn, "encode", lambda chunks: [torch.zeros(1500, 384)] * len(chunks))
         return drawn
 
@@ -102,9 +126,12 @@ def test_a_published_file_gives_the_reference_numbers(published: Transcriber, pa
         }
         for name, value in mine.items():
             parity.assert_close("whisper_tiny", f"wav{i}_{name}", value, reference[f"wav{i}_{name}"])
-        [result] = published.decode([audio], ["en"])
-        assert result.tokens == reference[f"wav{i}_decode_tokens"].tolist()
-        scores = [result.avg_logprob, result.no_speech_prob, result.compression_ratio]
+        work = OneWindow(audio, "en")
+        with published._inference():
+            published._decoder().run(work)
+        assert work.decoded.tokens == reference[f"wav{i}_decode_tokens"].tolist()
+        ratio = compression_ratio(TOKENS.decode(work.decoded.tokens).strip())
+        scores = [work.decoded.avg_logprob, work.decoded.no_speech_prob, ratio]
         parity.assert_close("whisper_tiny", "scores", scores, reference[f"wav{i}_decode_scores"])
 
 
@@ -115,7 +142,9 @@ def test_greedy_and_beam_search_give_the_reference_tokens(
 ) -> None:
     reference = parity.reference("whisper_tiny")
     audio = _reference_audio(published, parity, wave)
-    options = dataclasses.replace(published._decoding("en"), without_timestamps=True, beam_size=beams)
+    options = dataclasses.replace(
+        published._decoding(), language="en", without_timestamps=True, beam_size=beams
+    )
     [result] = whisper.decode(published._network, audio, options)
     name = f"wav{wave}_decode_{variant}"
     assert result.tokens == reference[f"{name}_tokens"].tolist()
@@ -236,24 +265,24 @@ def test_decoding_that_never_ends_is_given_up_and_keeps_its_text(script: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("scores", "rows", "hallucination"),
+    ("text", "scores", "rows", "hallucination"),
     [
-        ({}, 1, False),
-        ({"compression_ratio": 2.5}, 1, True),
-        ({"avg_logprob": -1.1}, 1, True),
-        ({"no_speech_prob": 0.7}, 1, False),
-        ({"no_speech_prob": 0.7, "avg_logprob": -1.1}, 0, None),
+        (" Hello", {}, 1, False),
+        (" Hello" * 20, {}, 1, True),
+        (" Hello", {"avg_logprob": -1.1}, 1, True),
+        (" Hello", {"no_speech_prob": 0.7}, 1, False),
+        (" Hello", {"no_speech_prob": 0.7, "avg_logprob": -1.1}, 0, None),
     ],
 )
 def test_what_counts_as_made_up_and_as_silence(
-    script: Any, scores: dict[str, float], rows: int, hallucination: bool | None
+    script: Any, text: str, scores: dict[str, float], rows: int, hallucination: bool | None
 ) -> None:
-    [found] = script(spoken(0.0, " Hello", 1.0), **scores)(items_of(noise(4), vad=False))
+    [found] = script(spoken(0.0, text, 1.0), **scores)(items_of(noise(4), vad=False))
     assert [row["hallucination"] for row in found] == [hallucination] * rows
 
 
 def test_most_chunks_of_a_group_choose_the_language(
-    drawn: Transcriber, monkeypatch: pytest.MonkeyPatch
+    drawn: Transcriber, script: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = iter(
         [{"de": 0.9, "en": 0.1}, {"de": 0.4, "en": 0.6}, {"de": 0.3, "en": 0.7}, {"de": 0.8, "en": 0.2}]
@@ -261,18 +290,11 @@ def test_most_chunks_of_a_group_choose_the_language(
     monkeypatch.setattr(
         drawn._network, "detect_language", lambda audio, _: (None, [next(heard)]), raising=False
     )
-    options = []
-
-    def decode(network: Any, audio: Any, given: Any) -> list[DecodingResult]:
-        options.append(given.language)
-        return [DecodingResult(audio, given.language, tokens=spoken(0.0, " Hi", 1.0), avg_logprob=-0.1)]
-
-    monkeypatch.setattr(whisper, "decode", decode)
-    monkeypatch.setattr(drawn, "encode", lambda chunks: [torch.zeros(1500, 384)] * len(chunks))
     items = items_of(noise(100), vad=False, language_windows=3)
     assert [len(item.arrays["lengths"]) for item in items] == [3, 1]
-    first, second = drawn(items)
-    assert options == ["en", "en", "en", "de"]
+    played = script(*[spoken(0.0, " Hi", 1.0)] * 4)
+    first, second = played(items)
+    assert played._decoder().languages == ["en", "en", "en", "de"]
     assert [row["language_probability"] for row in first] == pytest.approx([(0.1 + 0.6 + 0.7) / 3] * 3)
     assert second[0]["start_seconds"] == 90.0
 
