@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,9 @@ def timed(name: str, count: int, call: Callable[[], Any]) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", choices=MODEL_NAMES, default="tiny")
     parser.add_argument("--windows", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=32, help="of each window, at most 224")
@@ -105,9 +108,10 @@ def main() -> None:
             decoder = GreedyDecoder(
                 network, tokenizer, "transcribe", rows=rows, longest=options.tokens, dtype=torch.float32
             )
-            mine = timed(f"side by side, {rows} rows", len(windows), lambda d=decoder: side_by_side(d, windows))
+            mine = timed(f"side by side, {rows} rows", len(windows), partial(side_by_side, decoder, windows))
             equal = sum(a == b for a, b in zip(mine, texts, strict=True))
-            print(f"{'':34} {equal} of {len(windows)} texts are equal, {np.mean([*map(len, mine)]):.0f} tokens")
+            length = np.mean([len(text) for text in mine])
+            print(f"{'':34} {equal} of {len(windows)} texts are equal, {length:.0f} tokens")
 
 
 if __name__ == "__main__":

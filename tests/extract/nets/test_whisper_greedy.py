@@ -28,6 +28,7 @@ from extract.nets.whisper_decoder import StaticDecoder
 from extract.nets.whisper_greedy import STEPS_PER_LOOK, GreedyDecoder
 from extract.nets.whisper_windows import Decoded
 from extract.ops.network.inference import inference
+from extract.options import Precision
 
 RATE = 16_000
 LONGEST = 8
@@ -113,7 +114,7 @@ def _speech(language: str, number: int, folder: Path) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def reference(network: Any, windows: list[Window]) -> dict[int, DecodingResult]:
-    found = {}
+    found: dict[int, DecodingResult] = {}
     for language in LANGUAGES:
         mine = [window for window in windows if window.language == language]
         options = DecodingOptions(language=language, sample_len=LONGEST, fp16=False)
@@ -126,9 +127,10 @@ def test_half_precision_casts_weights_once_and_stays_close(network: Any, windows
     tokens, positions = torch.full((2,), TOKENS.sot), torch.zeros(2, dtype=torch.long)
     features = torch.stack([window.features for window in windows[:2]])
     logits = {}
-    for dtype in (torch.float32, torch.bfloat16):
+    precisions: dict[torch.dtype, Precision] = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+    for dtype, precision in precisions.items():
         made = StaticDecoder(network, rows=2, positions=8, dtype=dtype)
-        with inference("cpu", "float32" if dtype == torch.float32 else "bfloat16"), Dispatches() as dispatches:
+        with inference("cpu", precision), Dispatches() as dispatches:
             made.hear(torch.arange(2), features)
             logits[dtype] = made.logits(tokens, positions, attending=2)
         assert not dispatches.cast & {(384, 384), (1536, 384), (51_865, 384)}
@@ -185,9 +187,9 @@ def test_a_row_is_the_same_alone_in_any_place_and_twice(network: Any, windows: l
     assert found[3] == {4: found[0][4]}
 
 
-class Dispatches(TorchDispatchMode):
+class Dispatches(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.counts: Counter[str] = Counter()
         self.cast: set[tuple[int, ...]] = set()  # shapes of what changed its type
 
