@@ -2,9 +2,9 @@
 
     python -m bench.whisper [--model tiny] [--windows 32] [--tokens 32] [--rows 1 16 32] [--device cpu]
 
-Weights are drawn from a seed, and the windows are noise, so that nearly every text has ``--tokens`` tokens: equal
-work for all. Encoding is the same for all and timed by itself. Seconds of processor time stand beside those
-of the clock: other programs disturb them less. Precision is float32.
+Weights are drawn from a seed, and the windows are noise, so that nearly every text has ``--tokens`` tokens:
+equal work for all. Encoding is the same for all and timed by itself. Seconds of processor time stand
+beside windows per second: other programs disturb them less. Precision is float32.
 """
 
 from __future__ import annotations
