@@ -164,6 +164,24 @@ def _program_stream(file: BinaryIO, size_bytes: int) -> str | None:
     return "it breaks off inside a packet" if at != size_bytes else None
 
 
+def _adts(file: BinaryIO, size_bytes: int) -> str | None:
+    """Bare AAC: frames of which each says its length in 13 bits, from bit 30 on (ISO 13818-7 6.2), and tags."""
+    at = 0
+    while at + 7 <= size_bytes:
+        file.seek(at)
+        head = file.read(10)
+        if head[:3] == b"ID3" and len(head) == 10:
+            at += 10 + sum(size << 7 * place for place, size in enumerate(reversed(head[6:10])))
+        elif head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+            length = int.from_bytes(head[3:6], "big") >> 5 & 0x1FFF
+            if length < 7:
+                return None  # damage, which the demuxer skips
+            at += length
+        else:
+            return None  # damage, or tags at the end
+    return "it breaks off inside a frame" if at != size_bytes else None
+
+
 def _ogg(file: BinaryIO, size_bytes: int) -> str | None:
     return read_pages(file, size_bytes).lost
 
@@ -227,6 +245,7 @@ _CHECKS: dict[str, Callable[[BinaryIO, int], str | None]] = {
     "asf": _asf,
     "mpegts": _transport_stream,
     "mpeg": _program_stream,
+    "aac": _adts,
     "ogg": _ogg,
     "matroska": _matroska,
 }

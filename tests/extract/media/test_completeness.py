@@ -35,6 +35,7 @@ CLIPS: dict[str, dict[str, Any]] = {
     "xing.mp3": {"codec": None, "audio_seconds": 4.0},
     "bare.mp3": {"codec": None, "audio_seconds": 4.0, "container_options": {"write_xing": "0"}},
     "a.ac3": {"codec": None, "audio_seconds": 4.0},
+    "a.aac": {"codec": None, "audio_seconds": 4.0},
 }
 
 
@@ -93,3 +94,14 @@ def test_a_header_of_an_mp3_says_how_many_frames_there_are(make_clip: Callable[.
     assert frames.count == len(packets) and not frames.last_is_cut
     frames.push(packets[0][:-2])
     assert frames.last_is_cut
+
+
+def test_aac_that_is_cut_anywhere_inside_a_frame_is_partial(make_clip: Callable[..., Path]) -> None:
+    """Also right after the frame's header, where the demuxer drops what is left without a word."""
+    path = make_clip("a.aac", codec=None, audio_seconds=0.5)
+    data, starts = path.read_bytes(), [0]
+    while (at := starts[-1]) < len(data):
+        starts.append(at + (int.from_bytes(data[at + 3 : at + 6], "big") >> 5 & 0x1FFF))
+    for rest in (1, 6, 7, 8):
+        path.write_bytes(data[: starts[-3] + rest])
+        assert partial(path), rest
