@@ -165,7 +165,7 @@ def _program_stream(file: BinaryIO, size_bytes: int) -> str | None:
 
 
 def _adts(file: BinaryIO, size_bytes: int) -> str | None:
-    """Bare AAC: frames of which each says its length in 13 bits, from bit 30 on (ISO 13818-7 6.2), and tags."""
+    """Bare AAC: frames of which each says its length in 13 bits from bit 30 on (ISO 13818-7 6.2); tags."""
     at = 0
     while at + 7 <= size_bytes:
         file.seek(at)
