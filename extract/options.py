@@ -72,6 +72,13 @@ Precision = Literal["float32", "float16", "bfloat16"]  # what networks compute i
 Dtype = Literal["float16", "float32"]  # what vectors are stored in
 DetectorName = Literal["transnetv2", "content", "adaptive", "ffmpeg"]
 Gpus = Annotated[str, Form(r"all|\d+(,\d+)*", "all, or numbers such as 0,1")]
+_GPU = r"(\d+(-\d+)?|(MIG-)?GPU-[0-9a-fA-F-]+(/\d+/\d+)?|MIG-[0-9a-fA-F-]+)"
+GpuNames = Annotated[
+    str,
+    Form(
+        rf"all|{_GPU}(,{_GPU})*", "all, or numbers such as 0,1 or 0-3, or what nvidia-smi -L names (MIG-...)"
+    ),
+]
 
 
 class Checked:

@@ -61,7 +61,7 @@ def extract(
     workers: Annotated[
         int | None, typer.Option(help="Worker processes on this machine, by Dask. Default: 0, none.")
     ] = None,
-    gpus: Annotated[str | None, typer.Option(help="all, or 0,1,...: a worker for each GPU, by Dask.")] = None,
+    gpus: Annotated[str | None, typer.Option(help="all, or 0,2-3: a worker for each GPU, by Dask.")] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Dask scheduler, tls://HOST:PORT. Default: MARQUEE_SCHEDULER, if set.")
     ] = None,

@@ -73,6 +73,9 @@ def status_line(progress: RunProgress) -> str:
             parts.append(f"{len(progress.workers)} workers")
         busy = ", ".join(f"{stage} {share:.0%}" for stage, share in reading.busy.items())
         parts.append(f"bound by {reading.bound_by} ({busy})")
+    gpus = [f"{w.gpu[:12]} {w.reading.busy['device']:.0%}" for w in progress.workers if w.gpu and w.reading]
+    if gpus:
+        parts.append(f"GPUs: {', '.join(gpus)}")
     left = time_left_seconds(progress, now)
     if left is not None:
         parts.append(f"about {timedelta(seconds=round(left))} left")

@@ -11,12 +11,14 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from extract.errors import MarqueeError, MissingDependency, UsageError
+from pipeline.gpus import chosen_gpus, share_of
 from pipeline.store.attempts import forget
 from pipeline.store.layout import Store
 from pipeline.work.config import Cluster, usable_cores
@@ -38,12 +40,14 @@ CLOCK_SECONDS = 5.0  # that the clock may go back
 
 
 def check_cluster(cluster: Cluster) -> None:
-    """Raises MissingDependency without Dask, UsageError for certificates that cannot be used."""
+    """Raises MissingDependency without Dask, UsageError for certificates and GPUs that cannot be used."""
     if cluster.in_process:
         return
-    for module, extra in (("distributed", "cluster"), ("cryptography", "cluster"), ("dask_cuda", "gpus")):
-        if importlib.util.find_spec(module) is None and (extra == "cluster" or cluster.gpus):
-            raise MissingDependency(f"{module} is not installed here: pip install 'marquee[{extra}]'")
+    for module in ("distributed", "cryptography"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingDependency(f"{module} is not installed here: pip install 'marquee[cluster]'")
+    if cluster.gpus is not None:
+        chosen_gpus(cluster.gpus)
     if cluster.scheduler is not None:
         _security(cluster)
 
@@ -247,22 +251,23 @@ def _local_cluster(cluster: Cluster) -> LocalCluster:
         "memory_limit": 0,
         "silence_logs": logging.CRITICAL,  # in the workers too
     }
-    if cluster.gpus:
-        from dask_cuda import LocalCUDACluster as Kind
+    # Read by a library when a model first needs it; Dask's own default is one thread.
+    threads = dict.fromkeys(THREADS, str(cores_of_a_worker(cluster)))
+    if cluster.gpus is not None:
+        from pipeline.process.gpu_cluster import GpuCluster
 
-        settings["CUDA_VISIBLE_DEVICES"] = None if cluster.gpus == "all" else _gpus(cluster.gpus)
+        start: Callable[[], LocalCluster] = partial(
+            GpuCluster, chosen_gpus(cluster.gpus), threads, **settings
+        )
     else:
-        from distributed import LocalCluster as Kind
+        from distributed import LocalCluster as Plain
 
-        settings["n_workers"] = cluster.workers
-        # Read by a library when a model first needs it; Dask's own default is one thread.
-        settings["env"] = dict.fromkeys(THREADS, str(cores_of_a_worker(cluster)))
+        start = partial(Plain, n_workers=cluster.workers, env=threads, **settings)
     for left in reversed(range(TRIES)):
         try:
             with warnings.catch_warnings():  # another dashboard has the port: ours takes the next
                 warnings.filterwarnings("ignore", message="Port .* is already in use")
-                started: LocalCluster = Kind(**settings)
-            return started
+                return start()
         except (RuntimeError, OSError) as error:
             if not left:
                 why = error.__cause__ or error
@@ -271,15 +276,9 @@ def _local_cluster(cluster: Cluster) -> LocalCluster:
 
 
 def cores_of_a_worker(cluster: Cluster) -> int | None:
-    """The share of a worker that is started here; None where a worker has its machine, or its part of it."""
-    return max(1, usable_cores() // cluster.workers) if cluster.workers else None
-
-
-def _gpus(text: str) -> list[int]:
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--gpus is {text!r}; allowed: all, or numbers such as 0,1") from None
+    """The share of a worker that is started here; None where workers see who shares their machine."""
+    workers = len(chosen_gpus(cluster.gpus)) if cluster.gpus is not None else cluster.workers
+    return share_of(usable_cores(), workers) if workers else None
 
 
 def _address(client: Client) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 from extract.errors import UsageError
-from extract.options import Checked, Form, Gpus, Positive, Range, Seconds
+from extract.options import Checked, Form, GpuNames, Positive, Range, Seconds
 from extract.selection import ExtractConfig, Selection
 from pipeline.device_kind import device_kind
 from pipeline.storage.location import Location, location
@@ -27,7 +27,8 @@ class Cluster(Checked):
 
     Attributes:
         workers: processes on this machine, each with its share of the cores; 0: this process.
-        gpus: ``"all"`` or numbers (``"0,1"``): one process for each GPU of this machine.
+        gpus: ``"all"``, or numbers and identifiers (``"0,2-3"``, ``"MIG-..."``): one process for each GPU, or
+            instance of one, of this machine (:func:`pipeline.gpus.chosen_gpus`).
         scheduler: address of a running Dask scheduler, such as ``tls://host:8786``.
         certificates: folder with those of a tls scheduler (``python -m extract cluster-certificates``);
             None: what Dask's own configuration names.
@@ -39,7 +40,7 @@ class Cluster(Checked):
     """
 
     workers: Annotated[int, Range(at_least=0)] = 0
-    gpus: Gpus | None = None
+    gpus: GpuNames | None = None
     scheduler: Address | None = None
     certificates: Path | None = None
     worker_lifetime_seconds: Seconds | None = None
@@ -115,6 +116,11 @@ class RunConfig(ExtractConfig):
         for name in self.elsewhere:
             object.__setattr__(self, name, location(getattr(self, name), self.named(name)))
         super().__post_init__()
+        if self.cluster.gpus and self.device not in ("auto", "cuda"):
+            raise UsageError(
+                f"--device {self.device} and --gpus exclude each other: a worker of --gpus takes the one GPU "
+                "that it is given; leave one of them out"
+            )
 
     @classmethod
     def named(cls, field: str) -> str:

@@ -20,6 +20,7 @@ from extract.engine.engine import Engine, EngineSettings
 from extract.engine.task import VideoTask
 from extract.errors import DeviceFault, StoreError, WeightsError
 from extract.selection import Selection, select
+from pipeline.gpus import gpu_of
 from pipeline.storage.atomic import TMPDIR_CURES, refusal
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
@@ -113,7 +114,8 @@ class Host:
         """How far the host is; may be asked at any time."""
         done, failed, experts = self._work.open_counts()
         reading = None if self.engine is None else self.engine.reading()
-        return WorkerStatus(f"{os.getpid()}@{platform.node()}", done, failed, dict(experts), reading)
+        gpu = gpu_of(self._selection.device)
+        return WorkerStatus(f"{os.getpid()}@{platform.node()}", done, failed, dict(experts), reading, gpu)
 
     def drain(self) -> None:
         """Finish the videos in work and write them; the jobs report what is left. Returns at once."""

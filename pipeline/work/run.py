@@ -159,8 +159,11 @@ def _extract(
 
 @contextmanager
 def _workers(setup: HostSetup, selection: Selection, progress: RunProgress, held: Store) -> Iterator[Workers]:
-    if not setup.config.cluster.in_process:
+    cluster = setup.config.cluster
+    if not cluster.in_process:
         progress.stage = "starting workers"
+        if cluster.gpus:  # a worker whose GPU is gone must not go on without
+            setup = replace(setup, config=replace(setup.config, device="cuda"))
         with dask_workers(setup, progress) as there:
             yield there
         return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +16,14 @@ from typing import Any
 
 import psutil
 from distributed import Worker, WorkerPlugin, get_worker
+from distributed.comm.addressing import get_address_host
+from distributed.utils import sync
 
 from extract.errors import DeviceFault
+from pipeline.gpus import share_of
 from pipeline.store.attempts import begin, forget
 from pipeline.store.layout import Store
+from pipeline.work.config import usable_cores
 from pipeline.work.host import JOBS_AT_A_TIME, Host, HostSetup, end_process
 from pipeline.work.jobs import JobReport, ShardJob
 from pipeline.work.worker_status import WorkerStatus
@@ -110,9 +116,10 @@ class HostPlugin(WorkerPlugin):
                 self._host.stop()
 
     def _submit(self, job: ShardJob) -> Future[JobReport]:
+        cores = self._setup.cores or share_of(usable_cores(), _sharers(self._worker))
         with self._lock:
             if self._host is None:
-                self._host = Host(self._setup)
+                self._host = Host(replace(self._setup, cores=cores))
             self._jobs += 1
             future = self._host.submit(job)
         future.add_done_callback(self._done)
@@ -181,6 +188,17 @@ class HostPlugin(WorkerPlugin):
             plugin_name(self._setup): lambda _: self._status().to_json(),
             **{f"marquee {name}": figure(name) for name in WorkerStatus().figures()},
         }
+
+
+def _sharers(worker: Worker) -> int:
+    """How many workers of the scheduler share this one's machine.
+
+    dask-cuda starts them one after another, so some may be missing still; it shows each all of its GPUs.
+    """
+    known: list[dict[str, Any]] = list(sync(worker.loop, worker.scheduler.identity)["workers"].values())
+    mine: str = get_address_host(worker.address)
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "") if "dask_cuda" in sys.modules else ""
+    return max([other["host"] for other in known].count(mine), gpus.count(",") + 1)
 
 
 def plugin_name(setup: HostSetup) -> str:

@@ -14,7 +14,7 @@ class WorkerStatus:
     """One process that works on shards, as it is now.
 
     ``open_*`` count the videos of jobs that are not reported yet. ``reading`` is its engine's, None
-    before that has started.
+    before that has started. ``gpu``: what its GPU is called; empty on a CPU.
     """
 
     name: str = ""
@@ -22,6 +22,7 @@ class WorkerStatus:
     open_failed: int = 0
     open_expert_videos: Mapping[str, int] = field(default_factory=dict)
     reading: Reading | None = None
+    gpu: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

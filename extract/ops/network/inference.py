@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from typing import Any
 
 from extract.options import Precision
 
@@ -34,7 +35,7 @@ def exact_products(device: str) -> Iterator[None]:
     """
     import torch
 
-    backends = torch.backends
+    backends: Any = torch.backends
     if torch.device(device).type != "cuda":
         yield
         return

@@ -16,6 +16,7 @@ from extract.errors import WeightsError
 from extract.expert import Resources
 from extract.experts import i3d as module
 from extract.experts.i3d import FILES, I3d, I3dOptions, centre_square, scale_flow, to_grey
+from extract.ops.motion import tvl1
 from extract.ops.motion.frame_grid import looped
 from extract.types import Frame, Item, MediaInfo, Scene
 
@@ -291,7 +292,7 @@ def test_flow_follows_the_batch_size_of_an_accelerator(monkeypatch: pytest.Monke
         return torch.stack([second.float() - first.float()] * 2, dim=1)
 
     monkeypatch.setattr(module, "to_device", lambda array, device: torch.from_numpy(array))
-    monkeypatch.setattr(module.tvl1, "tvl1", differences)
+    monkeypatch.setattr(tvl1, "tvl1", differences)
     grey = pictures(65, 2, 3)
     found = {}
     for batch_size in (64, 8, 2, 1):

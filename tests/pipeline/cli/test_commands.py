@@ -87,7 +87,8 @@ WRONG = {
     "--device gpu": ("--device is 'gpu'", "auto, cpu, cuda, cuda:N"),
     "--device meta": ("--device is 'meta'",),
     "--workers -1": ("--workers is -1; at least 0",),
-    "--gpus x": ("--gpus is 'x'; allowed: all, or numbers such as 0,1",),
+    "--gpus x": ("--gpus is 'x'; allowed: all, or numbers such as 0,1 or 0-3",),
+    "--device cuda:1 --gpus 0": ("--device cuda:1 and --gpus exclude each other",),
     "--scheduler nowhere": ("--scheduler is 'nowhere'", "tcp://HOST:PORT"),
     "--scheduler tls://127.0.0.1:9": ("needs the cluster's certificates: give --certificates DIR",),
     "--scheduler tls://127.0.0.1:9 --certificates empty": (

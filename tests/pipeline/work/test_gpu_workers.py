@@ -1,0 +1,84 @@
+"""A worker for each GPU: what it sees, its share of the machine, and what comes of it. No GPU is needed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from extract.engine.meter import Reading
+from pipeline import Cluster, RunProgress
+from pipeline.cli.display import status_line
+from pipeline.work import cluster as module
+from pipeline.work.config import usable_cores
+from pipeline.work.host import engine_settings
+from pipeline.work.worker_status import WorkerStatus
+from tests.pipeline.runs import TABLES, contents, go, in_order
+
+dask = pytest.importorskip("dask")
+pytest.importorskip("distributed")
+PRETENDED = Path(__file__).parents[2] / "fixtures" / "pretend_cuda.py"
+NAMES = [f"{kind}-0000000{i}-aaaa-bbbb-cccc-000000000000" for i, kind in enumerate(("GPU", "MIG", "MIG"))]
+
+
+@pytest.fixture(autouse=True)
+def three_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.work.cluster.chosen_gpus", lambda text: NAMES[: len(text.split(","))])
+
+
+def test_a_worker_sees_its_gpu_alone_and_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Client
+
+    monkeypatch.setattr(module, "usable_cores", lambda: 13)
+    cluster = Cluster(gpus="0,1,2")
+    with module._local_cluster(cluster) as started, Client(started) as client:
+        assert sorted(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values()) == NAMES
+        assert set(client.run(os.getenv, "OMP_NUM_THREADS").values()) == {"4"}
+    assert module.cores_of_a_worker(cluster) == 4
+
+
+def test_workers_of_a_scheduler_share_their_machine() -> None:
+    """Those that somebody else started: each counts who else is there."""
+    from distributed import Client, LocalCluster, get_worker
+
+    from pipeline.work.worker import _sharers
+
+    with (
+        LocalCluster(n_workers=3, host="127.0.0.1", dashboard_address=None) as started,
+        Client(started) as client,
+    ):
+        found = [client.submit(lambda _: _sharers(get_worker()), i, workers=[i]).result() for i in range(3)]
+    assert found == [3, 3, 3]
+
+
+@pytest.mark.usefixtures("planted_experts")
+def test_several_gpus_give_the_shards_of_one(videos: Path, tmp_path: Path) -> None:
+    found = []
+    for text in ("0", "0,1"):
+        out = tmp_path / text
+        with dask.config.set({"distributed.worker.preload": [str(PRETENDED)]}):
+            go(videos, out, device="auto", cluster=Cluster(gpus=text))
+        found.append(contents(out))
+    for name in (*TABLES, "coverage", "failures", "videos"):
+        assert in_order(found[0][name]) == in_order(found[1][name])
+
+
+def test_the_status_line_shows_each_gpus_busy_share() -> None:
+    shares = {"decode": 0.5, "host": 0.25, "write": 0.0}
+    workers = [
+        WorkerStatus(name, reading=Reading({**shares, "device": busy}, {}, {}, {}, 0.0, 0, 0), gpu=name)  # type: ignore[dict-item]
+        for name, busy in zip(NAMES, (0.93, 0.9, 1.0), strict=True)
+    ]
+    progress = RunProgress()
+    progress.show([*workers, WorkerStatus("still starting", gpu="GPU-9")])
+    assert "GPUs: GPU-00000000 93%, MIG-00000001 90%, MIG-00000002 100%" in status_line(progress)
+
+
+def test_decoders_and_host_threads_follow_the_share(tmp_path: Path) -> None:
+    from pipeline.work.config import RunConfig
+
+    config = RunConfig(videos=tmp_path, out=tmp_path / "out", experts=("scenes",))
+    settings = engine_settings(config, "cuda:0", cores=4)
+    assert (settings.decoders, settings.host_threads) == (4, 4)
+    assert engine_settings(config, "cuda:0").host_threads == usable_cores()
