@@ -9,7 +9,7 @@ from typing import Any
 
 from extract.options import Precision, arguments_checked, checked
 from pipeline.storage.location import Location, location
-from train.comparison.grid import compare_fits
+from train.comparison.grid import GridConfig, compare_fits
 from train.comparison.paper import DEFAULT_PAPER
 from train.finetuning import finetune as stage
 from train.finetuning.fine_learner import FineOptions
@@ -96,22 +96,22 @@ def compare(
     paper. ``seeds``: a training of every row for each. ``steps``: for tables that go through numbers of
     steps. The others are those of :func:`fit`. Raises MarqueeError, before anything is made.
     """
-    return compare_fits(
-        out,
-        features=features,
-        labels=labels,
+    config = GridConfig(
+        out=out,  # type: ignore[arg-type]  # the config makes a Path of it, and tuples of the lists
+        features=location(features, "features"),
+        labels=labels,  # type: ignore[arg-type]
         paper=paper,
         preset=preset,
-        experts=experts,
-        models=models,
-        seeds=seeds,
-        tables=tables,
-        steps=steps,
-        options=options,
+        experts=experts,  # type: ignore[arg-type]
+        models=models,  # type: ignore[arg-type]
+        seeds=seeds,  # type: ignore[arg-type]
+        tables=tables,  # type: ignore[arg-type]
+        steps=steps,  # type: ignore[arg-type]
+        options={} if options is None else options,
         hardware=Hardware(device=device, precision=precision),
         allow_random_weights=allow_random_weights,
-        log=log,
     )
+    return compare_fits(config, log)
 
 
 @arguments_checked

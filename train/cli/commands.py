@@ -15,9 +15,9 @@ from pipeline.storage.location import location
 from train.cli import fine as cli_fine
 from train.cli import movies as cli_movies
 from train.cli import views as cli_views
+from train.cli.label_flags import LabelFlags, flattened
 from train.cli.options import (
     AllowRandom,
-    Column,
     Device,
     Features,
     Gpus,
@@ -51,20 +51,13 @@ Preset = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_nam
 Experts = Annotated[
     str | None, typer.Option(help="Comma-separated. Default: the preset's, or all with vectors.")
 ]
-SplitBy = Annotated[
-    str | None,
-    typer.Option(help="stratified, random, sulun, column:NAME or a JSON file. Default: stratified."),
-]
-AllowEmpty = Annotated[
-    bool, typer.Option("--allow-empty-genres", help="Let a part of the split have no video of a genre.")
-]
-LeastVideos = Annotated[int | None, typer.Option(help="Leave out genres with fewer videos.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="NAME.OPTION=VALUE: model, training, an expert, ...")
 ]
 
 
 @app.callback(invoke_without_command=True)
+@flattened
 def train(
     context: typer.Context,
     features: Features = None,
@@ -73,13 +66,7 @@ def train(
     preset: Preset = None,
     model: Model = None,
     experts: Experts = None,
-    id_column: Column = None,
-    genres_column: Column = None,
-    group_column: Column = None,
-    duration_column: Column = None,
-    least_videos: LeastVideos = None,
-    split: SplitBy = None,
-    allow_empty_genres: AllowEmpty = False,
+    label_flags: LabelFlags = LabelFlags(),  # noqa: B008  # it is frozen
     epochs: Annotated[int | None, typer.Option(help="Train for at most so many.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Videos in a batch.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order and dropout. Default: 0.")] = None,
@@ -97,11 +84,7 @@ def train(
         return
     from train.api import fit
 
-    flags = {
-        "labels": _labels(id_column, genres_column, group_column, duration_column, least_videos),
-        "split": _split(split, allow_empty_genres=allow_empty_genres),
-        "training": {"epochs": epochs, "batch_size": batch_size, "seed": seed},
-    }
+    training = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     fit(
         _given(features, "--features STORE"),
         _given(labels, "--labels FILE"),
@@ -109,7 +92,7 @@ def train(
         preset=preset,
         model=model,
         experts=names_in(experts),
-        options=_options(flags, set_),
+        options=_options({**label_flags.options(), "training": training}, set_),
         device=device,
         gpus=gpus,
         precision=precision,
@@ -188,6 +171,7 @@ def evaluate(
 
 
 @app.command("compare")
+@flattened
 def run_comparison(
     out: Annotated[Path, typer.Option(help="Folder of the report, new, or existing to resume.")],
     features: Features = None,
@@ -199,13 +183,7 @@ def run_comparison(
     seeds: Annotated[str, typer.Option(help="Comma-separated: a training for each.")] = "0,1,2",
     tables: Annotated[str | None, typer.Option(help="Comma-separated. Default: all of the paper.")] = None,
     steps: Annotated[str | None, typer.Option(help="Numbers of steps of the last table.")] = None,
-    id_column: Column = None,
-    genres_column: Column = None,
-    group_column: Column = None,
-    duration_column: Column = None,
-    least_videos: LeastVideos = None,
-    split: SplitBy = None,
-    allow_empty_genres: AllowEmpty = False,
+    label_flags: LabelFlags = LabelFlags(),  # noqa: B008  # it is frozen
     set_: Set = None,
     device: Device = "auto",
     precision: Precision = "float32",
@@ -214,10 +192,6 @@ def run_comparison(
     """Train a grid of experts, models and seeds, and make the tables of a paper of it."""
     from train.api import compare
 
-    flags = {
-        "labels": _labels(id_column, genres_column, group_column, duration_column, least_videos),
-        "split": _split(split, allow_empty_genres=allow_empty_genres),
-    }
     screen = console()
     report = compare(
         out,
@@ -230,7 +204,7 @@ def run_comparison(
         seeds=numbers_in(seeds, "--seeds", int),
         tables=names_in(tables),
         steps=numbers_in(steps or "", "--steps", int),
-        options=_options(flags, set_),
+        options=_options(label_flags.options(), set_),
         device=device,
         precision=precision,
         allow_random_weights=allow_random_weights,
@@ -296,29 +270,6 @@ def _given(value: Any, flag: str) -> Any:
     if value is None:
         raise UsageError(f"{flag.split()[0]} is missing: give {flag}")
     return value
-
-
-def _labels(
-    id_column: str | None,
-    genres: str | None,
-    group: str | None,
-    duration: str | None,
-    least_videos: int | None,
-) -> dict[str, Any]:
-    """The flags of how labels are read as options of the section ``labels``."""
-    return {
-        "id": id_column, "genres": genres, "group": group, "duration": duration, "least_videos": least_videos
-    }  # fmt: skip
-
-
-def _split(text: str | None, *, allow_empty_genres: bool) -> dict[str, Any]:
-    """``--split`` and ``--allow-empty-genres`` as options of the section ``split``."""
-    more = {"allow_empty_genres": allow_empty_genres or None}
-    if text is None:
-        return more
-    if text.startswith("column:"):
-        return {"by": "column", "name": text.removeprefix("column:"), **more}
-    return {"by": "file", "name": text, **more} if text.endswith(".json") else {"by": text, **more}
 
 
 def _options(flags: dict[str, dict[str, Any]], assignments: list[str] | None) -> Options:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import UsageError
-from extract.options import checked, convert
+from extract.options import Checked, Positive, Seed, checked
 from extract.presets import Options, merged
 from pipeline.storage.location import Location, location
 from pipeline.store.layout import open_store
@@ -34,156 +33,166 @@ from train.runs.fit import fit
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
 from train.runs.training_data import columns_of, make_steps, options_of
-from train.settings import Hardware, choose, hardware_of, only
+from train.settings import Hardware, choose, only
 
 FINETUNE = "finetune"  # the section of the options of the fine-grained stage
 
 
-def compare_fits(
-    out: Path | str | os.PathLike[str],
-    *,
-    features: Location | str | os.PathLike[str],
-    labels: Path | str | os.PathLike[str],
-    paper: str = DEFAULT_PAPER,
-    preset: str | None = None,
-    experts: Sequence[str] = (),
-    models: Sequence[str] = (),
-    seeds: Sequence[int] = (0, 1, 2),
-    tables: Sequence[str] = (),
-    steps: Sequence[int] = (),
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-    hardware: Hardware | None = None,
-    allow_random_weights: bool = False,
-    log: Log | None = None,
-) -> Path:
-    """Train a grid and write its tables (:mod:`train.comparison.compare`); the path of the report.
+@dataclass(frozen=True)
+class GridConfig(Checked):
+    """What :func:`compare_fits` trains, of what. Raises UsageError for values of another kind.
 
-    Without ``models`` they are the paper's, without ``experts`` those of the paper that the store has, or the
-    preset's, or all tables with vectors. An option of ``model`` goes to the models that have it, one of an
-    expert to the trainings that see the expert; ``finetune`` is the section of the fine-grained stage.
+    Attributes:
+        out: folder of the report, new, or existing to resume.
+        features: the store.
+        labels: a CSV, Parquet or JSON table.
+        paper: whose tables; of :func:`train.comparison.paper.paper_names`.
+        preset: of the trainings whose rows name none.
+        experts: tables of the store; none: those of the paper that the store has, or the preset's, or all
+            tables with vectors.
+        models: names of models; none: the paper's.
+        seeds: one training of every row for each.
+        tables: which of the paper's tables to make; none: all.
+        steps: for a paper whose rows go through numbers of steps; none: those of
+            :data:`train.comparison.config.STEPS`.
+        options: by section or expert. An option of ``model`` goes to the models that have it, one of
+            an expert to the trainings that see the expert; ``finetune`` is the section of the fine-grained
+            stage.
     """
+
+    out: Path
+    features: Location
+    labels: Path
+    paper: str = DEFAULT_PAPER
+    preset: str | None = None
+    experts: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    seeds: tuple[Seed, ...] = (0, 1, 2)
+    tables: tuple[str, ...] = ()
+    steps: tuple[Positive, ...] = ()
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    hardware: Hardware = field(default_factory=Hardware)
+    allow_random_weights: bool = False
+
+    elsewhere = ("features",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "features", location(self.features, "features"))
+        self._check_paper()
+
+    def _check_paper(self) -> None:
+        """Raises UsageError for options that a paper has no use for, since its rows name what they train."""
+        given = {"--preset": self.preset, "--models": self.models, "--steps": self.steps}
+        useless = [flag for flag, value in given.items() if value]
+        if useless and not load_paper(self.paper).models:
+            raise UsageError(
+                f"{useless[0]} is not an option for {self.paper}, whose rows name their models and presets: "
+                "change them by --set, or leave some out by --tables"
+            )
+
+
+def compare_fits(config: GridConfig, log: Log | None = None) -> Path:
+    """Train a grid and write its tables (:mod:`train.comparison.compare`); the path of the report."""
     log = log_of(log)
-    given = merged([convert("options", Mapping[str, Mapping[str, Any]], options or {}, texts=False)])
-    finetune = given.pop(FINETUNE, {})
-    experts = convert("experts", tuple[str, ...], experts, texts=False)
-    named: tuple[str, ...] = convert("models", tuple[str, ...], models, texts=False)
-    table: Path = convert("labels", Path, labels, texts=False)
-    features = location(features, "features")
-    _check_paper(paper, preset=preset, models=named, steps=steps)
-    store, missing = _open(features, paper, preset, experts, given, allow_random_weights)
+    options = merged([config.options])
+    finetune = options.pop(FINETUNE, {})
+    store, missing = _open(config, options)
     grid = CompareConfig(
-        out=out,  # type: ignore[arg-type]  # the config makes a Path of it, and tuples of the others
+        out=config.out,
         experts=tuple(store.tables),
-        models=named or load_paper(paper).models,
-        seeds=seeds,  # type: ignore[arg-type]
-        tables=tables,  # type: ignore[arg-type]
-        steps=steps or STEPS,  # type: ignore[arg-type]
-        paper=paper,
+        models=config.models or load_paper(config.paper).models,
+        seeds=config.seeds,
+        tables=config.tables,
+        steps=config.steps or STEPS,
+        paper=config.paper,
         missing=missing,
-        data={"features": store.fingerprints, "labels": _content(table), "preset": preset, "options": given},
+        data={
+            "features": store.fingerprints,
+            "labels": _content(config.labels),
+            "preset": config.preset,
+            "options": options,
+        },
         finetune=finetune,
     )
-    _check_options(grid, given)
-    trainer = _Trainer(grid, features, table, preset, given, hardware_of(hardware), allow_random_weights)
+    _check_options(grid, options)
+    trainer = _Trainer(config, grid, options)
     return compare(grid, trainer.fit, embed=trainer.embed, log=log)
 
 
 @dataclass(frozen=True)
 class _Trainer:
-    """How the cells of a grid are trained, and what is looked up in their runs."""
+    """How the cells of a grid are trained, and what is looked up in their runs.
 
+    ``options`` are those of the trainings, without the section of the fine-grained stage.
+    """
+
+    config: GridConfig
     grid: CompareConfig
-    features: Location
-    labels: Path
-    preset: str | None
     options: Options
-    hardware: Hardware
-    allow_random_weights: bool
 
     def fit(self, cell: Cell, run: Path) -> object:
         if cell.fine:
             return self._finetune(cell, run)
         mine = _for_model(only(self.options, cell.experts), cell.model)
         choices = choose(
-            preset=cell.preset or self.preset,
+            preset=cell.preset or self.config.preset,
             model=cell.model,
             experts=cell.experts,
             options=merged([mine, cell.options]),
         )
         config = FitConfig(
-            self.features,
-            self.labels,
+            self.config.features,
+            self.config.labels,
             run,
             choices,
-            self.hardware,
-            allow_random_weights=self.allow_random_weights,
+            self.config.hardware,
+            allow_random_weights=self.config.allow_random_weights,
             videos_of=self.grid.experts,
         )
         return fit(config)
 
     def _finetune(self, cell: Cell, run: Path) -> object:
-
         options = {**self.grid.finetune, "seed": cell.seed}
         config = FinetuneConfig(
             self.grid.folder(cell.coarse),
             run,
             checked(FineOptions, options, owner="finetune", prefix=FINETUNE),
-            features=self.features,
-            hardware=self.hardware,
-            allow_random_weights=self.allow_random_weights,
+            features=self.config.features,
+            hardware=self.config.hardware,
+            allow_random_weights=self.config.allow_random_weights,
         )
         return finetune(config)
 
     def embed(self, run: Path, part: Part) -> tuple[Sequence[str], NDArray[np.float32]]:
-
-        folder = RunFolder(run)
+        folder, config = RunFolder(run), self.config
         model = folder.load_model()
         ids = read_predictions(folder.predictions_path, split=part).ids
         batches = batches_of(
-            folder, model, self.features, ids, allow_random_weights=self.allow_random_weights
+            folder, model, config.features, ids, allow_random_weights=config.allow_random_weights
         )
-        hardware = self.hardware
+        hardware = config.hardware
         return embeddings_of(model, batches, device=hardware.torch_device, precision=hardware.precision)
 
 
-def _check_paper(
-    paper: str, *, preset: str | None, models: Sequence[str], steps: Sequence[int] | None
-) -> None:
-    """Raises UsageError for options that a paper has no use for, since its rows name what they train."""
-    given = {"--preset": preset, "--models": models, "--steps": steps}
-    useless = [flag for flag, value in given.items() if value]
-    if useless and not load_paper(paper).models:
-        raise UsageError(
-            f"{useless[0]} is not an option for {paper}, whose rows name their models and presets: change "
-            "them by --set, or leave some out by --tables"
-        )
-
-
-def _open(
-    features: Location,
-    paper: str,
-    preset: str | None,
-    experts: Sequence[str],
-    options: Options,
-    allow_random_weights: bool,
-) -> tuple[FeatureSet, tuple[str, ...]]:
+def _open(config: GridConfig, options: Options) -> tuple[FeatureSet, tuple[str, ...]]:
     """The tables that are compared, and the paper's experts that the store does not have."""
-    store, wanted = open_store(features), load_paper(paper).experts
+    store, wanted = open_store(config.features), load_paper(config.paper).experts
     missing: tuple[str, ...] = ()
-    if wanted and not experts:
+    if wanted and not config.experts:
         missing = tuple(name for name, tables in tables_of(store, wanted).items() if not tables)
     there = tuple(name for name in wanted if name not in missing)
-    if wanted and not experts and not there:
+    if wanted and not config.experts and not there:
         raise DataError(
-            f"{str(features)!r} has none of {', '.join(wanted)}, which {paper} reads: extract one of them, "
-            "or name others by --experts"
+            f"{str(config.features)!r} has none of {', '.join(wanted)}, which {config.paper} reads: extract "
+            "one of them, or name others by --experts"
         )
-    base = choose(preset=preset, options=options)
+    base = choose(preset=config.preset, options=options)
     found = FeatureSet.open(
         store,
-        tuple(experts) or there or choose(preset=preset).experts or None,
+        config.experts or there or choose(preset=config.preset).experts or None,
         columns=columns_of(base.steps),
-        allow_random_weights=allow_random_weights,
+        allow_random_weights=config.allow_random_weights,
     )
     make_steps(base.steps, found.tables, optional=base.optional)  # names of no expert are found here
     return found, missing

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from extract.errors import UsageError
 from tests.fixtures.genre_store import GENRES, genre_store, genres_of
-from train.comparison.grid import compare_fits
+from train.comparison.grid import GridConfig, compare_fits
 from train.comparison.papers.fish2021 import PAPER
 from train.errors import DataError
 from train.importers.writing import Source, write_store
@@ -49,7 +49,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def compared(folder: Path, out: Path, **chosen: Any) -> Path:
     known: dict[str, Any] = {"hardware": Hardware(device="cpu"), "seeds": (0,)}
-    return compare_fits(out, features=folder / "features", labels=folder / "labels.csv", **(known | chosen))
+    features: Any = folder / "features"
+    return compare_fits(GridConfig(out, features, folder / "labels.csv", **(known | chosen)))
 
 
 @pytest.mark.slow

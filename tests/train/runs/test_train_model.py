@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import load_file
 
 import train.models
+from pipeline.storage.location import location
 from tests.fixtures.batches import make_batch
 from tests.fixtures.genre_store import GENRES
-from train.comparison.grid import compare_fits
+from train.comparison.grid import GridConfig, compare_fits
 from train.evaluation.evaluate import evaluate_run
 from train.model import genre_loss
 from train.registry import make_model
@@ -131,15 +132,17 @@ def test_a_solved_model_is_fitted_predicts_and_is_measured(folder: Path, tmp_pat
 @pytest.mark.slow
 def test_a_solved_model_is_compared_with_others(folder: Path, tmp_path: Path) -> None:
     report = compare_fits(
-        tmp_path / "report",
-        features=folder / "features",
-        labels=folder / "labels.csv",
-        experts=("clip",),
-        models=("neighbour", "settled"),
-        options={"training": {"epochs": 1}},
-        hardware=CPU,
-        seeds=(0,),
-        tables=("models",),
+        GridConfig(
+            out=tmp_path / "report",
+            features=location(folder / "features"),
+            labels=folder / "labels.csv",
+            experts=("clip",),
+            models=("neighbour", "settled"),
+            options={"training": {"epochs": 1}},
+            hardware=CPU,
+            seeds=(0,),
+            tables=("models",),
+        )
     )
     text = report.read_text("utf-8")
     assert "neighbour" in text and "settled" in text and "failed" not in text

@@ -17,12 +17,13 @@ from extract.errors import UsageError
 from extract.expert import Column, Embedding, TableSpec
 from extract.fingerprint import canonical_json, digest
 from extract.tables import table_schema
+from pipeline.storage.location import location
 from pipeline.store.footer import PartHeader, VideoState
 from pipeline.store.layout import Store, Target
 from pipeline.store.parts import VideoRows, merge_part
 from pipeline.store.videos import read_shards
 from tests.fixtures.genre_store import GENRES, genres_of
-from train.comparison.grid import compare_fits
+from train.comparison.grid import GridConfig, compare_fits
 from train.errors import DataError
 from train.importers.writing import Source, write_store
 from train.loading.features import FeatureSet
@@ -194,15 +195,17 @@ def test_columns_are_read_as_vectors(folder: Path) -> None:
 @pytest.mark.slow
 def test_columns_hold_in_a_comparison(folder: Path, tmp_path: Path) -> None:
     report = compare_fits(
-        tmp_path / "report",
-        features=folder / "features",
-        labels=folder / "labels.csv",
-        experts=("lowlevel_video",),
-        models=("svm",),
-        options={"lowlevel_video": {"columns": "lighting_key,colour_variance"}},
-        hardware=CPU,
-        seeds=(0,),
-        tables=("models",),
+        GridConfig(
+            out=tmp_path / "report",
+            features=location(folder / "features"),
+            labels=folder / "labels.csv",
+            experts=("lowlevel_video",),
+            models=("svm",),
+            options={"lowlevel_video": {"columns": "lighting_key,colour_variance"}},
+            hardware=CPU,
+            seeds=(0,),
+            tables=("models",),
+        )
     )
     assert "failed" not in report.read_text("utf-8")
     (run,) = (tmp_path / "report" / "runs").iterdir()
