@@ -159,7 +159,7 @@ def compute_only(selection: Selection, settings: EngineSettings, models: Models,
         for number, item in enumerate(items):
             lanes.items[name].put(QueuedItem(video, number, item))
     while left:
-        lanes.dispatch(flush=True)
+        lanes.dispatch(flush=("device", "host"))
         left -= back.take(lanes)
     cost = Cost.now() - before
     lanes.close()

@@ -28,12 +28,12 @@ class Batch(Generic[Request, Result]):
         self.seconds = 0.0
 
     def compute(self) -> None:
-        started = time.monotonic()
+        started = self.queue.now()
         try:
             self.results = self.queue.compute_in_parts(self.requests)
         except Exception as error:
             self.error = as_device_error(error)
-        self.seconds = time.monotonic() - started
+        self.seconds = self.queue.now() - started
 
     def report(self) -> None:
         self.queue.done(self)
@@ -46,7 +46,7 @@ class BatchQueue(Generic[Request, Result]):
     that computed it. ``unwanted`` is asked about each request when its turn has come, in the owner's
     thread; one that is unwanted leaves the queue uncomputed. ``resources`` are the model's, whose
     batch size follows when a batch does not fit the device's memory. An ``urgent`` queue goes
-    before others and waits for no full batch.
+    before others and waits for no full batch. ``now`` is its clock.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class BatchQueue(Generic[Request, Result]):
         self.lane = lane
         self.done = done
         self.urgent = urgent
+        self.now: Callable[[], float] = time.monotonic
         self.halved = 0  # how often a batch did not fit the device's memory
         # An earlier engine with the same model may have halved its batch.
         self.size = batch_size if resources is None else min(batch_size, resources.batch_size)
@@ -88,11 +89,11 @@ class BatchQueue(Generic[Request, Result]):
         return len(self._waiting) / self.size
 
     def lingers(self, seconds: float) -> bool:
-        return time.monotonic() - self._since > seconds
+        return self.now() - self._since > seconds
 
     def put(self, request: Request) -> None:
         if not self._waiting:
-            self._since = time.monotonic()
+            self._since = self.now()
         self._waiting.append(request)
 
     def retry_singly(self, requests: Sequence[Request]) -> None:
@@ -102,7 +103,7 @@ class BatchQueue(Generic[Request, Result]):
     def take(self) -> Batch[Request, Result] | None:
         """The next batch of what is still wanted; None if nothing of it is."""
         source, size = (self._single, 1) if self._single else (self._waiting, self.size)
-        self._since = time.monotonic()
+        self._since = self.now()
         wanted: list[Request] = []
         while source and len(wanted) < size:
             request = source.popleft()

@@ -8,8 +8,6 @@ wait or compute. Items in flight are bounded in bytes, so a slow model holds the
 from __future__ import annotations
 
 import queue
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +15,12 @@ from functools import partial
 from typing import Any
 
 from extract.decoder import messages
-from extract.decoder.owner import STALL_SECONDS, Decoder
-from extract.engine.batches import Batch, Request, Result
+from extract.decoder.owner import STALL_SECONDS
+from extract.engine.batches import Batch, LaneName, Request, Result
+from extract.engine.credit import Credit
 from extract.engine.lanes import ItemBatch, Lanes, TableBatch, WindowBatch
 from extract.engine.ledger import VideoLedger
+from extract.engine.machine import Machine, VideoDecoder
 from extract.engine.meter import Meter, Reading
 from extract.engine.models import Models, load_models
 from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
@@ -46,37 +46,20 @@ class VideoResult:
 
 @dataclass(frozen=True)
 class EngineSettings(Checked):
-    """How to run; nothing here changes a row."""
+    """How to run; nothing here changes a row.
+
+    ``queue_bytes`` is the most that items between decoders and models may take, of which a quarter is for
+    those of the host lane; what of it is used follows from the batches (:mod:`extract.engine.credit`).
+    """
 
     decoders: Positive = 2
     decoder_threads: Positive = 1
     batch_size: Positive = 16
     host_threads: Positive = 1
-    queue_bytes: Positive = 256 << 20
+    queue_bytes: Positive = 1 << 30
     keyframe_buffer_bytes: Positive = 512 << 20
     stall_seconds: Seconds = STALL_SECONDS
     videos_in_flight: Positive = 32
-
-
-class _Credit:
-    """Bytes that may be in flight between decoders and models."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._changed = threading.Condition()
-        self.used = self.waiting = 0
-
-    def take(self, size: int) -> None:
-        with self._changed:
-            self.waiting += 1
-            self._changed.wait_for(lambda: self.used == 0 or self.used + size <= self._limit)
-            self.waiting -= 1
-            self.used += size
-
-    def give(self, size: int) -> None:
-        with self._changed:
-            self.used -= size
-            self._changed.notify_all()
 
 
 class _Tasks:
@@ -99,10 +82,6 @@ class _Tasks:
         return task
 
 
-def _bytes(item: Item) -> int:
-    return 200 + sum(array.nbytes for array in item.arrays.values())
-
-
 class Engine:
     """Loads the selected experts' models once, unless they are given, then runs videos through them.
 
@@ -110,16 +89,24 @@ class Engine:
     """
 
     def __init__(
-        self, selection: Selection, settings: EngineSettings | None = None, *, models: Models | None = None
+        self,
+        selection: Selection,
+        settings: EngineSettings | None = None,
+        *,
+        models: Models | None = None,
+        machine: Machine | None = None,
     ) -> None:
+        machine = machine or Machine()
+        self._now = machine.now
         self.selection = selection
         self.settings = settings or EngineSettings()
         self.meter = Meter(
-            {"decode": self.settings.decoders, "device": 1, "host": self.settings.host_threads, "write": 1}
+            {"decode": self.settings.decoders, "device": 1, "host": self.settings.host_threads, "write": 1},
+            machine.now,
         )
         self._spill = Scratch("rows")
-        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()  # for the caller's thread
-        self._credit = _Credit(self.settings.queue_bytes)
+        self._events = machine.inbox()  # for the caller's thread
+        self._credit = self._credits()
         self._models = models or load_models(selection, batch_size=self.settings.batch_size)
         self._lanes = Lanes(
             selection.experts,
@@ -127,13 +114,14 @@ class Engine:
             self,
             batch_size=self.settings.batch_size,
             host_threads=self.settings.host_threads,
+            machine=machine,
         )
         self._idle = deque(
-            Decoder(self._deliver, stall_seconds=self.settings.stall_seconds)
+            machine.decoder(self._deliver, stall_seconds=self.settings.stall_seconds)
             for _ in range(self.settings.decoders)
         )
         self._decoders = tuple(self._idle)
-        self._decoding: dict[Decoder, VideoLedger] = {}
+        self._decoding: dict[VideoDecoder, VideoLedger] = {}
         self._videos: list[VideoLedger] = []
 
     def __enter__(self) -> Engine:
@@ -187,9 +175,27 @@ class Engine:
             waiting=self._lanes.waiting,
             halved=self._lanes.halved,
             videos_in_flight=len(self._videos),
-            bytes_in_flight=self._credit.used,
-            decoders_waiting=self._credit.waiting,
+            bytes_in_flight=self.bytes_in_flight,
+            decoders_waiting=self._decoders_waiting,
         )
+
+    def credit(self, expert: str) -> Credit:
+        """Where the items of this expert take their room."""
+        return self._credit["device" if self.selection.experts[expert].lane == "device" else "host"]
+
+    @property
+    def bytes_in_flight(self) -> int:
+        """Of items between decoders and rows."""
+        return sum(credit.used for credit in self._credit.values())
+
+    def _credits(self) -> dict[LaneName, Credit]:
+        """Each lane's own: frames that wait for the host's cores take no room from the device's items."""
+        settings = self.settings
+        host_bytes = settings.queue_bytes // 4
+        return {
+            "device": Credit(settings.batch_size, settings.queue_bytes - host_bytes),
+            "host": Credit(max(settings.batch_size, settings.host_threads), host_bytes),
+        }
 
     def _feed(self, waiting: _Tasks) -> None:
         """Give idle decoders work, as long as there are tasks."""
@@ -223,27 +229,37 @@ class Engine:
             threads=self.settings.decoder_threads,
         )
 
-    def _deliver(self, decoder: Decoder, message: messages.Message) -> None:
+    def _deliver(self, decoder: VideoDecoder, message: messages.Message) -> None:
         if isinstance(message, messages.ItemReady):
-            self._credit.take(_bytes(message.item))
+            self.credit(message.expert).take(decoder, message.expert, message.item)
         self._events.put(partial(self._handle, decoder, message))
 
-    def _starving(self) -> bool:
-        """Nothing can arrive unless a partial batch goes out."""
-        held = self._credit.waiting >= len(self._decoding)
-        return self._events.empty() and self._lanes.idle and held
+    @property
+    def _decoders_waiting(self) -> int:
+        return sum(credit.waiting for credit in self._credit.values())
+
+    def _starving(self) -> set[LaneName]:
+        """The lanes to which nothing more can come unless a partial batch goes out.
+
+        A lane that has nothing to do while decoders wait for another one's room is not among them: its
+        batches may still fill, and go out when they have waited for long.
+        """
+        if not self._events.empty() or self._decoders_waiting < len(self._decoding):
+            return set()
+        idle = self._lanes.idle
+        return idle if len(idle) == len(self._credit) else {n for n in idle if self._credit[n].waiting}
 
     def _wait(self) -> None:
         """Handle one event, or all that are there; come back now and then for batches that linger."""
-        until = time.monotonic() + WAKE_SECONDS
+        until = self._now() + WAKE_SECONDS
         try:
             self._events.get(timeout=WAKE_SECONDS)()
-            while time.monotonic() < until:
+            while self._now() < until:
                 self._events.get_nowait()()
         except queue.Empty:
             pass
 
-    def _handle(self, decoder: Decoder, message: messages.Message) -> None:
+    def _handle(self, decoder: VideoDecoder, message: messages.Message) -> None:
         ledger = self._decoding[decoder]
         match message:
             case messages.MediaOpened(media):
@@ -268,11 +284,11 @@ class Engine:
                 ledger.fail_all(stage, error_type, text)
                 self._release(decoder, ledger)
 
-    def _decodes(self, decoder: Decoder, ledger: VideoLedger) -> bool:
+    def _decodes(self, decoder: VideoDecoder, ledger: VideoLedger) -> bool:
         """Whether the decoder is still at this video: it may have died meanwhile."""
         return self._decoding.get(decoder) is ledger
 
-    def _release(self, decoder: Decoder, ledger: VideoLedger) -> None:
+    def _release(self, decoder: VideoDecoder, ledger: VideoLedger) -> None:
         del self._decoding[decoder]
         self._idle.append(decoder)
         ledger.decoded = True
@@ -352,7 +368,7 @@ class Engine:
         """An item is done with: its rows to the books, its bytes to the next one."""
         ledger = queued.video
         if ledger.reads_media(expert):
-            self._credit.give(_bytes(queued.item))
+            self.credit(expert).give(queued.item)
         self.meter.add_rows(expert, len(rows))
         ledger.take(expert, queued.number, queued.item, rows)
         self._start_text(ledger)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from extract.declarations import Expert, Model
 from extract.engine.batches import Batch, BatchQueue, LaneName
+from extract.engine.machine import Machine
 from extract.engine.models import Models
 from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
 from extract.types import Item, Row
@@ -53,6 +52,7 @@ class _AnyQueue(Protocol):
     urgent: bool
     size: int
     halved: int
+    now: Callable[[], float]
 
     def __len__(self) -> int: ...
 
@@ -71,9 +71,9 @@ class Lanes:
     """A queue for each expert, one for windows and one for tables, and threads that take batches from them.
 
     The device lane computes one batch while the next one waits; the host lane runs ``host_threads``
-    single items beside it. A partial batch goes out only when ``flush`` says that nothing else
-    can happen, or when it has waited for ``linger_seconds``. Windows and tables go first: decoders, or
-    whole experts, wait for them.
+    single items beside it. A partial batch goes out only when ``flush`` names its lane, to which nothing
+    else can come, or when the lane has nothing else to do and the batch has waited for ``linger_seconds``.
+    Windows and tables go first: decoders, or whole experts, wait for them.
     """
 
     def __init__(
@@ -85,7 +85,10 @@ class Lanes:
         batch_size: int,
         host_threads: int,
         linger_seconds: float = 1.0,
+        machine: Machine | None = None,
     ) -> None:
+        machine = machine or Machine()
+        self._now = machine.now
         self._linger_seconds = linger_seconds
         self.windows = BatchQueue[WindowRequest, NDArray[np.float32]](
             WINDOWS,
@@ -114,17 +117,20 @@ class Lanes:
             if expert.lane != "none"
         }
         self._queues: tuple[_AnyQueue, ...] = (self.windows, self.tables, *self.items.values())
+        for queue in self._queues:
+            queue.now = machine.now
         self._running: dict[LaneName, int] = {"device": 0, "host": 0}
         self._room: dict[LaneName, int] = {"device": 2, "host": host_threads + 1}
         self._computing: dict[int, tuple[LaneName, float]] = {}  # by thread
         self._pools = {
-            "device": ThreadPoolExecutor(1, "device"),
-            "host": ThreadPoolExecutor(host_threads, "host"),
+            "device": machine.pool("device", 1),
+            "host": machine.pool("host", host_threads),
         }
 
     @property
-    def idle(self) -> bool:
-        return not any(self._running.values())
+    def idle(self) -> set[LaneName]:
+        """The lanes that have nothing to compute and nothing next."""
+        return {lane for lane, running in self._running.items() if not running}
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -141,11 +147,11 @@ class Lanes:
         """The lanes that compute now, once for each batch, and since when. Any thread may ask."""
         return list(self._computing.values())
 
-    def dispatch(self, *, flush: bool) -> None:
-        """Start as many batches as there is room for."""
+    def dispatch(self, *, flush: Container[LaneName] = ()) -> None:
+        """Start as many batches as there is room for; partial ones in the lanes of ``flush``."""
         for lane, room in self._room.items():
             while self._running[lane] < room:
-                batch = self._next_batch(lane, flush=flush)
+                batch = self._next_batch(lane, flush=lane in flush)
                 if batch is None:
                     break
                 self._running[lane] += 1
@@ -172,11 +178,16 @@ class Lanes:
         first = [q for q in queues if q.has_single] or [q for q in queues if q.urgent and len(q)]
         if first:
             return first[0]
-        ready = [q for q in queues if len(q) and (flush or q.share >= 1 or q.lingers(self._linger_seconds))]
+        idle = not self._running[lane]
+        ready = [
+            q
+            for q in queues
+            if len(q) and (flush or q.share >= 1 or (idle and q.lingers(self._linger_seconds)))
+        ]
         return max(ready, key=lambda queue: queue.share, default=None)
 
     def _run(self, lane: LaneName, batch: _AnyBatch) -> None:
-        self._computing[threading.get_ident()] = lane, time.monotonic()
+        self._computing[threading.get_ident()] = lane, self._now()
         batch.compute()
         del self._computing[threading.get_ident()]
         batch.report()

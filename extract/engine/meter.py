@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -53,8 +53,9 @@ class Reading:
 class Meter:
     """Adds up from all threads; ``capacity`` is how many of a stage run at once."""
 
-    def __init__(self, capacity: Mapping[Stage, int]) -> None:
+    def __init__(self, capacity: Mapping[Stage, int], now: Callable[[], float] = time.monotonic) -> None:
         self.capacity = capacity
+        self._now = now
         self.busy_seconds: dict[Stage, float] = defaultdict(float)
         self.video_seconds = 0.0
         self.pictures_decoded = 0  # each as often as it was decoded
@@ -67,7 +68,7 @@ class Meter:
 
     def add(self, stage: Stage, seconds: float) -> None:
         """Book work of so many seconds that has ended just now."""
-        now = time.monotonic()
+        now = self._now()
         with self._lock:
             self.busy_seconds[stage] += seconds
             self._began = min(self._began or now, now - seconds)
@@ -76,7 +77,7 @@ class Meter:
                 self._recent.popleft()
 
     def add_rows(self, expert: str, rows: int) -> None:
-        now = time.monotonic()
+        now = self._now()
         with self._lock:
             self._rows[expert] += rows
             if not self._recent_rows or self._recent_rows[-1][0] != int(now):
@@ -93,7 +94,7 @@ class Meter:
 
     def reading(self, going_on: Iterable[tuple[Stage, float]] = ()) -> Reading:
         """The state now; ``going_on`` is work that is not booked yet, each since when (monotonic)."""
-        now = time.monotonic()
+        now = self._now()
         unbooked = [(stage, since, now) for stage, since in going_on]
         with self._lock:
             work = [*self._recent, *unbooked]

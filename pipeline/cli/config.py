@@ -30,6 +30,7 @@ _TEXTS = (
     "keep_flow",
     "worker_lifetime",
     "worker_memory",
+    "queue_memory",
     "certificates",
 )
 TYPES: Mapping[str, Any] = {
@@ -79,12 +80,14 @@ def config_of(given: Mapping[str, Any]) -> RunConfig:
         raise UsageError("--keep-flow needs the expert flow: add it to --experts")
     if given.get("out") is None:
         raise UsageError("--out is missing: give --out FOLDER, new, or an existing store to resume")
+    memory = given.get("queue_memory")
     fields = {name: given[name] for name in _SAME if name in given and name in field_types(RunConfig)}
     return RunConfig(
         **fields | {"experts": experts, "options": options},
         videos=_videos(given.get("videos")),
         out=location(given["out"], "--out"),
         random_seed=given.get("random_weights"),
+        queue_memory_bytes=None if memory is None else parse_bytes(memory, "--queue-memory"),
         cluster=_cluster(given),
     )
 

@@ -95,6 +95,8 @@ class RunConfig(ExtractConfig):
         replace_changed: extract again, in place of their old rows, inputs that are others now.
         batch_size: of the models; None: 16 on the CPU, 64 on a GPU.
         decoders: processes; None: one for each core, up to 16.
+        queue_memory_bytes: the most that items between decoders and models take in each process; None: an
+            eighth of its share of the memory.
         checkpoint_seconds: what is finished of a shard is written so often.
         cluster: where shards are worked on.
     """
@@ -107,6 +109,7 @@ class RunConfig(ExtractConfig):
     replace_changed: bool = False
     batch_size: Positive | None = None
     decoders: Positive | None = None
+    queue_memory_bytes: Positive | None = None
     checkpoint_seconds: Seconds = 300.0
     cluster: Cluster = field(default_factory=Cluster)
 
@@ -125,7 +128,9 @@ class RunConfig(ExtractConfig):
     @classmethod
     def named(cls, field: str) -> str:
         """By the flag of the command line, where there is one."""
-        return field if field in ("checkpoint_seconds", "cluster") else super().named(field)
+        if field in ("checkpoint_seconds", "cluster"):
+            return field
+        return super().named(field.removesuffix("_bytes"))
 
 
 def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
@@ -136,6 +141,15 @@ def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         return max(1, min(cores, int(allowed) // int(period)))
     except (OSError, ValueError):  # no such file, or "max"
         return cores
+
+
+def usable_memory(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
+    """Bytes of memory that this machine has; a container's limit (control groups, version 2) counts."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(there, int(limit.read_text()))
+    except (OSError, ValueError):  # no such file, or "max"
+        return there
 
 
 def make_targets(selection: Selection) -> list[Target]:

@@ -25,7 +25,7 @@ from pipeline.storage.atomic import TMPDIR_CURES, refusal
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from pipeline.store.lock import check_token
-from pipeline.work.config import RunConfig, make_targets, usable_cores
+from pipeline.work.config import RunConfig, make_targets, usable_cores, usable_memory
 from pipeline.work.jobs import JobReport, ShardJob
 from pipeline.work.shards import ShardWork, WorkSettings
 from pipeline.work.worker_status import WorkerStatus
@@ -180,12 +180,19 @@ def end_process(fault: DeviceFault) -> NoReturn:
 
 
 def engine_settings(config: RunConfig, device: str, *, cores: int | None = None) -> EngineSettings:
-    """A decoder for each core up to 16; models on the CPU take batches of 16, on a GPU of 64."""
-    cores = cores or usable_cores()
+    """A decoder for each core up to 16; models on the CPU take batches of 16, on a GPU of 64.
+
+    Items may wait in an eighth of the memory; of the machine's, this process has the share that it has of the
+    ``cores``.
+    """
+    all_cores = usable_cores()
+    cores = cores or all_cores
+    memory = usable_memory() * min(cores, all_cores) // all_cores
     return EngineSettings(
         decoders=config.decoders or min(cores, 16),
         batch_size=config.batch_size or (16 if device == "cpu" else 64),
         host_threads=cores,
+        queue_bytes=config.queue_memory_bytes or max(1, memory // 8),
     )
 
 

@@ -97,7 +97,7 @@ class Bench:
 
     def next(self) -> Batch[Any, Any]:
         """The next batch that comes back from a flush."""
-        self.lanes.dispatch(flush=True)
+        self.lanes.dispatch(flush=("device", "host"))
         batch = self.back.get(timeout=WAIT_SECONDS)
         self.lanes.returned(batch.queue.lane)
         return batch
@@ -268,7 +268,7 @@ def test_what_nobody_wants_is_not_computed(bench: Callable[..., Bench]) -> None:
     assert run.lanes.waiting["one"] == 0
     run.lanes.items["one"].retry_singly([queued(number) for number in (2, 3)])
     assert found(run.next()) == [3]
-    run.lanes.dispatch(flush=True)
+    run.lanes.dispatch(flush=("device", "host"))
     assert run.lanes.idle
 
 

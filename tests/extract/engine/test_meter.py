@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 
-from extract.engine import meter as module
 from extract.engine.meter import STAGES, Meter
 
 
@@ -16,15 +14,13 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    return clock
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
 def meter(clock: Clock) -> Meter:
-    return Meter({"decode": 2, "device": 1, "host": 4, "write": 1})
+    return Meter({"decode": 2, "device": 1, "host": 4, "write": 1}, lambda: clock.now)
 
 
 def test_each_lane_is_measured_by_its_own_capacity(clock: Clock, meter: Meter) -> None:
