@@ -26,6 +26,9 @@ Weights = Annotated[Path | None, typer.Option(help="Folder with published checkp
 PresetName = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}. Default: all.")]
 Names = Annotated[str | None, typer.Option(help="Experts, comma-separated; upstream ones are added.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="EXPERT.OPTION=VALUE; may be repeated.")]
+RandomWeights = Annotated[
+    int | None, typer.Option(metavar="SEED", help="Draw random weights from this seed: for tests.")
+]
 QueueMemory = Annotated[
     str | None, typer.Option(help="For items that wait for models, say, 4G. Default: 1/8 of the memory.")
 ]
@@ -56,9 +59,7 @@ def extract(
     decoders: Annotated[int | None, typer.Option(help="Processes. Default: one a core, at most 16.")] = None,
     queue_memory: QueueMemory = None,
     weights: Weights = None,
-    random_weights: Annotated[
-        int | None, typer.Option(metavar="SEED", help="Draw random weights from this seed: for tests.")
-    ] = None,
+    random_weights: RandomWeights = None,
     keep_flow: Annotated[
         str | None, typer.Option(metavar="DIR", help="Also keep the flow as JPEGs, in this folder.")
     ] = None,
