@@ -43,10 +43,11 @@ from pipeline.work.worker_status import WorkerStatus
 VICTIMS = {0: ("all",), 2: ("all", "driver", "worker")}  # by number of workers
 EXPERTS = ("scenes", "lowlevel", "spectrogram")
 SHARDS, SHARD_SIZE = 2, 7
-LONG_SECONDS = 30.0
+LONG_SECONDS = 60.0
 LAST = f" {SHARD_SIZE - 1}"  # how the name of the long film ends
 CHECKPOINT_SECONDS, WRITE_SECONDS = 1.0, 2.0
 END_SECONDS = 300.0  # that a run may take when nobody disturbs it, and processes when their driver is gone
+MOST_STORES = 100
 TABLES = ("videos", "scenes", "lowlevel", "lowlevel_video", "spectrogram")
 
 
@@ -189,6 +190,8 @@ def disturb(
     """Kill runs so often, each within a span, and let them end; then their stores are compared."""
     while kills > 0:
         report.stores += 1
+        if report.stores > MOST_STORES:
+            raise RuntimeError("the runs end before they can be killed: make the long film longer")
         out = folder / f"features {report.stores}"
         while True:
             victim = Victim(folder / "videos", out, workers)
