@@ -148,8 +148,8 @@ def test_the_commands_touch_nothing_but_files_of_the_store(
         with contextlib.suppress(SystemExit):
             main()
 
-    run = ("--videos", place / "videos", "--out", out, "--experts", "scenes", "--device", "cpu")
-    run = (*run, "--detector", "content")
+    where = ("--videos", place / "videos", "--out", out)
+    run = (*where, "--experts", "scenes", "--device", "cpu", "--detector", "content")
     command(*run)
     assert len(read(out, "videos")) == 2
     names = (

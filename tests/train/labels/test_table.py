@@ -153,7 +153,7 @@ def test_rare_genres_and_a_given_vocabulary(tmp_path: Path) -> None:
         ("id,genres\n", None, DataError, r"holds no labels"),
         ("", None, DataError, r"holds no labels"),
         ("id,genres\na,\n", None, DataError, r"no row with an id and genres"),
-        ("id,genres,t\na,War,long\n", LabelColumns(duration="t"), DataError, r"'t' is not a number of seconds"),
+        ("id,genres,t\na,War,long\n", LabelColumns(duration="t"), DataError, r"'t' is not a number of sec"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(
