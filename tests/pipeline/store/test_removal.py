@@ -160,7 +160,7 @@ def test_a_removal_killed_at_any_write_is_finished_by_the_same_call(
     whole, writes = store, 0
     kept = [row for row in read(whole, "clip").to_pylist() if row["video_id"] in "ac"]
     while True:
-        store = Store(Path(shutil.copytree(Path(whole.root), tmp_path / str(writes))))
+        store = Store(Path(shutil.copytree(str(whole.root), tmp_path / str(writes))))
         status = killed_removal(store, writes)
         for table in store.tables():
             for part in store.parts(table):
