@@ -1,0 +1,66 @@
+"""Every network on a pretended GPU, in three precisions: what it asks of it, and that devices never mix.
+
+Whisper's steps are counted in its own tests; the flow's kernels are Triton's, which no pretended tensor runs.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+
+from extract.expert import Resources
+from extract.ops.network.inference import inference
+from extract.registry import expert_class, expert_names, make_expert
+from tests.extract.experts.test_contract import OPTIONS, items_of
+from tests.fixtures.pretended_device import pretended_device
+
+ELSEWHERE = {"whisper", "flow"}
+NETWORKS = [n for n in expert_names() if expert_class(n).lane == "device" and n not in ELSEWHERE]
+# Operations of one batch in float32, as counted with PyTorch 2.15; autocast adds casts of weights to them.
+DISPATCHES = {
+    "ast": 266, "beats": 577, "clip": 547, "musicnet": 46, "panns": 75, "places": 77, "r2plus1d": 129,
+    "senet": 830, "vggish": 30, "vit": 262,
+}  # fmt: skip
+PRECISIONS: tuple[Any, ...] = ("float32", "bfloat16", "float16")
+LENGTHS = {"distilbert": 2}  # texts of either length are a batch of their own
+MORE = 1.15  # another PyTorch may take a few more
+CASTS = 5  # times as many below float32
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_batch_waits_once_and_mixes_no_devices(name: str) -> None:
+    """Two items are one batch: one copy back, no other look of the host; a mix of devices raises."""
+    options = {**OPTIONS.get(name, {}), **({"modalities": "rgb"} if name == "i3d" else {})}
+    expert = make_expert(name, options or None)
+    items = items_of(expert)
+    resources = Resources(device="cuda:0", random_seed=0, batch_size=2)
+    with pretended_device() as asked:
+        model: Any = expert.load(resources)
+        for precision in PRECISIONS:
+            resources.precision = precision
+            if hasattr(model, "_inference"):  # it was bound when the model was loaded
+                model._inference = partial(inference, resources.device, precision)
+            asked.reset()
+            model(items)
+            half = getattr(torch, precision)
+            assert torch.float64 not in asked.types and torch.complex128 not in asked.types
+            assert half in asked.types or expert.tolerance is None
+            assert 1 <= asked.syncs <= LENGTHS.get(name, 1)
+            at_most = DISPATCHES.get(name, 900) * MORE * (1 if precision == "float32" else CASTS)
+            assert 0 < asked.dispatches <= at_most, (precision, asked.dispatches)
+
+
+def test_a_mix_of_devices_is_seen() -> None:
+    with pretended_device(), pytest.raises(RuntimeError, match="same device"):
+        torch.add(torch.zeros(2, device="cuda:0"), torch.zeros(2))
+
+
+def test_what_the_host_looks_at_is_counted() -> None:
+    with pretended_device() as asked:
+        values = torch.zeros(3, device="cuda:0", dtype=torch.float64)
+        asked.reset()
+        assert values.sum().item() == 0.0 and values.cpu().numpy().tolist() == [0.0] * 3
+    assert asked.syncs == 2 and torch.float64 in asked.types
