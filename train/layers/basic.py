@@ -8,6 +8,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from train.layers.cls_transformer import ClsTransformer
 
 
 def without_padding(features: Tensor, padding: Tensor) -> Tensor:
@@ -15,10 +18,28 @@ def without_padding(features: Tensor, padding: Tensor) -> Tensor:
     return features.masked_fill(padding.unsqueeze(-1), 0.0)
 
 
+def weighted_sums(features: Tensor, weights: Tensor) -> Tensor:
+    """``weights`` (batch, groups, time) of steps (batch, time, dim): (batch, groups, dim); of none, zero.
+
+    Steps without weight are not read, so it does not matter what stands there, and nothing is copied.
+    """
+    videos, groups, steps = weights.nonzero(as_tuple=True)
+    counts = weights.count_nonzero(dim=2).flatten()
+    sums = functional.embedding_bag(
+        videos * features.shape[1] + steps,
+        features.flatten(0, 1),
+        counts.cumsum(0) - counts,
+        mode="sum",
+        per_sample_weights=weights[videos, groups, steps].to(features.dtype),
+    )
+    return sums.unflatten(0, weights.shape[:2])
+
+
 def mean_over_time(features: Tensor, padding: Tensor) -> Tensor:
     """The mean of the steps that are not padding: (batch, time, dim) to (batch, dim); of none, zero."""
-    steps = (~padding).sum(dim=1, keepdim=True).clamp(min=1)
-    return without_padding(features, padding).sum(dim=1) / steps
+    there = ~padding
+    shares = there / there.sum(dim=1, keepdim=True).clamp(min=1)
+    return weighted_sums(features, shares.unsqueeze(1)).squeeze(1)
 
 
 @dataclass(frozen=True)
@@ -60,9 +81,9 @@ def check_dropout(dropout: float) -> None:
         raise ValueError(f"dropout is {dropout}; a share from 0 to below 1 is needed")
 
 
-def transformer(options: TransformerOptions) -> nn.TransformerEncoder:
-    """Tokens (batch, tokens, width), ``src_key_padding_mask`` True where a token is not to be seen."""
-    layer = nn.TransformerEncoderLayer(
+def transformer(options: TransformerOptions) -> ClsTransformer:
+    """An encoder of which the first token is read."""
+    block = nn.TransformerEncoderLayer(
         options.width,
         options.heads,
         options.feedforward,
@@ -71,8 +92,7 @@ def transformer(options: TransformerOptions) -> nn.TransformerEncoder:
         batch_first=True,
         norm_first=options.norm == "pre",
     )
-    last = nn.LayerNorm(options.width) if options.norm == "pre" else None
-    return nn.TransformerEncoder(layer, options.layers, norm=last, enable_nested_tensor=False)
+    return ClsTransformer(block, options.layers)
 
 
 def token(width: int) -> nn.Parameter:
@@ -93,13 +113,14 @@ class StepTokens(nn.Module):
             self.table = nn.Parameter(0.02 * torch.randn(options.longest, options.width))
 
     def forward(self, features: Tensor, padding: Tensor) -> Tensor:
-        """(batch, time, dim) to (batch, time, width)."""
-        tokens: Tensor = self.project(without_padding(features, padding))
-        placed: Tensor = self.dropout(tokens + self._places(tokens.shape[1], tokens.device))
-        return placed
+        """(batch, time, dim) to (batch, time, width); of padding, which is not read, zeros."""
+        videos, steps = padding.shape
+        there = (~padding).flatten().nonzero().squeeze(1)
+        rows = self.project(features.flatten(0, 1).index_select(0, there))
+        rows = self.dropout(rows + self._positions(there % steps))
+        return rows.new_zeros(videos * steps, self.width).index_copy(0, there, rows).view(videos, steps, -1)
 
-    def _places(self, steps: int, device: torch.device) -> Tensor:
-        places = torch.arange(steps, device=device)
+    def _positions(self, places: Tensor) -> Tensor:
         if self.table is not None:
             return self.table[places.clamp(max=len(self.table) - 1)]
         return sinusoids(places, self.width)
@@ -126,8 +147,8 @@ class SequenceEncoder(nn.Module):
         steps = self.steps(features, padding)
         tokens = torch.cat([self.cls.expand(len(steps), 1, -1), steps], dim=1)
         hidden = torch.cat([padding.new_zeros(len(steps), 1), padding], dim=1)
-        encoded: Tensor = self.transformer(tokens, src_key_padding_mask=hidden)
-        return encoded[:, 0]
+        encoded: Tensor = self.transformer(tokens, hidden)
+        return encoded
 
 
 class AveragedEncoder(nn.Module):

@@ -62,7 +62,9 @@ class ConvolutionThroughTime(nn.Module):
         """(batch, time, dim) and (batch, time) to (batch, filters)."""
         steps = (~padding).sum(dim=1)
         clean = without_padding(features, padding)
-        maps = self.maps(functional.pad(clean, (0, 0, 0, max(0, self.span - clean.shape[1]))))
+        if clean.shape[1] < self.span:
+            clean = functional.pad(clean, (0, 0, 0, self.span - clean.shape[1]))
+        maps = self.maps(clean)
         places = torch.arange(maps.shape[2], device=maps.device)
         beyond = places >= (steps - self.span + 1).clamp(min=1).unsqueeze(1)
         return maps.masked_fill(beyond.unsqueeze(1), -torch.inf).amax(dim=2).relu()

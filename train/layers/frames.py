@@ -80,9 +80,11 @@ def by_crop(features: Tensor, padding: Tensor, crops: int) -> tuple[Tensor, Tens
     (batch, crops, pictures, dim) and (batch, crops, pictures); a picture that lacks a crop is left out.
     """
     pictures = max(1, features.shape[1] // crops)
-    missing = max(0, crops - features.shape[1])
-    features = nn.functional.pad(features, (0, 0, 0, missing))[:, : pictures * crops]
-    padding = nn.functional.pad(padding, (0, missing), value=True)[:, : pictures * crops]
+    missing = crops - features.shape[1]
+    if missing > 0:
+        features = nn.functional.pad(features, (0, 0, 0, missing))
+        padding = nn.functional.pad(padding, (0, missing), value=True)
+    features, padding = features[:, : pictures * crops], padding[:, : pictures * crops]
     shape = (len(features), pictures, crops)
     hidden = padding.reshape(shape).any(dim=2, keepdim=True).expand(shape)
     return features.reshape(*shape, features.shape[2]).transpose(1, 2), hidden.transpose(1, 2)

@@ -79,11 +79,11 @@ class CollaborativeGating(nn.Module):
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
         """(rows, experts, width) gated, zero where ``present`` (rows, experts) is False."""
-        attention = _spread(self.h(self._opinions(vectors, present)[present]), present)
+        attention = spread(self.h(self._opinions(vectors, present)[present]), present)
         gated = []
         for expert, unit in enumerate(self.units):
             there = present[:, expert]
-            gated.append(_spread(unit(vectors[there, expert], attention[there, expert]), there))
+            gated.append(spread(unit(vectors[there, expert], attention[there, expert]), there))
         return torch.stack(gated, dim=1)
 
     def _opinions(self, vectors: Tensor, present: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class GatedEmbedding(nn.Module):
         return functional.normalize(projected * self.gate(projected).sigmoid(), dim=1)
 
 
-def _spread(values: Tensor, there: Tensor) -> Tensor:
+def spread(values: Tensor, there: Tensor) -> Tensor:
     """``values`` (rows, width) where ``there`` is True, else zeros: (*there, width)."""
     return values.new_zeros(*there.shape, values.shape[1]).masked_scatter(there.unsqueeze(-1), values)
 

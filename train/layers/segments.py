@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from train.layers.basic import token, without_padding
+from train.layers.basic import token, weighted_sums
 from train.loading.batch import Batch
 
 
@@ -36,7 +36,7 @@ class Snippets(nn.Module):
         for expert, absent in zip(self.experts, self.absent, strict=True):
             features, padding = batch.features[expert], batch.padding[expert]
             weights = segment_weights(padding, self.segments, draw=self.drawn and self.training)
-            snippets = weights @ without_padding(features, padding)
+            snippets = weighted_sums(features, weights)
             found.append(torch.where(batch.present[expert][:, None, None], snippets, absent))
         return torch.cat(found, dim=2)
 

@@ -24,7 +24,7 @@ from torch.nn import functional
 from extract.errors import UsageError
 from train.layers.basic import check_dropout
 from train.layers.clips import Clips, NetVlad, clip_means, clips_of
-from train.layers.gating import Activation, CollaborativeGating, GatedEmbedding
+from train.layers.gating import Activation, CollaborativeGating, GatedEmbedding, spread
 from train.layers.sequenced import SequencedModel
 from train.loading.batch import Batch
 
@@ -136,7 +136,7 @@ class Mmx(SequencedModel):
         side = vectors.new_zeros(rows * sizes.clips, sizes.clip_width)
         side = side.index_copy(0, row * sizes.clips + clips.place % sizes.clips, vectors)
         there = torch.zeros(rows, dtype=torch.bool, device=row.device).index_fill(0, row, value=True)
-        seen = functional.relu(self.sequence(side.view(rows, -1))) * there.unsqueeze(1)
+        seen = spread(functional.relu(self.sequence(side.view(rows, -1)[there])), there)
         shape = (len(batch), sizes.sequences)
         return seen.view(*shape, -1), there.view(shape)
 
@@ -152,7 +152,7 @@ class Mmx(SequencedModel):
                 else clip_means(steps, owner, len(clips))
             )
             there = torch.bincount(owner, minlength=len(clips)) > 0
-            vectors.append(functional.normalize(project(pooled), dim=1) * there.unsqueeze(1))
+            vectors.append(spread(functional.normalize(project(pooled[there]), dim=1), there))
             present.append(there)
         joined = torch.stack(vectors, dim=1)
         if self.gating is not None:

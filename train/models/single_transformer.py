@@ -39,10 +39,8 @@ class SingleTransformer(GenreModel):
             tokens += [steps(batch.features[expert], padding), self.sep.expand(videos, 1, -1)]
             hidden += [padding, padding.all(dim=1, keepdim=True)]
         seen = torch.zeros_like(hidden[0][:, :1])
-        encoded: Tensor = self.transformer(
-            torch.cat(tokens, dim=1), src_key_padding_mask=torch.cat([seen, *hidden], dim=1)
-        )
-        return encoded[:, 0]
+        encoded: Tensor = self.transformer(torch.cat(tokens, dim=1), torch.cat([seen, *hidden], dim=1))
+        return encoded
 
     def forward(self, batch: Batch) -> Tensor:
         logits: Tensor = self.head(self.embed(batch))

@@ -14,6 +14,7 @@ from itertools import combinations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from train.layers.basic import check_dropout
 from train.layers.segments import Snippets
@@ -59,7 +60,7 @@ class Relation(nn.Module):
         tuples = torch.tensor(list(combinations(range(segments), scale)))
         self.register_buffer("tuples", tuples, persistent=False)
         self.drawn = min(drawn, len(tuples))
-        # The first layer on d snippets side by side is a sum over their places: all snippets at once.
+        # The first layer on d snippets side by side: for each of them, one after the other, its part of it.
         self.places = nn.Linear(width, scale * width, bias=False)
         self.bias = nn.Parameter(torch.zeros(width))
         self.second = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU())
@@ -69,12 +70,21 @@ class Relation(nn.Module):
         tuples = self.tuples
         if self.training:
             tuples = tuples[torch.randperm(len(tuples), device=tuples.device)[: self.drawn]]
-        scale = tuples.shape[1]
-        placed = self.places(snippets).unflatten(2, (scale, -1))
-        order = torch.arange(scale, device=tuples.device)
-        first = placed[:, tuples, order].sum(dim=2) + self.bias
-        related: Tensor = self.second(first).mean(dim=1)
+        related: Tensor = self.second(self._first(snippets, tuples) + self.bias).mean(dim=1)
         return related
+
+    def _first(self, snippets: Tensor, tuples: Tensor) -> Tensor:
+        """The first layer without its bias: (batch, segments, width) to (batch, tuples, width).
+
+        It is a sum over places. Where many tuples share the snippets, each snippet goes through it once for
+        every place; where they are few, only those that they name do.
+        """
+        scale = tuples.shape[1]
+        if len(tuples) > snippets.shape[1]:
+            placed = self.places(snippets).unflatten(2, (scale, -1))
+            return placed[:, tuples, torch.arange(scale, device=tuples.device)].sum(dim=2)
+        weight = self.places.weight.unflatten(0, (scale, -1)).transpose(0, 1).flatten(1)
+        return functional.linear(snippets[:, tuples].flatten(2), weight)
 
 
 class Trn(GenreModel):

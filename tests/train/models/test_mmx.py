@@ -203,3 +203,14 @@ def test_it_trains_in_mixed_precision() -> None:
 def test_what_cannot_be_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         small({"a": 6}, **options)
+
+
+def test_places_without_clips_are_not_computed() -> None:
+    dims = {"a": 4, "b": 3}
+    model = small(dims)
+    seen: list[int] = []
+    for layer in (model.sequence, *model.projections):
+        layer.register_forward_hook(lambda layer, given, made: seen.append(len(given[0])))
+    model(make_batch({"a": (2, 4), "b": (0, 1)}, dims))
+    # One sequence of two clips and two sequences, of two times three places; six clips have a, one has b.
+    assert sorted(seen) == [1, 3, 6]

@@ -10,6 +10,7 @@ import torch
 
 from tests.fixtures.batches import make_batch
 from train.models.movienet import average_prediction
+from train.models.trn import Relation
 from train.registry import make_model
 
 DIMS = {"resnet152": 6}
@@ -102,3 +103,14 @@ def test_what_cannot_be_is_refused(name: str, options: dict[str, Any], words: st
 
     with pytest.raises(UsageError, match=words):
         make_model(name, DIMS, 3, options)
+
+
+def test_few_relations_are_computed_as_many_are() -> None:
+    torch.manual_seed(0)
+    relation = Relation(segments=6, scale=3, width=8, drawn=2)
+    snippets = torch.randn(4, 6, 8)
+    many = relation._first(snippets, relation.tuples)
+    assert len(relation.tuples) == 20
+    for number in (0, 7, 19):
+        few = relation._first(snippets, relation.tuples[number : number + 1])
+        torch.testing.assert_close(few[:, 0], many[:, number])

@@ -1,0 +1,73 @@
+"""A transformer of which one token is read, <CLS>: its last block computes that token alone."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ClsTransformer(nn.Module):
+    """The blocks of :class:`torch.nn.TransformerEncoder`, and of the last one what the first token gets.
+
+    Parameters, and so saved weights, are those of ``nn.TransformerEncoder``: ``layers`` copies of ``block``,
+    and a last normalisation where ``block`` normalises its inputs.
+    """
+
+    def __init__(self, block: nn.TransformerEncoderLayer, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(copy.deepcopy(block) for _ in range(layers))
+        self.norm = nn.LayerNorm(block.linear1.in_features) if block.norm_first else None
+
+    def forward(self, tokens: Tensor, hidden: Tensor) -> Tensor:
+        """(batch, tokens, width) to (batch, width), what the encoder gives for the first token.
+
+        ``hidden`` (batch, tokens) is True where a token is not to be seen; the first one always is seen.
+        """
+        *before, last = self.layers
+        for block in before:
+            tokens = block(tokens, src_key_padding_mask=hidden)
+        cls = _first_of(last, tokens, hidden)
+        return cls if self.norm is None else self.norm(cls)
+
+
+def _first_of(block: nn.Module, tokens: Tensor, hidden: Tensor) -> Tensor:
+    """The first token of a block's output: (batch, tokens, width) to (batch, width)."""
+    assert isinstance(block, nn.TransformerEncoderLayer)
+    first = tokens[:, 0]
+    if block.norm_first:
+        first = first + block.dropout1(_seen_by_first(block.self_attn, block.norm1(tokens), hidden))
+        return first + _feedforward(block, block.norm2(first))
+    first = block.norm1(first + block.dropout1(_seen_by_first(block.self_attn, tokens, hidden)))
+    normal: Tensor = block.norm2(first + _feedforward(block, first))
+    return normal
+
+
+def _feedforward(block: nn.TransformerEncoderLayer, vectors: Tensor) -> Tensor:
+    inside = block.dropout(block.activation(block.linear1(vectors)))
+    outside: Tensor = block.dropout2(block.linear2(inside))
+    return outside
+
+
+def _seen_by_first(attention: nn.MultiheadAttention, tokens: Tensor, hidden: Tensor) -> Tensor:
+    """Self-attention of the first token alone: (batch, tokens, width) to (batch, width).
+
+    For one query the tokens' keys and values need not be made. With q the query of a head and K and V its
+    layers of keys and values, q . (K x) = (K^T q) . x for every token x, and the weighted sum of the V x is V
+    of the weighted sum of the x. The keys' bias adds the same to every score, which the softmax takes away.
+    """
+    heads = attention.num_heads
+    queries, keys, values = attention.in_proj_weight.chunk(3)
+    query_bias, _, value_bias = attention.in_proj_bias.chunk(3)
+    query = functional.linear(tokens[:, 0], queries, query_bias).unflatten(1, (heads, -1))
+    looked_for = torch.einsum("bhd,hdw->bhw", query, keys.unflatten(0, (heads, -1)))
+    scores = looked_for @ tokens.transpose(1, 2) / math.sqrt(query.shape[2])
+    shares = scores.masked_fill(hidden.unsqueeze(1), -math.inf).softmax(dim=2)
+    shares = functional.dropout(shares, attention.dropout, attention.training)
+    seen = torch.einsum("bhw,hdw->bhd", shares @ tokens, values.unflatten(0, (heads, -1)))
+    seen = seen + shares.sum(dim=2, keepdim=True) * value_bias.unflatten(0, (heads, -1))
+    joined: Tensor = attention.out_proj(seen.flatten(1))
+    return joined
