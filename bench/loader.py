@@ -11,8 +11,9 @@ of the second does not; a system's workers are the cores, or none where it says 
 all its processes' own peaks (memory that they share counts for each). mosaicml-streaming and litdata are not
 dependencies: install them somewhere and name the folder, ``--libraries DIR``.
 
-``--parts`` measures one thing only: vectors of the store through Arrow and through
-:mod:`train.loading.pages`.
+The consumer's sums take longer than some loaders do. ``--alone`` leaves them and the other systems out: the
+trainer's loader alone, as it is and normalised, beside ``pq.read_table`` of the same files
+(:mod:`bench.loader_alone`), and vectors through Arrow and through :mod:`train.loading.pages`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from bench import loader_alone
 from bench.loader_systems import SYSTEMS
 from bench.memory import ROOT
 from bench.memory import measure as measure_process
@@ -132,28 +132,6 @@ def disagreements(results: Sequence[Result]) -> list[str]:
     ]
 
 
-def compare_parts(folder: Path) -> str:
-    """MB per second of processor time for the vectors of a store's parts: Arrow, and the trainer's reader."""
-    import pyarrow.parquet as pq
-
-    from train.loading.features import FeatureSet
-    from train.loading.vectors import read_rows
-
-    features = FeatureSet.open(folder)
-    seconds = {"Arrow": 0.0, "train.loading.pages": 0.0}
-    size = 0
-    for table in features.tables.values():
-        for path, rows in zip(table.paths[:4], table.rows_of_parts[:4].tolist(), strict=True):
-            size += rows * table.dim * table.dtype.itemsize
-            began = time.process_time()
-            pq.ParquetFile(path).read(columns=["embedding", "start_seconds"], use_threads=False)
-            between = time.process_time()
-            read_rows(path, np.arange(rows), of=rows, dim=table.dim, dtype=table.dtype)
-            seconds["Arrow"] += between - began
-            seconds["train.loading.pages"] += time.process_time() - between
-    return ", ".join(f"{name} {size / 1e6 / spent:.0f} MB/s" for name, spent in seconds.items())
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write, read, compare."""
     parser = argparse.ArgumentParser(prog="python -m bench.loader", description=__doc__)
@@ -165,15 +143,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--libraries", default="", metavar="DIR", help="where the other systems are installed"
     )
-    parser.add_argument("--parts", action="store_true", help="only Arrow beside train.loading.pages")
+    parser.add_argument("--alone", action="store_true", help="only the trainer's loader, beside raw reading")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="marquee-loader-") as temporary:
         folder = chosen.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        if chosen.parts:
-            SYSTEMS["marquee"][0](folder / "parts", chosen.videos)
-            print(compare_parts(folder / "parts"))
-            shutil.rmtree(folder / "parts")
+        if chosen.alone:
+            store = folder / "marquee"
+            if not store.exists():
+                SYSTEMS["marquee"][0](store, chosen.videos)
+            print("\n".join([loader_alone.HEADER, *loader_alone.measure(store)]))
+            print(f"vectors: {loader_alone.compare_parts(store)}")
             return
         results = []
         print(HEADER, flush=True)

@@ -25,14 +25,14 @@ def weighted_sums(features: Tensor, weights: Tensor) -> Tensor:
     """
     videos, groups, steps = weights.nonzero(as_tuple=True)
     counts = weights.count_nonzero(dim=2).flatten()
-    sums = functional.embedding_bag(
+    sums: Tensor = functional.embedding_bag(
         videos * features.shape[1] + steps,
         features.flatten(0, 1),
         counts.cumsum(0) - counts,
         mode="sum",
         per_sample_weights=weights[videos, groups, steps].to(features.dtype),
     )
-    return sums.unflatten(0, weights.shape[:2])
+    return sums.view(*weights.shape[:2], -1)
 
 
 def mean_over_time(features: Tensor, padding: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class StepTokens(nn.Module):
         """(batch, time, dim) to (batch, time, width); of padding, which is not read, zeros."""
         videos, steps = padding.shape
         there = (~padding).flatten().nonzero().squeeze(1)
-        rows = self.project(features.flatten(0, 1).index_select(0, there))
+        rows: Tensor = self.project(features.flatten(0, 1).index_select(0, there))
         rows = self.dropout(rows + self._positions(there % steps))
         return rows.new_zeros(videos * steps, self.width).index_copy(0, there, rows).view(videos, steps, -1)
 

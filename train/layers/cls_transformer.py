@@ -31,7 +31,9 @@ class ClsTransformer(nn.Module):
         for block in before:
             tokens = block(tokens, src_key_padding_mask=hidden)
         cls = _first_of(last, tokens, hidden)
-        return cls if self.norm is None else self.norm(cls)
+        if self.norm is not None:
+            cls = self.norm(cls)
+        return cls
 
 
 def _first_of(block: nn.Module, tokens: Tensor, hidden: Tensor) -> Tensor:
@@ -59,15 +61,15 @@ def _seen_by_first(attention: nn.MultiheadAttention, tokens: Tensor, hidden: Ten
     layers of keys and values, q . (K x) = (K^T q) . x for every token x, and the weighted sum of the V x is V
     of the weighted sum of the x. The keys' bias adds the same to every score, which the softmax takes away.
     """
-    heads = attention.num_heads
+    heads, width = attention.num_heads, attention.head_dim
     queries, keys, values = attention.in_proj_weight.chunk(3)
     query_bias, _, value_bias = attention.in_proj_bias.chunk(3)
-    query = functional.linear(tokens[:, 0], queries, query_bias).unflatten(1, (heads, -1))
-    looked_for = torch.einsum("bhd,hdw->bhw", query, keys.unflatten(0, (heads, -1)))
-    scores = looked_for @ tokens.transpose(1, 2) / math.sqrt(query.shape[2])
+    query = functional.linear(tokens[:, 0], queries, query_bias).view(-1, heads, width)
+    looked_for = torch.einsum("bhd,hdw->bhw", query, keys.view(heads, width, -1))
+    scores = looked_for @ tokens.transpose(1, 2) / math.sqrt(width)
     shares = scores.masked_fill(hidden.unsqueeze(1), -math.inf).softmax(dim=2)
     shares = functional.dropout(shares, attention.dropout, attention.training)
-    seen = torch.einsum("bhw,hdw->bhd", shares @ tokens, values.unflatten(0, (heads, -1)))
-    seen = seen + shares.sum(dim=2, keepdim=True) * value_bias.unflatten(0, (heads, -1))
+    seen = torch.einsum("bhw,hdw->bhd", shares @ tokens, values.view(heads, width, -1))
+    seen = seen + shares.sum(dim=2, keepdim=True) * value_bias.view(heads, width)
     joined: Tensor = attention.out_proj(seen.flatten(1))
     return joined

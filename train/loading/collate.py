@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from train.errors import DataError
 from train.loading.batch import Batch
 from train.loading.features import FeatureTable
-from train.loading.memory import zeros
+from train.loading.memory import Arrays
 from train.loading.steps import Steps
 from train.loading.vectors import read_rows
 
@@ -42,7 +42,12 @@ class Unit:
 
 
 def read_unit(
-    table: FeatureTable, videos: NDArray[np.int64], ids: Sequence[str], steps: Steps, draw: tuple[int, int]
+    table: FeatureTable,
+    videos: NDArray[np.int64],
+    ids: Sequence[str],
+    steps: Steps,
+    draw: tuple[int, int],
+    arrays: Arrays | None = None,
 ) -> Unit:
     """Read some videos of one part, ascending; ``ids`` are theirs, ``draw`` is (seed, epoch).
 
@@ -62,6 +67,7 @@ def read_unit(
         dim=table.dim,
         dtype=table.dtype,
         columns=table.columns,
+        arrays=arrays,
     )
     offsets = np.concatenate([[0], np.cumsum([len(rows) for rows in chosen])])
     if not table.nan and not _finite(vectors):
@@ -88,23 +94,33 @@ def _refuse(table: str, vectors: NDArray[Any], offsets: NDArray[np.int64], ids: 
     )
 
 
+Change = Callable[[str, Tensor], None]  # writes over an expert's steps of one video, (time, dim)
+
+
 def collate(
     ids: Sequence[str],
     samples: Mapping[str, Sequence[Video | None]],
     dims: Mapping[str, int],
     labels: Tensor | None = None,
+    *,
+    arrays: Arrays | None = None,
+    change: Change | None = None,
 ) -> Batch:
     """Pad videos to a batch; None is a video that has nothing of an expert."""
+    arrays = arrays or Arrays(0)
     features, padding, present, start_seconds = {}, {}, {}, {}
     for expert, videos in samples.items():
         lengths = torch.tensor([0 if video is None else len(video[0]) for video in videos])
         time = max(1, int(lengths.max()))
-        values = torch.from_numpy(zeros((len(ids), time, dims[expert]), np.float32))
+        values = torch.from_numpy(arrays.empty((len(ids), time, dims[expert]), np.float32))
         seconds = torch.zeros(len(ids), time, dtype=torch.float64)
-        for i, video in enumerate(videos):
+        for i, (video, length) in enumerate(zip(videos, lengths.tolist(), strict=True)):
             if video is not None:
-                values[i, : len(video[0])] = video[0]  # float16 becomes float32 on the way
-                seconds[i, : len(video[0])] = video[1]
+                values[i, :length] = video[0]  # float16 becomes float32 on the way
+                seconds[i, :length] = video[1]
+                if change is not None and dims[expert]:
+                    change(expert, values[i, :length])
+            values[i, length:] = 0
         features[expert], start_seconds[expert] = values, seconds
         padding[expert] = torch.arange(time) >= lengths[:, None]
         present[expert] = lengths > 0

@@ -5,15 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from train.errors import DataError
 from train.loading.batch import Batch
+from train.loading.collate import read_unit
+from train.loading.memory import Arrays
+from train.loading.order import evaluation_order
+from train.loading.readahead import by_part, torch_threads
+from train.loading.steps import Steps
 from train.loading.stream import Loader
+
+_PIECE_BYTES = 32 << 20
+_CACHED_VALUES = 1 << 18  # 1 MiB of float32, which a core's cache holds
 
 
 @dataclass(frozen=True)
@@ -31,29 +42,38 @@ class Normaliser:
 
     @classmethod
     def fit(cls, loader: Loader) -> Normaliser:
-        """One pass over a loader's videos: every step counts once. A value that never changes gets std 1."""
+        """One pass over the rows of a loader's videos, part by part: every step counts once.
+
+        A value that never changes gets std 1. No batches are made, and the number of threads changes nothing.
+        """
         tables = loader.samples.features.tables
-        moments = {name: _Moments(table.dim) for name, table in tables.items()}
-        for batch in loader:
-            for name, found in moments.items():
-                found.add(batch.features[name][~batch.padding[name]], nan=tables[name].nan)
+        moments = {name: _Moments.of(loader, name) for name in tables}
         return cls(
             {name: found.centre().float() for name, found in moments.items()},
             {name: found.std().float() for name, found in moments.items()},
             frozenset(name for name, table in tables.items() if table.nan),
         )
 
+    @cached_property
+    def _lines(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Offset and slope of the line that a value goes through, (dim,) each."""
+        slopes = {name: 1 / std for name, std in self.std.items()}
+        return {name: (-self.mean[name] * slope, slope) for name, slope in slopes.items()}
+
     def apply(self, batch: Batch) -> Batch:
         """The batch with normalised features, written over its own; timelines have nothing to normalise."""
         for name, features in batch.features.items():
-            if not features.shape[2]:
-                continue
-            scale = 1 / self.std[name]
-            torch.addcmul(-self.mean[name] * scale, features, scale, out=features)
-            if name in self.unmeasured:
-                features.nan_to_num_(nan=0.0)
-            features.masked_fill_(batch.padding[name].unsqueeze(-1), 0)
+            if features.shape[2]:
+                self.apply_to(name, features)
+                features.masked_fill_(batch.padding[name].unsqueeze(-1), 0)
         return batch
+
+    def apply_to(self, expert: str, steps: Tensor) -> None:
+        """Write normalised values over some ``steps`` of an expert, (..., dim)."""
+        offset, slope = self._lines[expert]
+        torch.addcmul(offset, steps, slope, out=steps)
+        if expert in self.unmeasured:
+            steps.nan_to_num_(nan=0.0)
 
     def save(self, path: Path) -> None:
         """As safetensors, whole or not at all."""
@@ -97,7 +117,7 @@ class Normalised:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self.loader.batches(self.normaliser.apply)
+        return self.loader.batches(self.normaliser.apply_to)
 
     def set_epoch(self, epoch: int) -> None:
         self.loader.set_epoch(epoch)
@@ -110,41 +130,74 @@ class Normalised:
 
 
 class _Moments:
-    """Count, mean and sum of squared deviations, batch by batch (Chan, Golub and LeVeque 1979)."""
+    """Count, mean and sum of squared deviations, piece by piece (Chan, Golub and LeVeque 1979)."""
 
     def __init__(self, dim: int) -> None:
         self.count = torch.zeros(dim, dtype=torch.float64)
         self.mean = torch.zeros(dim, dtype=torch.float64)
         self.squares = torch.zeros(dim, dtype=torch.float64)
-        self.categories = torch.arange(dim)  # places of values that were only ever 0 or 1
+        self.categories = torch.ones(dim, dtype=torch.bool)  # values that were only ever 0 or 1
+
+    @classmethod
+    def of(cls, loader: Loader, expert: str) -> _Moments:
+        """Those of all steps that a loader gives of an expert; threads read pieces of some MB."""
+        samples, stream = loader.samples, loader.stream
+        table, steps = samples.features.tables[expert], stream.steps.get(expert, Steps())
+        row_bytes, arrays = table.dim * table.dtype.itemsize, Arrays(_PIECE_BYTES)
+
+        def of_piece(places: NDArray[np.int64]) -> _Moments:
+            ids = [samples.features.ids[place] for place in places]
+            unit = read_unit(table, places, ids, steps, (stream.seed, 0), arrays)
+            found = cls(table.dim)
+            for values in unit.vectors.split(max(1, _CACHED_VALUES // table.dim)):
+                found.add(values.float(), nan=table.nan)
+            return found
+
+        whole = cls(table.dim)
+        with torch_threads(stream.reading_threads, "moments") as pool:
+            for group in by_part(table, samples.places):
+                places = samples.places[group]
+                sizes = row_bytes * steps.kept(table.steps[places])
+                pieces = [places[piece] for piece in evaluation_order(sizes, block_bytes=_PIECE_BYTES)]
+                for found in pool.map(of_piece, pieces):
+                    whole.merge(found)
+        return whole
 
     def add(self, values: Tensor, *, nan: bool) -> None:
-        """``values`` (steps, dim); with ``nan``, NaN is left out."""
+        """``values`` (steps, dim) float32; with ``nan``, NaN is left out."""
         if not len(values):
             return
-        if len(self.categories):
-            named = values[:, self.categories]
-            self.categories = self.categories[((named == 0) | (named == 1)).all(dim=0)]
+        named = self.categories
+        if named.any():
+            some = values[:, named]
+            self.categories[named.clone()] = ((some == 0) | (some == 1)).all(dim=0)
+        piece = _Moments(0)
+        piece.categories = self.categories
         if nan:
             known = ~values.isnan()
-            count = known.sum(dim=0).double()
-            mean = values.double().nansum(dim=0) / count.clamp(min=1)
-            squares = ((values - mean) ** 2).nansum(dim=0)
+            piece.count = known.sum(dim=0).double()
+            piece.mean = values.double().nansum(dim=0) / piece.count.clamp(min=1)
+            piece.squares = ((values - piece.mean) ** 2).nansum(dim=0)
         else:
             variance, mean = torch.var_mean(values, dim=0, correction=0)
-            count = torch.full_like(self.count, len(values))
-            mean, squares = mean.double(), variance.double() * len(values)
-        total = (self.count + count).clamp(min=1)
-        away = mean - self.mean
-        self.squares += squares + away**2 * self.count * count / total
-        self.mean += away * count / total
-        self.count += count
+            piece.count = torch.full_like(self.count, len(values))
+            piece.mean, piece.squares = mean.double(), variance.double() * len(values)
+        self.merge(piece)
+
+    def merge(self, other: _Moments) -> None:
+        """Those of both together."""
+        total = (self.count + other.count).clamp(min=1)
+        away = other.mean - self.mean
+        self.squares += other.squares + away**2 * self.count * other.count / total
+        self.mean += away * other.count / total
+        self.count += other.count
+        self.categories = self.categories & other.categories
 
     def centre(self) -> Tensor:
         """The mean, and 0 for categories."""
-        return self.mean.index_fill(0, self.categories, 0.0)
+        return self.mean.masked_fill(self.categories, 0.0)
 
     def std(self) -> Tensor:
         """Of the population; 1 for categories, and for a value that never changes."""
-        found = (self.squares / self.count.clamp(min=1)).sqrt().index_fill(0, self.categories, 1.0)
+        found = (self.squares / self.count.clamp(min=1)).sqrt().masked_fill(self.categories, 1.0)
         return torch.where(found > 1e-6 * self.mean.abs(), found, torch.ones_like(found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -18,14 +18,14 @@ from torch import Tensor
 from extract.errors import UsageError
 from extract.options import Checked, Positive, Range, Seed
 from train.loading.batch import Batch
-from train.loading.collate import Unit, Video, collate, read_unit
-from train.loading.features import FeatureSet
+from train.loading.collate import Change, Unit, Video, collate, read_unit
+from train.loading.features import FeatureSet, FeatureTable
+from train.loading.memory import Arrays
 from train.loading.order import Order
 from train.loading.steps import Steps
 
 _AHEAD = 4  # batches that are padded before they are asked for
 
-Change = Callable[[Batch], Batch]
 Place = tuple[int, int, int]  # consecutive samples of a block: its number, from, to
 
 
@@ -36,6 +36,7 @@ class Stream(Checked):
     ``steps``: which of an expert's steps (default: all). ``buffer_bytes``: vectors in memory, in two blocks;
     samples are shuffled within a block, so this and ``seed`` decide the order, ``threads`` (0: one for each
     core, up to 8) do not. Of several processes each reads its own part of the order (``rank`` of ``ranks``).
+    ``pin``: batches are in page-locked memory, for a GPU.
     """
 
     batch_size: Positive = 32
@@ -45,11 +46,16 @@ class Stream(Checked):
     threads: Annotated[int, Range(at_least=0)] = 0
     rank: int = 0
     ranks: int = 1
+    pin: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.rank < self.ranks:
             raise UsageError(f"rank {self.rank} of {self.ranks}: ranks count from 0")
+
+    @property
+    def reading_threads(self) -> int:
+        return self.threads or min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,10 @@ class ReadAhead:
         self._sizes = [int(sizes[block].sum()) for block in blocks]
         self._open: dict[int, _Block] = {}
         self._asked = self._held_bytes = 0
-        threads = stream.threads or min(8, os.cpu_count() or 1)
+        threads = stream.reading_threads
+        self._arrays = Arrays(most_free_bytes=stream.buffer_bytes // 2)
         self._readers = ThreadPoolExecutor(threads, "read")
-        self._padders = _torch_threads(threads)
+        self._padders = torch_threads(threads, "pad")
 
     def batches(self) -> Iterator[Batch]:
         waiting: deque[tuple[Future[Batch], Place]] = deque()
@@ -138,7 +145,7 @@ class ReadAhead:
     def _ask(self) -> None:
         number = self._asked
         self._open[number] = _Block(self._samples, self._blocks[number])
-        self._open[number].ask(self._readers, self._stream, self._epoch)
+        self._open[number].ask(self._readers, self._stream, self._epoch, self._arrays)
         self._held_bytes += self._sizes[number]
         self._asked += 1
 
@@ -160,19 +167,34 @@ class ReadAhead:
         }
         dims = {name: table.dim for name, table in samples.features.read.items()}
         labels = None if samples.labels is None else samples.labels[chosen]
-        batch = collate([samples.ids[i] for i in chosen], videos, dims, labels)
-        return batch if self._change is None else self._change(batch)
+        ids = [samples.ids[i] for i in chosen]
+        batch = collate(ids, videos, dims, labels, arrays=self._arrays, change=self._change)
+        return batch.pin_memory() if self._stream.pin else batch
 
 
-def _torch_threads(count: int) -> ThreadPoolExecutor:
+def torch_threads(count: int, name: str) -> ThreadPoolExecutor:
     """Threads in each of which torch works alone; by default each would start as many as there are cores."""
     others = torch.get_num_threads()
-    pool = ThreadPoolExecutor(count, "pad", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(count, name, initializer=_alone)
     started = threading.Barrier(count)
     for future in [pool.submit(started.wait) for _ in range(count)]:
         future.result()
     torch.set_num_threads(others)  # what threads that start later have
     return pool
+
+
+def _alone() -> None:
+    torch.get_num_threads()  # a thread that asks for the first time takes the number of the whole process
+    torch.set_num_threads(1)
+    assert torch.get_num_threads() == 1
+
+
+def by_part(table: FeatureTable, places: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Which of these ``places`` lie in one part, in the order of its rows; those in none are left out."""
+    parts = table.part[places]
+    order = np.lexsort((places, parts))
+    groups = np.split(order, np.flatnonzero(np.diff(parts[order])) + 1)
+    return [group for group in groups if len(group) and parts[group[0]] >= 0]
 
 
 class _Block:
@@ -183,22 +205,17 @@ class _Block:
         self._units: dict[str, list[Future[Unit]]] = {}
         self._where: dict[str, NDArray[np.int64]] = {}  # (samples, 2): unit, and number in it; -1: in none
 
-    def ask(self, readers: ThreadPoolExecutor, stream: Stream, epoch: int) -> None:
+    def ask(self, readers: ThreadPoolExecutor, stream: Stream, epoch: int, arrays: Arrays) -> None:
         places = self._samples.places[self._order]
         for name, table in self._samples.features.read.items():
-            parts = table.part[places]
-            by_part = np.lexsort((places, parts))
-            groups = np.split(by_part, np.flatnonzero(np.diff(parts[by_part])) + 1)
             where = self._where[name] = np.full((len(places), 2), -1)
             units = self._units[name] = []
-            for group in groups:
-                if not len(group) or parts[group[0]] < 0:
-                    continue
+            for group in by_part(table, places):
                 where[group, 0], where[group, 1] = len(units), np.arange(len(group))
                 ids = [self._samples.features.ids[place] for place in places[group]]
                 steps = stream.steps.get(name, Steps())
                 draw = (stream.seed, epoch)
-                units.append(readers.submit(read_unit, table, places[group], ids, steps, draw))
+                units.append(readers.submit(read_unit, table, places[group], ids, steps, draw, arrays))
 
     def video(self, expert: str, index: int) -> Video | None:
         """Vectors and times of one sample; waits until they are read."""

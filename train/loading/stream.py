@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from train.errors import DataError
 from train.loading.batch import Batch
+from train.loading.collate import Change
 from train.loading.features import FeatureSet
 from train.loading.order import Order, cut, evaluation_order, share, training_order
-from train.loading.readahead import Change, ReadAhead, Samples
+from train.loading.readahead import ReadAhead, Samples
 from train.loading.readahead import Stream as Stream
 from train.loading.steps import Steps as Steps
 
@@ -90,7 +91,7 @@ class Loader:
         return self.batches()
 
     def batches(self, change: Change | None = None) -> Iterator[Batch]:
-        """The batches of this epoch; ``change`` is called with each by one of the threads that pad."""
+        """The batches of this epoch; threads that pad call ``change`` with an expert's steps of a video."""
         begin, self._begin = self._begin, 0
         self._given = begin
         blocks = cut(self._order(), begin * self.stream.batch_size, len(self.ids))

@@ -18,7 +18,7 @@ from extract.errors import StoreError
 from extract.tables import embedding_matrix
 from pipeline.storage.location import Location, storage_errors
 from pipeline.storage.parquet import open_parquet, read_metadata
-from train.loading.memory import zeros
+from train.loading.memory import Arrays
 from train.loading.pages import ColumnChunk, NotPlain
 from train.loading.steps import EMBEDDING
 
@@ -34,27 +34,30 @@ def read_rows(
     dim: int,
     dtype: np.dtype[Any],
     columns: tuple[str, ...] = (EMBEDDING,),
+    arrays: Arrays | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Vectors (rows, dim) as they are stored and ``start_seconds`` (rows,) of some rows of a part.
 
     ``rows`` ascend; ``of`` is how many rows the part had when its footer was read. ``columns`` are what a
     vector is made of; with ``dim`` 0 the times alone are read, also of a table without vectors. Holds one
-    row group beside the result, and fetches only row groups that are needed. Raises StoreError.
+    row group beside the result, and fetches only row groups that are needed; large arrays are taken from
+    ``arrays``. Raises StoreError.
     """
-    vectors = zeros((len(rows), dim), dtype)
+    arrays = arrays or Arrays(0)
+    vectors = arrays.empty((len(rows), dim), dtype)
     starts = np.empty(len(rows), np.float64)
     try:
         metadata = read_metadata(path)
         if metadata.num_rows != of:
             raise StoreError(f"{str(path)!r} was written anew while it was read: start again")
-        with _bytes_of(path) as fetch:
+        with _bytes_of(path, arrays) as fetch:
             for group, first, low, high in _groups(metadata, rows):
                 inner = rows[low:high] - first
                 out = vectors[low:high], starts[low:high]
                 try:
                     if columns != (EMBEDDING,):
                         raise NotPlain("numbers of columns")
-                    _read_plain(fetch, metadata, group, inner, out)
+                    _read_plain(fetch, metadata, group, inner, out, arrays)
                 except NotPlain:
                     _read_with_arrow(path, group, inner, out, columns)
     except (OSError, pa.ArrowException) as error:
@@ -79,7 +82,12 @@ Out = tuple[NDArray[Any], NDArray[np.float64]]
 
 
 def _read_plain(
-    fetch: _Fetch, metadata: pq.FileMetaData, group: int, rows: NDArray[np.int64], out: Out
+    fetch: _Fetch,
+    metadata: pq.FileMetaData,
+    group: int,
+    rows: NDArray[np.int64],
+    out: Out,
+    arrays: Arrays,
 ) -> None:
     """One range of bytes for both columns: what lies between them is small (:mod:`pipeline.store.parts`)."""
     columns = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
@@ -99,7 +107,7 @@ def _read_plain(
         if len(rows) == size:
             chunk.read_into(target, part, rows=rows)
             continue
-        whole = np.empty((size, *target.shape[1:]), target.dtype)
+        whole = arrays.empty((size, *target.shape[1:]), target.dtype)
         chunk.read_into(whole, part, rows=rows)
         np.take(whole, rows, axis=0, out=target, mode="clip")  # "raise" would copy
 
@@ -124,7 +132,7 @@ class _Fetch(Protocol):
 
 
 @contextmanager
-def _bytes_of(path: Location) -> Iterator[_Fetch]:
+def _bytes_of(path: Location, arrays: Arrays) -> Iterator[_Fetch]:
     """Ranges of a file, wherever it lies; every call is one request."""
     if not isinstance(path, Path):
         system, key = path.fs, path.path
@@ -136,7 +144,12 @@ def _bytes_of(path: Location) -> Iterator[_Fetch]:
         yield remote
         return
     file = os.open(path, os.O_RDONLY)
+
+    def local(offset: int, length: int) -> memoryview:
+        data = memoryview(arrays.empty((length,), np.uint8))
+        return data[: os.preadv(file, [data], offset)]
+
     try:
-        yield lambda offset, length: memoryview(os.pread(file, length, offset))
+        yield local
     finally:
         os.close(file)

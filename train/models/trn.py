@@ -79,11 +79,11 @@ class Relation(nn.Module):
         It is a sum over places. Where many tuples share the snippets, each snippet goes through it once for
         every place; where they are few, only those that they name do.
         """
-        scale = tuples.shape[1]
+        scale, width = tuples.shape[1], snippets.shape[2]
         if len(tuples) > snippets.shape[1]:
-            placed = self.places(snippets).unflatten(2, (scale, -1))
+            placed: Tensor = self.places(snippets).unflatten(2, (scale, -1))
             return placed[:, tuples, torch.arange(scale, device=tuples.device)].sum(dim=2)
-        weight = self.places.weight.unflatten(0, (scale, -1)).transpose(0, 1).flatten(1)
+        weight = self.places.weight.view(scale, width, width).transpose(0, 1).flatten(1)
         return functional.linear(snippets[:, tuples].flatten(2), weight)
 
 

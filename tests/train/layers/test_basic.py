@@ -15,11 +15,11 @@ STEPS = (7, 3, 0, 5)
 DIM = 64
 
 
-class Largest(TorchDispatchMode):
+class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     """The most values that an operation gave in memory of its own."""
 
     def __init__(self, given: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.given, self.values = given.untyped_storage().data_ptr(), 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
