@@ -30,7 +30,7 @@ class ClsTransformer(nn.Module):
         *before, last = self.layers
         for block in before:
             tokens = block(tokens, src_key_padding_mask=hidden)
-        cls = _first_of(last, tokens, hidden)
+        cls: Tensor = _first_of(last, tokens, hidden)
         if self.norm is not None:
             cls = self.norm(cls)
         return cls

@@ -50,10 +50,10 @@ class Arrays:
     def _take(self, capacity: int) -> mmap.mmap:
         with self._lock:
             self._count_back()
-            free = self._free.get(capacity)
-            if free:
-                self._free_bytes -= capacity
-                return free.pop()
+            fitting = [size for size, free in self._free.items() if free and capacity <= size <= 2 * capacity]
+            if fitting:
+                self._free_bytes -= min(fitting)
+                return self._free[min(fitting)].pop()
         memory = mmap.mmap(-1, capacity)
         if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux; a hint
             memory.madvise(mmap.MADV_HUGEPAGE)

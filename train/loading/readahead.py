@@ -25,6 +25,7 @@ from train.loading.order import Order
 from train.loading.steps import Steps
 
 _AHEAD = 4  # batches that are padded before they are asked for
+_MOST_FREE_BYTES = 256 << 20  # of what one block or batch leaves, for the next
 
 Place = tuple[int, int, int]  # consecutive samples of a block: its number, from, to
 
@@ -97,7 +98,7 @@ class ReadAhead:
         self._open: dict[int, _Block] = {}
         self._asked = self._held_bytes = 0
         threads = stream.reading_threads
-        self._arrays = Arrays(most_free_bytes=stream.buffer_bytes // 2)
+        self._arrays = Arrays(_MOST_FREE_BYTES)
         self._readers = ThreadPoolExecutor(threads, "read")
         self._padders = torch_threads(threads, "pad")
 

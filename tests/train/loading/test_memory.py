@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.fixtures.features import feature_store, names
+from tests.fixtures.features import DIMS, feature_store, names
 from train.loading import memory
 from train.loading.batch import Batch
 from train.loading.features import FeatureSet
 from train.loading.memory import Arrays
 from train.loading.readahead import torch_threads
+from train.loading.steps import Steps
 from train.loading.stream import Loader, Stream
 
 MIB = 1 << 20
@@ -73,11 +74,13 @@ def mapped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_a_longer_pass_maps_no_more_than_a_short_one(features: FeatureSet, mapped: list[int]) -> None:
+    steps = {expert: Steps(1) for expert in DIMS}  # so that batches are of one size
+
     def mappings(videos: int) -> int:
         mapped.clear()
-        stream = Stream(2, buffer_bytes=3000, threads=2)
-        for _ in Loader(features, names(videos), stream=stream, shuffle=True):
-            pass
+        stream = Stream(2, steps=steps, buffer_bytes=1500, threads=2)
+        batches = sum(1 for _ in Loader(features, names(videos), stream=stream, shuffle=True))
+        assert batches == videos // 2
         return len(mapped)
 
     assert mappings(200) < 2 * mappings(50)
