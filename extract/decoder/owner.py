@@ -94,7 +94,7 @@ class Decoder:
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError):  # it is tried again with the first job
-            self._start()  # its imports go on while the owner loads models
+            self._start()  # its imports go on while the first job is made
         while True:
             self._wake.acquire()
             if self._closing:

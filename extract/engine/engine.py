@@ -116,11 +116,9 @@ class Engine:
             host_threads=self.settings.host_threads,
             machine=machine,
         )
-        self._idle = deque(
-            machine.decoder(self._deliver, stall_seconds=self.settings.stall_seconds)
-            for _ in range(self.settings.decoders)
-        )
-        self._decoders = tuple(self._idle)
+        self._machine = machine
+        self._decoders: list[VideoDecoder] = []  # started when a video finds none idle
+        self._idle: deque[VideoDecoder] = deque()
         self._decoding: dict[VideoDecoder, VideoLedger] = {}
         self._videos: list[VideoLedger] = []
 
@@ -198,20 +196,31 @@ class Engine:
         }
 
     def _feed(self, waiting: _Tasks) -> None:
-        """Give idle decoders work, as long as there are tasks."""
-        while self._idle and len(self._videos) < self.settings.videos_in_flight:
+        """Give decoders work, as long as there are tasks."""
+        while self._decoder_is_free and len(self._videos) < self.settings.videos_in_flight:
             task = waiting.take()
             if task is None:
                 return
             ledger = VideoLedger(task, self.selection, self._spill.path)
             self._videos.append(ledger)
             if ledger.to_decode:
-                decoder = self._idle.popleft()
+                decoder = self._free_decoder()
                 self._decoding[decoder] = ledger
                 decoder.submit(self._job(ledger))
             else:
                 ledger.decoded = True
                 self._start_text(ledger)
+
+    @property
+    def _decoder_is_free(self) -> bool:
+        return bool(self._idle) or len(self._decoders) < self.settings.decoders
+
+    def _free_decoder(self) -> VideoDecoder:
+        if self._idle:
+            return self._idle.popleft()
+        started = self._machine.decoder(self._deliver, stall_seconds=self.settings.stall_seconds)
+        self._decoders.append(started)
+        return started
 
     def _job(self, ledger: VideoLedger) -> messages.DecodeJob:
         selection = self.selection

@@ -80,6 +80,24 @@ def states(result: VideoResult) -> dict[str, str]:
     return {name: outcome.state for name, outcome in result.outcomes.items()}
 
 
+def test_no_more_decoders_start_than_there_are_videos(
+    small_trailers: list[Path], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[module.Decoder] = []
+
+    class Counted(module.Decoder):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            started.append(self)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(module, "Decoder", Counted)
+    assert len(run(small_trailers[:1], settings=EngineSettings(decoders=8))) == 1
+    assert len(started) == 1
+    started.clear()
+    assert len(run(small_trailers[:2], settings=EngineSettings(decoders=1))) == 2
+    assert len(started) == 1
+
+
 def test_rows_do_not_depend_on_batches_or_decoders(small_trailers: list[Path], run: Run) -> None:
     one = run(small_trailers, settings=EngineSettings(decoders=1, batch_size=1))
     many = run(small_trailers[::-1], settings=EngineSettings(decoders=3, batch_size=64, host_threads=3))
