@@ -39,7 +39,7 @@ class TorchTransformer(nn.Module):
 
     def __init__(self, cls_only: ClsTransformer, block: nn.TransformerEncoderLayer) -> None:
         super().__init__()
-        norm = copy.deepcopy(cls_only.norm)
+        norm = copy.deepcopy(cls_only.norm) if block.norm_first else None
         self.encoder = nn.TransformerEncoder(block, len(cls_only.layers), norm, enable_nested_tensor=False)
         self.encoder.load_state_dict(cls_only.state_dict())
 

@@ -137,6 +137,10 @@ class Hardware(Checked):
         return "cpu" if chosen["accelerator"] == "cpu" else f"cuda:{chosen['devices'][0]}"
 
     @property
+    def on_gpu(self) -> bool:
+        return str(self.trainer["accelerator"]) == "gpu"
+
+    @property
     def trainer(self) -> dict[str, Any]:
         """The arguments of Lightning's Trainer. Raises UsageError for a GPU that is not there."""
         import torch

@@ -172,6 +172,7 @@ class _Stage:
             seed=options.seed,
             rank=rank,
             ranks=ranks,
+            pin=self.config.hardware.on_gpu,
         )
         loader = Loader(self.features, ids, stream=stream, shuffle=shuffle)
         return Normalised(loader, Normaliser.load(self.out.normalisation_path))

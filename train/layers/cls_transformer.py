@@ -20,7 +20,7 @@ class ClsTransformer(nn.Module):
     def __init__(self, block: nn.TransformerEncoderLayer, layers: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(copy.deepcopy(block) for _ in range(layers))
-        self.norm = nn.LayerNorm(block.linear1.in_features) if block.norm_first else None
+        self.norm = nn.LayerNorm(block.linear1.in_features) if block.norm_first else nn.Identity()
 
     def forward(self, tokens: Tensor, hidden: Tensor) -> Tensor:
         """(batch, tokens, width) to (batch, width), what the encoder gives for the first token.
@@ -30,9 +30,7 @@ class ClsTransformer(nn.Module):
         *before, last = self.layers
         for block in before:
             tokens = block(tokens, src_key_padding_mask=hidden)
-        cls: Tensor = _first_of(last, tokens, hidden)
-        if self.norm is not None:
-            cls = self.norm(cls)
+        cls: Tensor = self.norm(_first_of(last, tokens, hidden))
         return cls
 
 

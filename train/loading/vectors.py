@@ -146,7 +146,7 @@ def _bytes_of(path: Location, arrays: Arrays) -> Iterator[_Fetch]:
     file = os.open(path, os.O_RDONLY)
 
     def local(offset: int, length: int) -> memoryview:
-        data = memoryview(arrays.empty((length,), np.uint8))
+        data = arrays.empty((length,), np.uint8).data
         return data[: os.preadv(file, [data], offset)]
 
     try:

@@ -41,5 +41,5 @@ def embed_store(
     """
     run, hardware = RunFolder.of(run), hardware_of(hardware)
     model = run.load_model()
-    batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
+    batches = batches_of(run, model, store, allow_random_weights=allow_random_weights, pin=hardware.on_gpu)
     return embeddings_of(model, batches, device=hardware.torch_device, precision=hardware.precision)

@@ -2,7 +2,8 @@
 
 A checkpoint holds weights, optimiser, early stopping and where the loader stands; what a step draws from
 chance follows from its number (:mod:`train.runs.learner`). So a run that was killed at any instant and
-started again ends with the weights of one that was not.
+started again ends with the weights of one that was not: on a CPU to the bit, on a GPU up to the order in
+which its kernels add.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def predict_store(
     """
     run, hardware = RunFolder.of(run), hardware_of(hardware)
     model = run.load_model()
-    batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
+    batches = batches_of(run, model, store, allow_random_weights=allow_random_weights, pin=hardware.on_gpu)
     ids, scores = scores_of(model, batches, device=hardware.torch_device, precision=hardware.precision)
     shards = read_shards(batches.loader.samples.features.store)
     planned = {video.video_id for shard in shards for video in shard.videos}

@@ -23,8 +23,9 @@ def batches_of(
     ids: Sequence[str] | None = None,
     *,
     allow_random_weights: bool = False,
+    pin: bool = False,
 ) -> Normalised:
-    """Batches of these videos of the store (None: of all), by id; ``model`` is the run's.
+    """Batches of these videos of the store (None: of all), by id; ``model`` is the run's; ``pin``: for a GPU.
 
     Raises DataError where the store's rows are not of the fingerprints that the run was trained on, were
     made with random weights, or where a video has none.
@@ -36,6 +37,7 @@ def batches_of(
         batch_size=training["batch_size"],
         steps={name: steps.at_test for name, steps in steps_of(config).items()},
         seed=training["seed"],
+        pin=pin,
     )
     loader = Loader(features, features.ids if ids is None else ids, stream=stream)
     return Normalised(loader, Normaliser.load(run.normalisation_path))

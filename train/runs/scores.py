@@ -76,5 +76,5 @@ def each_output(
             torch.inference_mode(),
             torch.autocast(torch.device(device).type, dtype=half, enabled=half is not None),
         ):
-            values = output(batch.to(device)).float().cpu().numpy()
+            values = output(batch.to(device, non_blocking=True)).float().cpu().numpy()
         yield batch.ids, values

@@ -74,4 +74,4 @@ class _OnDevice:
     device: str
 
     def __iter__(self) -> Iterator[Batch]:
-        return (batch.to(self.device) for batch in self.batches)
+        return (batch.to(self.device, non_blocking=True) for batch in self.batches)

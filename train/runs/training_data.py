@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainingData:
-    """Features, labels and split of one training; ``notes`` says in a line each what was left out."""
+    """Features, labels and split of one training; ``notes`` says in a line each what was left out.
+
+    ``pin``: batches are for a GPU.
+    """
 
     features: FeatureSet
     labels: LabelTable
@@ -35,6 +38,7 @@ class TrainingData:
     steps: Mapping[str, Steps]
     choices: Choices
     notes: tuple[str, ...]
+    pin: bool = False
     normaliser: Normaliser | None = None
 
     @property
@@ -77,6 +81,7 @@ class TrainingData:
             seed=training.seed,
             rank=rank,
             ranks=ranks,
+            pin=self.pin,
         )
         return Normalised(self._loader(self.split.parts()[part], stream, shuffle=shuffle), self.normaliser)
 
@@ -128,7 +133,7 @@ def load(config: FitConfig) -> TrainingData:
     rows = _rows_of_pictures(features) if "crops" in options_of(choices.model) else {}
     steps = make_steps(merged([rows, choices.steps]), features.dims, optional=choices.optional)
     notes = (*features.report(), *labels.notes, *split.notes)
-    return TrainingData(features, labels, split, steps, choices, notes)
+    return TrainingData(features, labels, split, steps, choices, notes, config.hardware.on_gpu)
 
 
 def _split(options: SplitOptions, labels: LabelTable, matched: LabelTable) -> Split:

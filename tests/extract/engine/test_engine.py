@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from extract.decoder.owner import Decoder
 from extract.engine import engine as module
 from extract.engine.engine import Engine, EngineSettings, VideoResult
 from extract.engine.meter import Reading
@@ -83,9 +84,9 @@ def states(result: VideoResult) -> dict[str, str]:
 def test_no_more_decoders_start_than_there_are_videos(
     small_trailers: list[Path], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[module.Decoder] = []
+    started: list[Decoder] = []
 
-    class Counted(module.Decoder):
+    class Counted(Decoder):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             started.append(self)
             super().__init__(*arguments, **options)

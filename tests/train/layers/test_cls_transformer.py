@@ -26,7 +26,7 @@ class FullTransformer(nn.Module):
 
     def __init__(self, cls_only: ClsTransformer, block: nn.TransformerEncoderLayer) -> None:
         super().__init__()
-        norm = None if cls_only.norm is None else nn.LayerNorm(block.linear1.in_features)
+        norm = nn.LayerNorm(block.linear1.in_features) if block.norm_first else None
         self.encoder = nn.TransformerEncoder(block, len(cls_only.layers), norm, enable_nested_tensor=False)
         self.encoder.load_state_dict(cls_only.state_dict())  # strict: the names are the encoder's
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from extract.errors import UsageError
@@ -21,6 +22,7 @@ from train.errors import DataError
 from train.runs.config import FitConfig
 from train.runs.fit import fit
 from train.runs.run_folder import RunFolder
+from train.runs.training_data import load
 from train.settings import Hardware, choose, parse_assignments
 
 ROOT = Path(__file__).parents[3]
@@ -244,3 +246,19 @@ def test_a_process_that_was_killed_in_mid_epoch_ends_with_the_same_weights(
     ):
         assert expected.read_bytes() == mine.read_bytes()
     assert pq.read_table(whole.predictions_path).equals(pq.read_table(killed.predictions_path))
+
+
+def test_batches_are_pinned_where_the_device_is_a_gpu(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    pinned: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+    for device in ("cpu", "cuda"):
+        pinned.clear()
+        data = load(replace(config(folder, tmp_path / "run"), hardware=Hardware(device=device)))
+        data.normalisation(tmp_path / "normalisation.safetensors")
+        batch = next(iter(data.batches("train", shuffle=True)))
+        groups = (batch.features, batch.padding, batch.present, batch.start_seconds, {"": batch.labels})
+        held = [any(t is other for other in pinned) for group in groups for t in group.values()]
+        assert set(held) == {device == "cuda"}
