@@ -149,7 +149,7 @@ class _Moments:
             ids = [samples.features.ids[place] for place in places]
             unit = read_unit(table, places, ids, steps, (stream.seed, 0), arrays)
             found = cls(table.dim)
-            for values in unit.vectors.split(max(1, _CACHED_VALUES // table.dim)):
+            for values in torch.split(unit.vectors, max(1, _CACHED_VALUES // table.dim)):
                 found.add(values.float(), nan=table.nan)
             return found
 

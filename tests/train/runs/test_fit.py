@@ -253,7 +253,12 @@ def test_batches_are_pinned_where_the_device_is_a_gpu(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     pinned: list[torch.Tensor] = []
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+
+    def pin(tensor: torch.Tensor) -> torch.Tensor:
+        pinned.append(tensor)
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
     for device in ("cpu", "cuda"):
         pinned.clear()
         data = load(replace(config(folder, tmp_path / "run"), hardware=Hardware(device=device)))
