@@ -37,13 +37,14 @@ class ClsTransformer(nn.Module):
 def _first_of(block: nn.Module, tokens: Tensor, hidden: Tensor) -> Tensor:
     """The first token of a block's output: (batch, tokens, width) to (batch, width)."""
     assert isinstance(block, nn.TransformerEncoderLayer)
-    first = tokens[:, 0]
+    first: Tensor = tokens[:, 0]
     if block.norm_first:
         first = first + block.dropout1(_seen_by_first(block.self_attn, block.norm1(tokens), hidden))
-        return first + _feedforward(block, block.norm2(first))
-    first = block.norm1(first + block.dropout1(_seen_by_first(block.self_attn, tokens, hidden)))
-    normal: Tensor = block.norm2(first + _feedforward(block, first))
-    return normal
+        first = first + _feedforward(block, block.norm2(first))
+    else:
+        first = block.norm1(first + block.dropout1(_seen_by_first(block.self_attn, tokens, hidden)))
+        first = block.norm2(first + _feedforward(block, first))
+    return first
 
 
 def _feedforward(block: nn.TransformerEncoderLayer, vectors: Tensor) -> Tensor:

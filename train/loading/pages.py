@@ -1,7 +1,7 @@
 """Columns of numbers out of Parquet files, at the speed of decompression.
 
 A vector column is a list of fixed size, so Arrow rebuilds it value by value, and takes float16 through a
-builder of byte strings: about a third of the speed of this module (``python -m bench.loader --parts``). In
+builder of byte strings: 0.56 of the speed of this module (``python -m bench.loader --alone``). In
 the file the values lie plain. A decompressed page is ``[repetition levels][definition levels][values]``,
 and where nothing is null its end is an array. Only such columns are read here: PLAIN values in data pages
 of version 1, as :mod:`pipeline.store.parts` writes them. :class:`NotPlain` says that a column is another;
