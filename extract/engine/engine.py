@@ -197,7 +197,8 @@ class Engine:
 
     def _feed(self, waiting: _Tasks) -> None:
         """Give decoders work, as long as there are tasks."""
-        while self._decoder_is_free and len(self._videos) < self.settings.videos_in_flight:
+        most = self.settings
+        while len(self._decoding) < most.decoders and len(self._videos) < most.videos_in_flight:
             task = waiting.take()
             if task is None:
                 return
@@ -211,16 +212,11 @@ class Engine:
                 ledger.decoded = True
                 self._start_text(ledger)
 
-    @property
-    def _decoder_is_free(self) -> bool:
-        return bool(self._idle) or len(self._decoders) < self.settings.decoders
-
     def _free_decoder(self) -> VideoDecoder:
         if self._idle:
             return self._idle.popleft()
-        started = self._machine.decoder(self._deliver, stall_seconds=self.settings.stall_seconds)
-        self._decoders.append(started)
-        return started
+        self._decoders.append(self._machine.decoder(self._deliver, stall_seconds=self.settings.stall_seconds))
+        return self._decoders[-1]
 
     def _job(self, ledger: VideoLedger) -> messages.DecodeJob:
         selection = self.selection

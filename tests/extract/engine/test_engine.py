@@ -85,13 +85,13 @@ def test_no_more_decoders_start_than_there_are_videos(
     small_trailers: list[Path], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Decoder] = []
+    begin = Decoder._start
 
-    class Counted(Decoder):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            started.append(self)
-            super().__init__(*arguments, **options)
+    def counted(decoder: Decoder) -> Any:
+        started.append(decoder)
+        return begin(decoder)
 
-    monkeypatch.setattr(module, "Decoder", Counted)
+    monkeypatch.setattr(Decoder, "_start", counted)
     run(small_trailers[:1], settings=EngineSettings(decoders=8))
     assert len(started) == 1
 
