@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 
+from extract.decoder.channel import Channel
 from extract.decoder.messages import DecodeJob, Finished, Message, VideoFailed, WindowAnswer
 
 STALL_SECONDS = 120.0
@@ -37,7 +37,7 @@ class Decoder:
         self._job: DecodeJob | None = None
         self._wake = threading.Semaphore(0)
         self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
+        self._connection: Channel | None = None
         self._thread = threading.Thread(target=self._listen, name="decoder", daemon=True)
         self._thread.start()
 
@@ -61,7 +61,7 @@ class Decoder:
         self._stop()
         self._wake.release()
 
-    def _start(self) -> Connection:
+    def _start(self) -> Channel:
         ours, theirs = socket.socketpair()
         with theirs:
             environment = {
@@ -77,7 +77,7 @@ class Decoder:
                 stdin=subprocess.DEVNULL,
                 env=environment,
             )
-        self._connection = Connection(ours.detach())
+        self._connection = Channel(ours)
         return self._connection
 
     def _stop(self) -> int | None:
@@ -113,7 +113,7 @@ class Decoder:
             self._job = None
             self._deliver(self, last)
 
-    def _relay(self, connection: Connection) -> Message:
+    def _relay(self, connection: Channel) -> Message:
         """Pass on messages until the video's last one, which is returned."""
         while connection.poll(self._stall_seconds):
             message: Message = connection.recv()

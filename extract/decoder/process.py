@@ -11,13 +11,14 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import time
-from multiprocessing.connection import Connection
 
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.decoder.channel import Channel
 from extract.decoder.messages import (
     DecodeJob,
     Finished,
@@ -38,7 +39,7 @@ CPU_SECONDS_PER_MEGABYTE = 10  # far above any codec's cost: stops decoders that
 class _Link:
     """The decoder's end of the socket; also the predictor of the shot network."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Channel) -> None:
         self._connection = connection
         self._outstanding = 0
         self._busy_since = time.monotonic()
@@ -139,7 +140,7 @@ def _decode(job: DecodeJob, link: _Link) -> Message:
     return Finished(facts, counts.pictures_decoded, pictures, link.take_busy_seconds())
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Channel) -> None:
     """Answer jobs until the owner closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the owner's to handle
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -154,4 +155,4 @@ def serve(connection: Connection) -> None:
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])))
+    serve(Channel(socket.socket(fileno=int(sys.argv[1]))))

