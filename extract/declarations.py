@@ -86,7 +86,7 @@ class Streams:
 
     def __post_init__(self) -> None:
         if self.sample_seconds is not None and not self.keyframes:
-            raise ValueError("samples come beside keyframes: add keyframes=True to its Streams")
+            raise ValueError("samples need keyframes: add keyframes=True to its Streams")
         if self.sample_seconds is not None and not 0 < self.sample_seconds < math.inf:
             raise ValueError(f"sample_seconds is {self.sample_seconds}; allowed: above 0, or None")
         if self.audio_rate is not None and self.audio_rate < 1:
@@ -324,20 +324,20 @@ def _contradiction(expert: Expert) -> str | None:
     streams, upstream = expert.streams(), ", ".join(expert.upstream)
     reads_tables = type(expert).read_tables is not Expert.read_tables
     if isinstance(expert.upstream, str):
-        return f"upstream is a text; it is a tuple of names: upstream = ({expert.upstream!r},)"
+        return f"upstream is a string; a tuple of names is needed: upstream = ({expert.upstream!r},)"
     if expert.lane == "none" and type(expert).load is not Expert.load:
         return 'load() is never called in lane "none": remove it, or set lane = "device" or "host"'
     if expert.detects_shots:
         other = "reads tables" if reads_tables else f"reads from {upstream}" if upstream else None
-        return other and f"a shot detector works on the file alone, but this one {other}: remove that"
+        return other and f"a shot detector reads only the file, but this one {other}: remove that"
     if expert.reads_media and reads_tables:
         return "asks for streams of the file and for stored tables: remove streams() or read_tables()"
     if streams.pictures and not upstream:
-        return 'asks for pictures, which come with the shots that they are of: add upstream = ("scenes",)'
+        return 'asks for frames or keyframes, which come with their shots: add upstream = ("scenes",)'
     if not expert.reads_media and not reads_tables:
         begin = f"names {upstream} upstream but" if upstream else "asks for nothing of the file and"
         return f"{begin} reads no table: add what its tap needs to streams(), or add read_tables()"
     says_whose = any("upstream" in vars(base) for base in type(expert).__mro__ if base is not Expert)
     if reads_tables and not says_whose:
-        return "reads tables but does not say whose: add the experts that fill them to upstream"
+        return "reads tables but names no experts: add those that write the tables to upstream"
     return None

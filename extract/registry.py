@@ -50,7 +50,7 @@ def make_shot_service(name: str, options: Mapping[str, Any] | None = None) -> Sh
     """The expert that detects shots. Raises as :func:`make_expert`, and UsageError for another one."""
     expert = make_expert(name, options)
     if not isinstance(expert, ShotService):
-        raise UsageError(f"expert {name!r} detects no shots: it is not a ShotService")
+        raise UsageError(f"expert {name!r} does not detect shots: it is not a ShotService")
     return expert
 
 
@@ -63,7 +63,7 @@ def with_upstream(names: Iterable[str]) -> list[str]:
 
     def visit(name: str, below: tuple[str, ...]) -> None:
         if name in below:
-            raise ExpertError(f"expert {name!r}: it reads from itself by way of {' and '.join(below[1:])}")
+            raise ExpertError(f"expert {name!r}: it reads from itself via {' and '.join(below[1:])}")
         if name in order:
             return
         for parent in expert_class(name).upstream:

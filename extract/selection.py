@@ -44,7 +44,7 @@ class ExtractConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.experts:
-            raise UsageError(f"--experts names none; there are {', '.join(expert_names())}")
+            raise UsageError(f"--experts is empty; there are {', '.join(expert_names())}")
         if self.weights is not None and not self.weights.is_dir():
             raise UsageError(f"--weights {str(self.weights)!r}: no such folder; give one that exists")
 
@@ -98,7 +98,7 @@ def choose_experts(names: Iterable[str], options: Mapping[str, Mapping[str, Any]
             raise unknown("options were given for", name, experts, have="but the experts are")
     services = _shot_services(experts)
     if len(services) > 1:
-        raise UsageError(f"{' and '.join(s.name for s in services)} both detect shots: choose one for a run")
+        raise UsageError(f"{' and '.join(s.name for s in services)} both detect shots: choose one of them")
     for expert in experts.values():
         expert.check_installed()
     return experts

@@ -61,7 +61,7 @@ def run_app(
         sys.exit(2)
     except _BadArguments as error:
         what = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
-        complain(f"error: {what}; {program} --help says what there is")
+        complain(f"error: {what}; {program} --help lists what there is")
         sys.exit(2)
     except (_LeftAtOnceError, KeyboardInterrupt, typer.Abort):
         complain(f"left at once; {kept}")

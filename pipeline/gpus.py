@@ -31,7 +31,7 @@ def gpus_here() -> list[list[str]]:
         said = getattr(error, "stdout", None) or getattr(error, "strerror", None) or str(error)
         reason = said.strip().partition("\n")[0]
         raise NoDriver(
-            f"no NVIDIA driver answers here ({TOOL}: {reason}): install it, or leave --gpus out"
+            f"no NVIDIA driver responds here ({TOOL}: {reason}): install it, or leave --gpus out"
         ) from error
     gpus: list[tuple[str, list[str]]] = []
     for line in done.stdout.splitlines():
@@ -64,7 +64,7 @@ def chosen_gpus(text: str) -> list[str]:
     here = gpus_here()
     names = [name for gpu in here for name in gpu]
     if not names:
-        raise UsageError(f"--gpus {text}: the driver shows no GPU here; leave --gpus out")
+        raise UsageError(f"--gpus {text}: the driver reports no GPU here; leave --gpus out")
     if text == "all":
         return names
     chosen: list[str] = []

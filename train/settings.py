@@ -124,7 +124,7 @@ class Hardware(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.gpus is not None and self.device != "auto":
-            raise UsageError("--device and --gpus exclude each other: give one of them")
+            raise UsageError("--device and --gpus cannot be combined: give only one")
 
     @classmethod
     def named(cls, field: str) -> str:
@@ -152,7 +152,7 @@ class Hardware(Checked):
         numbers = self.gpus if self.gpus is not None else self.device.partition(":")[2] or "0"
         wanted = list(range(found)) if numbers == "all" else [int(n) for n in numbers.split(",")]
         if not wanted or max(wanted) >= found:
-            raise UsageError(f"GPU {max(wanted, default=0)} is asked for; this machine has {found}")
+            raise UsageError(f"GPU {max(wanted, default=0)} was requested; this machine has {found}")
         strategy = "ddp" if len(wanted) > 1 else "auto"
         return {"accelerator": "gpu", "devices": wanted, "precision": number, "strategy": strategy}
 

@@ -124,8 +124,8 @@ class Decoder:
         return VideoFailed(
             "decode",
             "DecoderHang",
-            f"the decoder gave no sign of life for {self._stall_seconds:g} s and was killed; "
-            "the file is probably damaged: try to remux it",
+            f"the decoder did not respond for {self._stall_seconds:g} s and was killed; the file is "
+            "probably damaged: try to remux it",
         )
 
     def _crash_report(self) -> VideoFailed:
@@ -138,7 +138,7 @@ class Decoder:
         if status is not None and status < 0:
             how = f"was killed by {signal.Signals(-status).name}"
         else:
-            how = f"left with status {status}"
+            how = f"exited with status {status}"
         return VideoFailed(
             "decode",
             "DecoderCrash",

@@ -279,9 +279,7 @@ class _Taps:
         for name in list(self._taps):
             kind = self._kinds[name]
             if kind in refused or kind in silent:
-                why = refused.get(
-                    kind, f"not one packet of its {kind} could be decoded; re-encode or remove it"
-                )
+                why = refused.get(kind, f"no packet of its {kind} could be decoded; re-encode or remove it")
                 self._fail(name, "decode", MediaError.__name__, f"{self._path!r}: {why}")
 
     def close(self) -> None:

@@ -134,8 +134,8 @@ class BatchQueue(Generic[Request, Result]):
             free_device_memory()
             if last_try:
                 raise OutOfDeviceMemory(
-                    f"one item of {self.name} does not fit into the memory of the device ({reason}): end "
-                    "other programs that use it, run fewer experts at a time, or take --device cpu"
+                    f"one item of {self.name} does not fit into the device's memory ({reason}): stop other "
+                    "programs that use it, run fewer experts at a time, or use --device cpu"
                 )
             last_try = len(part) == 1 and self.size == 1
             if self.size > 1:

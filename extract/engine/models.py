@@ -63,8 +63,8 @@ def _one_line(expert: str, device: str) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise OutOfDeviceMemory(
-                f"the network of {expert} does not fit into the memory of {device} ({reason_of(error)}): end "
-                "other programs that use it, run fewer experts at a time, or take --device cpu"
+                f"the network of {expert} does not fit into the memory of {device} ({reason_of(error)}): "
+                "stop other programs that use it, run fewer experts at a time, or use --device cpu"
             ) from error
         ours = as_device_error(error, loading=True)
         if ours is error:

@@ -166,8 +166,8 @@ class Ocr(Expert):
         """Raises UsageError for random weights, WeightsError where a model's files are scattered."""
         if resources.random_seed is not None and self.weights():
             raise UsageError(
-                "ocr cannot run with random weights here: take engine=rapidocr and spelling=symspell or "
-                "spelling=none, whose files come inside their packages"
+                "ocr cannot run with random weights here: use engine=rapidocr and spelling=symspell or "
+                "spelling=none, which ship their files"
             )
         return OcrModel(self._reader(resources), self._speller(resources), self.options.doubtful_min_score)
 
@@ -209,7 +209,7 @@ def _folder(resources: Resources, part: str) -> Path:
     folders = sorted({p.parent for role, p in resources.weights.items() if role.startswith(f"{part}/")})
     if len(folders) != 1:
         places = ", ".join(map(str, folders)) or "none"
-        raise WeightsError(f"the files of ocr's {part} must lie in one folder, not in {places}")
+        raise WeightsError(f"the files of ocr's {part} must be in one folder, not in {places}")
     return folders[0]
 
 

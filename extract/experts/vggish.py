@@ -220,7 +220,7 @@ def load_pca(path: Path) -> dict[str, torch.Tensor]:
             state = {name: torch.from_numpy(arrays[name]).float() for name in arrays.files}
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise WeightsError(
-            f"{path} is truncated or no archive of arrays: {error}; download it again"
+            f"{path} is truncated or not an archive of arrays: {error}; download it again"
         ) from error
     if "pca_means" in state and state["pca_means"].ndim == 1:
         state["pca_means"] = state["pca_means"][:, None]

@@ -69,7 +69,7 @@ class WhisperOptions:
         if self.model == "turbo" and self.task == "translate":
             raise ValueError("the model 'turbo' cannot translate; use large-v3 or another")
         if self.language == "yue" and not knows_cantonese(self.model):
-            raise ValueError(f"the model {self.model!r} has no 'yue' (Cantonese); large-v3 and turbo have")
+            raise ValueError(f"the model {self.model!r} has no 'yue' (Cantonese): use large-v3 or turbo")
         if self.language_windows < 1:
             raise ValueError(f"language_windows is {self.language_windows}; it must be at least 1")
         if self.beam_size is not None and self.beam_size < 1:

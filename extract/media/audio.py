@@ -98,12 +98,12 @@ class AudioTrack:
         if self._frames < LEAST_FRAMES:
             return None
         if cut > MOST_CUT * heard:
-            what = f"{cut:.1f} of {heard:.1f} s of its sound lie over each other"
+            what = f"{cut:.1f} of {heard:.1f} s of its sound overlap"
         elif self._gaps > MOST_GAPS * self._frames and silent > MOST_SILENCE * heard:
             what = f"{silent:.1f} s of silence lie between the {self._frames} frames of its sound"
         else:
             return None
-        return f"{what} by its timestamps: the time scale in its header is damaged, write the file anew"
+        return f"{what} according to its timestamps: the time scale in its header is damaged, remux the file"
 
     def finish(self) -> Iterator[AudioBlock]:
         """The rest, at the end of the track."""

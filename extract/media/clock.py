@@ -197,8 +197,8 @@ class SharedClock:
         assert line.end_seconds is not None
         if line.end_seconds - self._first_seconds > self._most_seconds:
             self.refused[index] = (
-                f"its timestamps go on for {line.end_seconds - self._first_seconds:.0f} s, and a file of its "
-                f"size lasts at most {self._most_seconds:.0f} s: they are damaged, write the file anew"
+                f"its timestamps span {line.end_seconds - self._first_seconds:.0f} s, but a file of its size "
+                f"lasts at most {self._most_seconds:.0f} s: they are damaged, remux the file"
             )
         elif line.pace.refusal:
             self.refused[index] = line.pace.refusal

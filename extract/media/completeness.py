@@ -114,7 +114,7 @@ def _boxes(file: BinaryIO, size_bytes: int) -> str | None:
         if length == 0:
             return None
         if length < 8 or len(header) < 8:
-            return "something else lies between its boxes"
+            return "there are other bytes between its boxes"
         at += length
     return _beyond(at, size_bytes)
 
@@ -161,7 +161,7 @@ def _program_stream(file: BinaryIO, size_bytes: int) -> str | None:
             at += 14 + (head[13] & 7 if len(head) == 14 else 0)
         else:
             at += 12
-    return "it breaks off inside a packet" if at != size_bytes else None
+    return "it ends in the middle of a packet" if at != size_bytes else None
 
 
 def _adts(file: BinaryIO, size_bytes: int) -> str | None:
@@ -179,7 +179,7 @@ def _adts(file: BinaryIO, size_bytes: int) -> str | None:
             at += length
         else:
             return None  # damage, or tags at the end
-    return "it breaks off inside a frame" if at != size_bytes else None
+    return "it ends in the middle of a frame" if at != size_bytes else None
 
 
 def _ogg(file: BinaryIO, size_bytes: int) -> str | None:

@@ -33,8 +33,8 @@ def plausible_rate(sample_rate: int) -> bool:
 def rate_refusal(sample_rate: int) -> str:
     low, high = SAMPLE_RATES
     return (
-        f"its header says {sample_rate} samples of sound a second; {low} to {high} are read: "
-        "the header is damaged, write the file anew"
+        f"its header says {sample_rate} samples of sound a second; {low} to {high} are read: the header is "
+        "damaged, remux the file"
     )
 
 
@@ -44,12 +44,12 @@ def refuse_pictures(stream: VideoStream) -> str | None:
     if tick_seconds > LONGEST_TICK_SECONDS:
         return (
             f"its header times pictures in units of {tick_seconds:g} s; up to {LONGEST_TICK_SECONDS:g} s are "
-            "read: the header is damaged, write the file anew"
+            "read: the header is damaged, remux the file"
         )
     rate = stream.average_rate
     if rate and rate > MOST_PICTURES_A_SECOND:
         return (
             f"its header says {float(rate):g} pictures a second; up to {MOST_PICTURES_A_SECOND} are read: "
-            "the header is damaged, write the file anew"
+            "the header is damaged, remux the file"
         )
     return None

@@ -45,7 +45,7 @@ def read_pages(file: BinaryIO, size_bytes: int) -> Pages:
         file.seek(at)
         header = file.read(HEADER_BYTES)
         if header[:4] != MAGIC or len(header) < HEADER_BYTES:
-            pages.lost = "something else lies between its pages"
+            pages.lost = "there are other bytes between its pages"
             at = _next_page(file, at + 1)
             continue
         flags, serial, number = header[5], header[14:18], int.from_bytes(header[18:22], "little")
@@ -63,7 +63,7 @@ def read_pages(file: BinaryIO, size_bytes: int) -> Pages:
             open_streams.discard(serial)
         at += HEADER_BYTES + header[26] + sum(file.read(header[26]))
     if open_streams or at > size_bytes:
-        pages.lost = "it breaks off before the last page of its streams"
+        pages.lost = "it ends before the last page of its streams"
     return pages
 
 

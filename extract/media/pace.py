@@ -46,6 +46,6 @@ class Pace:
         if self._steps < STEPS or self._wrong * 4 < self._steps * 3:
             return None
         return (
-            f"its timestamps run {self._ratio:.3g} times as long as its frames last: "
-            "the time scale in its header is damaged, write the file anew"
+            f"its timestamps run {self._ratio:.3g} times as long as its frames last: the time scale in its "
+            "header is damaged, remux the file"
         )

@@ -75,8 +75,8 @@ def _refuse_size(picture: av.VideoFrame | VideoCodecContext) -> str | None:
     if 0 < width * height <= MAX_PIXELS:
         return None
     return (
-        f"its pictures have {width}x{height} pixels; 1 to {MAX_PIXELS} are read: "
-        "scale it, or write the file anew if its header is damaged"
+        f"its pictures have {width}x{height} pixels; 1 to {MAX_PIXELS} are read: scale it, or remux the file "
+        "if its header is damaged"
     )
 
 

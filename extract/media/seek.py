@@ -122,7 +122,7 @@ class SecondPass:
                 if part.pts != target.pts:
                     break
                 return part
-        raise MediaError(f"{self._media.path!r}: picture {target} is not there now; did the file change?")
+        raise MediaError(f"{self._media.path!r}: picture {target} is no longer there; did the file change?")
 
     def close(self) -> None:
         self._parts.close()

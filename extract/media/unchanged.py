@@ -34,7 +34,7 @@ def _compare(path: bytes, before: tuple[int, int] | None, error: Exception | Non
         return  # a file that was not there in the first place is for the reader to refuse
     what = "vanished" if now is None else "changed"
     raise MediaChanged(
-        f"{os.fsdecode(path)!r} {what} while it was read: run again when it is complete and stays where it is"
+        f"{os.fsdecode(path)!r} {what} while it was read: run again when it is complete and no longer moves"
     ) from error
 
 

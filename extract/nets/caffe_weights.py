@@ -44,14 +44,16 @@ def layer_blobs(data: memoryview) -> dict[str, Blobs]:
     for number, message in _messages(data):
         if number == 2:
             raise WeightsError(
-                "a .caffemodel of the layout until 2014: bring it up to date with Caffe's "
+                "a .caffemodel in the layout used until 2014: upgrade it with Caffe's "
                 "upgrade_net_proto_binary"
             )
         if number != 100:
             continue
         name, blobs = _layer(message)
         if name in layers or len(layers) >= MOST_LAYERS:
-            raise WeightsError(f"a damaged .caffemodel: layer {name!r} is there twice, or one too many")
+            raise WeightsError(
+                f"a damaged .caffemodel: layer {name!r} occurs twice, or there are too many layers"
+            )
         if blobs:
             layers[name] = blobs
     if not layers:
@@ -115,7 +117,7 @@ def _messages(data: memoryview) -> Iterator[tuple[int, memoryview]]:
             raise WeightsError(f"not a .caffemodel, or a damaged one: field {number} is of wire type {kind}")
         if length > len(data) - at:
             raise WeightsError(
-                f"not a .caffemodel, or one that breaks off: field {number} is {length:,} bytes long, "
+                f"not a .caffemodel, or a truncated one: field {number} is {length:,} bytes long, "
                 f"{len(data) - at:,} are left"
             )
         if kind == BYTES:
@@ -130,4 +132,4 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
             return value, at + place + 1
-    raise WeightsError("not a .caffemodel, or one that breaks off: a number has no end")
+    raise WeightsError("not a .caffemodel, or a truncated one: a number has no end")

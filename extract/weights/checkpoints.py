@@ -238,7 +238,7 @@ def _load_pickle(path: Path, *, trusted: bool, mapped: bool) -> Any:
         raise
     except Exception as error:  # broken bytes make an unpickler raise anything
         why = "" if isinstance(error, pickle.UnpicklingError) else (str(error).splitlines() or [""])[0]
-        raise _damaged(path, why or "its pickle breaks off or makes no sense") from error
+        raise _damaged(path, why or "its pickle is truncated or malformed") from error
 
 
 def _unwrap(path: Path, content: Any) -> dict[str, torch.Tensor]:

@@ -69,7 +69,7 @@ def fetch(file: WeightFile, progress: Callable[[int, int | None], None] | None =
                     part.unlink(missing_ok=True)
     except OSError as error:
         raise WeightsError(
-            f"{target} cannot be written: {error.strerror or error}; MARQUEE_CACHE names another folder"
+            f"{target} cannot be written: {error.strerror or error}; set MARQUEE_CACHE to another folder"
         ) from error
     return target
 
@@ -145,7 +145,7 @@ class _Source:
         if answer.headers.get_content_type() == "text/html":
             answer.close()
             raise WeightsError(
-                f"{self.url} answers with a web page, not the file; a browser shows what it says"
+                f"{self.url} returns a web page, not the file; open it in a browser to see why"
             )
         return answer
 
@@ -225,7 +225,7 @@ def _extent(answer: http.client.HTTPResponse, start: int, url: str) -> tuple[int
     told = answer.headers.get("Content-Range", "nothing")
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", told)
     if match is None or int(match[1]) != start:
-        raise WeightsError(f"{url} was asked for the bytes from {start:,} on and sends {told}")
+        raise WeightsError(f"{url} was asked for the bytes from {start:,} on but sent {told}")
     return start, None if match[2] == "*" else int(match[2])
 
 
@@ -272,6 +272,6 @@ def _check(path: Path, url: str, file: WeightFile) -> None:
     digest = sha256_of(path)
     if file.matches(path, digest) is False:
         raise WeightsError(
-            f"{url} sent something else than {file.name}: SHA-256 {digest}, "
-            f"published is {file.published}; nothing was kept"
+            f"{url} sent something other than {file.name}: SHA-256 {digest}, published is {file.published}; "
+            "nothing was kept"
         )

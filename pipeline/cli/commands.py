@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="A folder of videos to aligned multimodal features in Parquet.",
+    help="Extract aligned multimodal features from a folder of videos into Parquet.",
 )
 Weights = Annotated[Path | None, typer.Option(help="Folder with published checkpoints.")]
 PresetName = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}. Default: all.")]
@@ -30,7 +30,7 @@ RandomWeights = Annotated[
     int | None, typer.Option(metavar="SEED", help="Draw random weights from this seed: for tests.")
 ]
 QueueMemory = Annotated[
-    str | None, typer.Option(help="For items that wait for models, say, 4G. Default: 1/8 of the memory.")
+    str | None, typer.Option(help="For items that wait for models, e.g. 4G. Default: 1/8 of the memory.")
 ]
 Certificates = Annotated[
     str | None,
@@ -52,37 +52,37 @@ def extract(
     ] = None,
     set_: Set = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N. Default: auto.")] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Networks' type. Default: float32.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Of networks. Default: float32.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Type of stored vectors. Default: float16.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Items. Default: 16, on a GPU 64.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Items per batch. Default: 16, on a GPU 64.")] = None,
     shard_size: Annotated[int | None, typer.Option(help="Videos in a new shard. Default: 64.")] = None,
-    decoders: Annotated[int | None, typer.Option(help="Processes. Default: one a core, at most 16.")] = None,
+    decoders: Annotated[
+        int | None, typer.Option(help="Processes. Default: one per core, at most 16.")
+    ] = None,
     queue_memory: QueueMemory = None,
     weights: Weights = None,
     random_weights: RandomWeights = None,
     keep_flow: Annotated[
         str | None, typer.Option(metavar="DIR", help="Also keep the flow as JPEGs, in this folder.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Worker processes on this machine, by Dask. Default: 0, none.")
-    ] = None,
-    gpus: Annotated[str | None, typer.Option(help="all, or 0,2-3: a worker for each GPU, by Dask.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Dask workers on this machine. Default: 0.")] = None,
+    gpus: Annotated[str | None, typer.Option(help="all, or 0,2-3: a Dask worker for each GPU.")] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Dask scheduler, tls://HOST:PORT. Default: MARQUEE_SCHEDULER, if set.")
     ] = None,
     certificates: Certificates = None,
-    worker_lifetime: Annotated[str | None, typer.Option(help="Restart workers older than, say, 2h.")] = None,
-    worker_memory: Annotated[str | None, typer.Option(help="Restart workers larger than, say, 8G.")] = None,
+    worker_lifetime: Annotated[str | None, typer.Option(help="Restart older workers, e.g. 2h.")] = None,
+    worker_memory: Annotated[str | None, typer.Option(help="Restart larger workers, e.g. 8G.")] = None,
     retry_failed: Annotated[bool | None, typer.Option("--retry-failed", help="Try failures again.")] = None,
     new_root: Annotated[
-        bool | None, typer.Option("--new-root", help="The store's videos are in this folder now; ids stay.")
+        bool | None, typer.Option("--new-root", help="The store's videos have moved to this folder.")
     ] = None,
     replace_changed: Annotated[
         bool | None,
         typer.Option("--replace-changed", help="Extract changed files again, drop their old rows."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")] = False,
-    config: Annotated[Path | None, typer.Option(help="TOML file with these names; flags win.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; flags take precedence.")] = None,
 ) -> None:
     """Extract features from all videos of a folder; run it again to resume."""
     if context.invoked_subcommand is not None:
@@ -119,7 +119,7 @@ def weights(
 
 @app.command()
 def status(out: Annotated[str, typer.Argument(help="Feature store.")]) -> None:
-    """How far a store is: videos and rows by expert, failures."""
+    """Show the progress of a store: videos and rows by expert, failures."""
     from pipeline.cli.store_reports import print_status
 
     print_status(location(out), console())
@@ -132,7 +132,7 @@ def verify(
         int | None, typer.Option("--recompute", metavar="N", help="Also extract N videos again and compare.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of the choice of N videos. Default: a new one.")
+        int | None, typer.Option(help="Seed for drawing the N videos. Default: a new one.")
     ] = None,
     videos: Annotated[
         str | None, typer.Option(help="Where the videos are now. Default: where the last run found them.")
@@ -140,7 +140,7 @@ def verify(
     weights: Weights = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N. Default: auto.")] = None,
 ) -> None:
-    """Recount every shard against its footer; exit status 1 if something is wrong."""
+    """Check every shard in full; exit status 1 if something is wrong."""
     from pipeline.cli.store_reports import print_verify
 
     place, screen = location(out), console()
@@ -163,12 +163,13 @@ def verify(
 def remove(
     out: Annotated[str, typer.Argument(help="Feature store.")],
     ids: Annotated[
-        list[str] | None, typer.Argument(help="video_id, path, or a pattern such as 'old/*'; several.")
+        list[str] | None,
+        typer.Argument(help="video_id, path, or a pattern such as 'old/*'; may be repeated."),
     ] = None,
-    ids_from: Annotated[Path | None, typer.Option(help="File with one of them a line.")] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Let the next run take them in again.")] = False,
+    ids_from: Annotated[Path | None, typer.Option(help="File with one of these per line.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Let the next run add them again.")] = False,
 ) -> None:
-    """Take videos out of a store: all their rows; later runs leave their files alone."""
+    """Remove videos and all their rows from a store; later runs skip their files."""
     from pipeline.cli.config import names_of_videos
     from pipeline.cli.store_reports import print_removal
 
@@ -179,7 +180,9 @@ def remove(
 def prepare(
     videos: Annotated[Path, typer.Option(help="Folder of videos, or one video.")],
     out: Annotated[Path, typer.Option(help="Folder of copies, new, or existing to resume.")],
-    recipe: Annotated[RecipeName, typer.Option(help="How Sulun et al. 2024 encode.")] = "paper",
+    recipe: Annotated[
+        RecipeName, typer.Option(help="How Sulun et al. 2024 encode: as in their paper or code.")
+    ] = "paper",
     jobs: Annotated[int | None, typer.Option(help="Copies at a time. Default: half the cores.")] = None,
 ) -> None:
     """Make small copies (x265, Opus) on the same time line; run it again to resume. Needs ffmpeg."""
@@ -194,7 +197,7 @@ def cluster_certificates(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="New or empty folder.")],
     days: Annotated[int, typer.Option(min=1, max=3650, help="Days until they expire.")] = 365,
 ) -> None:
-    """Make certificates that close a Dask cluster to everybody who does not hold them."""
+    """Make certificates that protect a Dask cluster from anyone without them."""
     from pipeline.cli.machine_reports import print_certificates
 
     print_certificates(location(folder, "DIR"), days, console())
@@ -202,7 +205,7 @@ def cluster_certificates(
 
 @app.command()
 def doctor(weights: Weights = None) -> None:
-    """What is installed, which experts can run, and how to fix the others."""
+    """Show what is installed, which experts can run, and how to fix the others."""
     from pipeline.cli.machine_reports import print_doctor
 
     if not print_doctor(weights, console()):

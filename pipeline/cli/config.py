@@ -99,7 +99,7 @@ def names_in(given: str | tuple[str, ...] | None) -> list[str] | None:
     texts = [given] if isinstance(given, str) else given
     names = [name.strip() for text in texts for name in text.split(",")]
     if not any(names):
-        raise UsageError(f"--experts {given!r} names none; there are {', '.join(expert_names())}")
+        raise UsageError(f"--experts {given!r} is empty; there are {', '.join(expert_names())}")
     return [name for name in names if name]
 
 

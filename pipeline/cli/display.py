@@ -83,7 +83,7 @@ def status_line(progress: RunProgress) -> str:
 
 
 def _panel(progress: RunProgress) -> RenderableType:
-    line = "stopping: writing what is finished (again to leave at once)" if progress.stopping else None
+    line = "stopping: writing what is finished (again to exit at once)" if progress.stopping else None
     finished = progress.already + progress.done
     bar = ProgressBar(total=max(progress.total, 1), completed=finished, width=60)
     top = Table.grid()

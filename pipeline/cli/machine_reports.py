@@ -28,9 +28,7 @@ PACKAGES = ("torch", "torchvision", "av", "numpy", "pyarrow", "onnxruntime", "tr
 def print_missing(error: MissingWeights, console: Console) -> None:
     """The table of files that are missing, and what needs none."""
     print_missing_files(error, console)
-    print_line(
-        console, "error: weights are missing; nothing was decoded. --preset offline needs none of them"
-    )
+    print_line(console, "error: weights are missing; nothing was decoded. --preset offline needs none")
 
 
 def print_missing_files(error: MissingWeights, console: Console) -> None:
@@ -79,11 +77,11 @@ def print_certificates(folder: Location, days: int, console: Console) -> None:
             f"{error.name} is not installed here: pip install 'marquee[cluster]'"
         ) from error
     if not isinstance(folder, Path):
-        raise UsageError(f"DIR is {str(folder)!r}; a folder on a disk is needed, which only you may enter")
+        raise UsageError(f"DIR is {str(folder)!r}; a local folder that only you can access is needed")
     end = make_certificates(folder, days)
     print_line(
         console,
-        f"{folder}: certificates for a Dask cluster, valid until {end:%Y-%m-%d}; keep them to yourself",
+        f"{folder}: certificates for a Dask cluster, valid until {end:%Y-%m-%d}; keep them private",
     )
     print_line(
         console,

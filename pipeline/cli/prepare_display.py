@@ -33,7 +33,7 @@ def show(progress: PrepareProgress, console: Console) -> Iterator[None]:
         with shown(console, panel=lambda: _panel(progress), line=lambda: status_line(progress)):
             yield
     except KeyboardInterrupt:
-        print_line(console, "stopped; whole copies are kept: run the same command to resume")
+        print_line(console, "stopped; complete copies are kept: run the same command to resume")
         raise
 
 

@@ -30,13 +30,13 @@ def extract_and_report(plan: RunConfig, screen: Console) -> int:
     """Extract, show how far it is, and say what came of it; the exit status."""
     if plan.random_seed is not None:
         screen.print(
-            f"[bold red]RANDOM WEIGHTS (seed {plan.random_seed}): the features mean nothing.[/] "
-            "They are marked in every shard.",
+            f"[bold red]RANDOM WEIGHTS (seed {plan.random_seed}): the features are meaningless.[/] Every "
+            "shard records this.",
         )
     if plan.cluster.is_open:
         _warn(
-            f"{plan.cluster.scheduler} is open: whoever reaches that port can run code as you, there and on "
-            "all workers; docs/cluster.md says how to close it (tls:// and --certificates)",
+            f"{plan.cluster.scheduler} is open: anyone who can reach that port can run code as you, there "
+            "and on all workers; docs/cluster.md says how to close it (tls:// and --certificates)",
             screen,
         )
     progress = RunProgress()
@@ -46,7 +46,7 @@ def extract_and_report(plan: RunConfig, screen: Console) -> int:
         _warn(warning, screen)
     print_run(report, progress, screen)
     if "keep_flow" in plan.options.get("flow", {}) and not progress.expert_videos["flow"]:
-        screen.print("flow was stored already, so no pictures were written; a new store has them written")
+        screen.print("flow was already stored, so no pictures were written; use a new store to write them")
     return report.exit_status
 
 
@@ -79,7 +79,7 @@ def print_run(report: RunReport, progress: RunProgress, console: Console) -> Non
         print_line(
             console,
             f"{report.failed} failures are recorded in {report.store.root / 'failures.parquet'}; "
-            "--retry-failed takes them up again",
+            "--retry-failed tries them again",
         )
 
 

@@ -38,16 +38,14 @@ def print_removal(out: Location, names: list[str], *, undo: bool, console: Conso
     with writing(open_store(out), command=shlex.join(sys.argv)) as (store, _):
         if undo:
             back = take_back(store, names)
-            print_line(console, f"{len(back)} videos are taken in again by the next run: {some(back)}")
+            print_line(console, f"{len(back)} videos will be added again by the next run: {some(back)}")
             return
         removed, before = remove(store, names)
     if before:
-        print_line(console, f"{len(before)} videos were removed already: {some(before)}")
+        print_line(console, f"{len(before)} videos had already been removed: {some(before)}")
     if removed:
         print_line(console, f"{len(removed)} videos removed: {some(removed)}")
-        print_line(
-            console, "later runs leave their files alone; the same command with --undo takes them in again"
-        )
+        print_line(console, "later runs skip their files; the same command with --undo adds them again")
 
 
 def print_verify(out: Location, console: Console) -> bool:

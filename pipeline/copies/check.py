@@ -59,7 +59,7 @@ def check_copy(copy: Path, source: Path, media: MediaInfo, recipe: Recipe) -> No
     if _difference(packet_spans(source), packet_spans(copy), media):
         difference = _difference(decoded_spans(source, media), decoded_spans(copy, made), media)
         if difference:
-            raise MediaError(f"the copy is not on the source's time line: {difference}")
+            raise MediaError(f"the copy's times are not the source's: {difference}")
 
 
 def packet_spans(path: Path) -> Spans:
@@ -111,7 +111,7 @@ def _difference(source: Spans, copy: Spans, media: MediaInfo) -> str | None:
         if mine is None and theirs is None:
             continue
         if mine is None or theirs is None:
-            return f"{kind} is in one of them only"
+            return f"{kind} is in only one of them"
         if max(abs(a - b) for a, b in zip(mine, theirs, strict=True)) > tolerance:
             return (
                 f"{kind} lies from {mine[0]:.3f} to {mine[1]:.3f} s, "

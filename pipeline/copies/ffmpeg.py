@@ -277,7 +277,7 @@ class Encoder:
             with self._lock:
                 self._running.discard(process)
         if not alive:
-            return f"gave no sign of life for {STALL_SECONDS:g} s and was killed"
+            return f"did not respond for {STALL_SECONDS:g} s and was killed"
         return status if status == 0 else f"ended with status {status}"
 
 

@@ -294,8 +294,8 @@ def _failed(job: _CopyJob, stage: str, error: Exception, log: str = "") -> Faile
 
 def _foreign(target: Path) -> StoreError:
     return StoreError(
-        f"{str(target)!r} is there already and is not a copy that prepare made: it is left as it is; move "
-        "it away, or give another --out"
+        f"{str(target)!r} already exists and is not a copy that prepare made: it is left unchanged; move it "
+        "away, or give another --out"
     )
 
 
@@ -303,9 +303,9 @@ def _refuse_overlap(videos: Path, out: Path) -> None:
     """Copies among the videos would be taken for videos of their own by every later run."""
     inside, outside = out.resolve(), videos.resolve()
     if inside.is_relative_to(outside):
-        raise UsageError(f"--out {str(out)!r} lies in --videos {str(videos)!r}: give a folder elsewhere")
+        raise UsageError(f"--out {str(out)!r} is inside --videos {str(videos)!r}: give a folder elsewhere")
     if outside.is_relative_to(inside):
-        raise UsageError(f"--videos {str(videos)!r} lies in --out {str(out)!r}: give a folder elsewhere")
+        raise UsageError(f"--videos {str(videos)!r} is inside --out {str(out)!r}: give a folder elsewhere")
 
 
 def _read_record(out: Path, recipe: RecipeName) -> Mapping[str, Any]:
@@ -319,7 +319,7 @@ def _read_record(out: Path, recipe: RecipeName) -> Mapping[str, Any]:
         others = [name for name in sorted(os.listdir(out)) if name[0] != "."] if out.exists() else []
         if others:
             raise UsageError(
-                f"--out {str(out)!r} holds other things ({others[0]!r}, {len(others)} in all) and no "
+                f"--out {str(out)!r} contains other files ({others[0]!r}, {len(others)} in all) and no "
                 f"{RECORD}: give a new or empty folder"
             ) from None
         return {}

@@ -80,7 +80,7 @@ class SourceVideos:
         place = Path(os.fsdecode(source.path))
         if content_digest(place, place.stat().st_size) == digest:
             return source
-        return SourceVideo(source.video_id, None, "the file changed since: the same size, other contents")
+        return SourceVideo(source.video_id, None, "the file has changed since: same size, different contents")
 
 
 def _local(root: Path, video: Video) -> SourceVideo:
@@ -90,7 +90,7 @@ def _local(root: Path, video: Video) -> SourceVideo:
     size, problem, _ = look(path)
     if size != video.size_bytes:
         return SourceVideo(
-            video.video_id, None, f"the file changed since: {video.size_bytes} bytes then, {size} now"
+            video.video_id, None, f"the file has changed since: {video.size_bytes} bytes then, {size} now"
         )
     if problem is not None:
         return SourceVideo(video.video_id, None, problem)

@@ -42,7 +42,7 @@ def opened_folder(root: Path, folder: Path, *, create: bool = False) -> Iterator
     except FileNotFoundError as error:
         raise StoreError(
             f"cannot write below {str(root)!r}, which is gone: it was removed, or its disk unmounted; run "
-            "again to start anew"
+            "again to start over"
         ) from error
     try:
         place = root
@@ -78,8 +78,8 @@ def _opened(place: Path, name: str, parent: int) -> int:
 def link_refusal(place: object) -> str:
     """One line on a link where a file or folder of ours should be."""
     return (
-        f"{str(place)!r} is a link, and what is written through one lands elsewhere: put the file or folder "
-        "itself there, or delete the link"
+        f"{str(place)!r} is a link, and writing through it would write elsewhere: replace it by the file or "
+        "folder itself, or delete the link"
     )
 
 
@@ -103,7 +103,7 @@ def open_own(root: Path, name: str) -> int:
         return descriptor
     os.close(descriptor)
     what = "has another name elsewhere (a hard link)" if stat.S_ISREG(found.st_mode) else "is not a file"
-    raise StoreError(f"{str(place)!r} {what}, so it is left as it is: delete it and run again")
+    raise StoreError(f"{str(place)!r} {what}, so it is left unchanged: delete it and run again")
 
 
 def remove_files(root: Path, folder: Path, ours: Callable[[str], bool]) -> int:

@@ -61,7 +61,7 @@ def parsed_holder(text: bytes, place: object) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("token"), str):
         raise StoreError(
-            f"{str(place)!r} is not a lock that Marquee wrote, so it is left as it is: move it away and run "
+            f"{str(place)!r} is not a lock that Marquee wrote, so it is left unchanged: move it away and run "
             "again"
         )
     return found
@@ -155,8 +155,8 @@ class _Lease:
         with storage_errors(self._path, "write"), suppress(FileExistsError):
             self._path.fs.pipe_file(self._path.path, self._text(), mode="create")
             raise StoreError(
-                f"the storage of {str(self._root)!r} has no conditional writes (If-None-Match), so it cannot "
-                "keep two runs apart: give --out a place on another one"
+                f"the storage of {str(self._root)!r} has no conditional writes (If-None-Match), which keep "
+                "two runs from writing at once: give an --out on other storage"
             )
 
     def _is_mine(self) -> bool:

@@ -61,7 +61,7 @@ def location(text: str | os.PathLike[str] | Location, name: str = "a location") 
         return Path(match[2])
     if protocol not in PACKAGES:
         raise UsageError(
-            f"{protocol}:// is not object storage that is known here: give a local path, or a URL of "
+            f"{protocol}:// is not a supported object storage: give a local path, or a URL of "
             f"{', '.join(PACKAGES)}"
         )
     bucket, _, prefix = rest.partition("/")
@@ -70,7 +70,7 @@ def location(text: str | os.PathLike[str] | Location, name: str = "a location") 
             f"a {protocol}:// URL is {protocol}://BUCKET/PREFIX; keys and passwords come from the environment"
         )
     if prefix and is_odd(prefix):
-        raise UsageError(f"{text!r} has an empty name, '.' or '..' in its path: give the plain one")
+        raise UsageError(f"{text!r} has an empty name, '.' or '..' in its path: give it without")
     return _remote(protocol, rest)
 
 
@@ -86,7 +86,8 @@ def _remote(protocol: str, rest: str) -> UPath:
         get_filesystem_class(protocol)
     except ImportError as error:
         raise MissingDependency(
-            f"{protocol}:// needs a package that is not there ({error.name or error}): {PACKAGES[protocol]}"
+            f"{protocol}:// needs a package that is not installed ({error.name or error}): "
+            f"{PACKAGES[protocol]}"
         ) from error
     return cast("UPath", UPath(f"{protocol}://{rest}", **options))
 
@@ -189,7 +190,7 @@ def read_bytes(place: Location, *, most_bytes: int | None = None) -> bytes:
 
 def _check_size(size_bytes: int, most_bytes: int | None) -> None:
     if most_bytes is not None and size_bytes > most_bytes:
-        raise OSError(errno.EFBIG, f"{size_bytes} bytes, and it has never more than {most_bytes}")
+        raise OSError(errno.EFBIG, f"{size_bytes} bytes; it never has more than {most_bytes}")
 
 
 def ahead(

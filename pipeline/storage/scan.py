@@ -26,7 +26,7 @@ _AUDIO = "aac ac3 aif aiff amr ape au caf eac3 flac m4a m4b mka mp2 mp3 oga ogg 
 # A playlist is taken up so that it ends as a failure with a message: nothing it names is opened.
 _PLAYLIST = "concat ffconcat m3u m3u8 mpd pls"
 _HIDDEN_FOLDER = re.compile(r"(?:[^/.][^/]*/)*\.(?!\.?/)[^/]*/")
-REMOVED = "removed from the store; python -m extract remove STORE --undo ID takes it in again"
+REMOVED = "removed from the store; python -m extract remove STORE --undo ID adds it again"
 SUFFIXES = frozenset(f".{name}" for names in (_VIDEO, _AUDIO, _PLAYLIST) for name in names.split())
 
 
@@ -144,7 +144,7 @@ def _scan_remote(videos: UPath, out: Location | None) -> Scan:
             return _sorted(videos, _objects(videos, skip))
     except FileNotFoundError:
         raise UsageError(
-            f"--videos {str(videos)!r}: nothing has this name or lies below it; give a prefix or a media file"
+            f"--videos {str(videos)!r}: no object has this name or prefix; give a prefix or a media file"
         ) from None
 
 
@@ -164,7 +164,7 @@ def _objects(videos: UPath, skip: str | None) -> Iterator[Input | Ignored]:
         elif hidden is not None:
             group, reason = hidden[0][:-1], "hidden"
         elif is_odd(name):
-            yield Ignored(name.encode(), size, "a name that is not one path: an empty part, '.', '..', '::'")
+            yield Ignored(name.encode(), size, "not a valid path: an empty part, '.', '..', '::'")
             continue
         else:
             yield _input(name.encode(), name.rpartition("/")[2].encode(), size, None, _version(entry))

@@ -98,5 +98,5 @@ def refuse_misplaced(root: Location) -> None:
             if entry.kind == "link":
                 raise StoreError(link_refusal(place))
             raise StoreError(
-                f"{str(place)!r} is not a file, but has the name of one of the store: move it away"
+                f"{str(place)!r} is not a file, but has the name of a file of the store: move it away"
             )

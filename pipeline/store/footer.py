@@ -164,7 +164,7 @@ class PartHeader:
 def _embedding(entry: Mapping[str, Any]) -> Embedding:
     shape = tuple(_checked(size, int) for size in entry["shape"])
     if not all(0 < size < 1 << 31 for size in shape):
-        raise ValueError(f"no shape of a vector: {_short(shape)}")
+        raise ValueError(f"not the shape of a vector: {_short(shape)}")
     return Embedding(shape, float32=entry["float32"], nan=entry["nan"])
 
 
@@ -204,7 +204,7 @@ def read_footer(path: Location) -> Footer:
         if isinstance(error, OSError) and error.errno and error.errno not in _NOT_A_FILE:
             raise StoreError(
                 f"cannot read part {str(path)!r}: {os.strerror(error.errno)} (check the disk and run again; "
-                "a part that is deleted is computed again)"
+                "a deleted part is computed again)"
             ) from error
         raise InvalidPart(
             f"part {str(path)!r} is damaged: {type(error).__name__}: {_short(error)}"

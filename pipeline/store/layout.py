@@ -106,8 +106,8 @@ class Store:
             record = json.loads(read_bytes(self.run_path, most_bytes=_MOST_RECORD_BYTES))
             if isinstance(record, dict) and "format" not in record:
                 raise StoreError(
-                    f"{str(self.root)!r} is not a feature store: its run.json is another program's; give "
-                    "a new or empty folder, or a feature store"
+                    f"{str(self.root)!r} is not a feature store: its run.json was written by another "
+                    "program; give a new or empty folder, or a feature store"
                 )
             known = record["format"] <= FORMAT
             if known:
@@ -216,8 +216,8 @@ def open_store(root: Location, *, create: bool = False) -> Store:
     strangers = [found.name for found in entries(root) if found.role == "foreign" and found.name[0] != "."]
     if strangers:
         raise StoreError(
-            f"--out {str(root)!r} holds other things ({strangers[0]!r}, {len(strangers)} in all) and is not "
-            "a feature store: give a new or empty folder"
+            f"--out {str(root)!r} contains other files ({strangers[0]!r}, {len(strangers)} in all) and is "
+            "not a feature store: give a new or empty folder"
         )
     if not isinstance(root, Path):
         return store

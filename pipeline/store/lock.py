@@ -110,8 +110,8 @@ def _flock(root: Path, holder: Mapping[str, Any]) -> Iterator[None]:
             raise StoreError(_taken(root, _parsed(os.pread(descriptor, _MOST_BYTES, 0)))) from None
         except OSError as error:
             raise StoreError(
-                f"the file system of {str(root)!r} has no locks ({error.strerror}): "
-                "give --out a folder on another one"
+                f"the file system of {str(root)!r} does not support locks ({error.strerror}): give an --out "
+                "on another file system"
             ) from error
         parsed_holder(os.pread(descriptor, _MOST_BYTES, 0), path)
         try:

@@ -60,8 +60,8 @@ def dataset(
         files = [part.path for part, _ in valid_parts(store, parts, members_of(store))]
         if parts and not files:
             raise StoreError(
-                f"no part of table {table!r} is valid; what is wrong, and what to do, says "
-                f"python -m extract verify {shlex.quote(str(store.root))}"
+                f"no part of table {table!r} is valid; to see why, and what to do: python -m extract verify "
+                f"{shlex.quote(str(store.root))}"
             )
     if not files:
         raise StoreError(

@@ -98,7 +98,7 @@ def _chosen(wanted: Sequence[str], known: Mapping[str, str]) -> list[str]:
         if not found:
             missing.append(name)
     if missing:
-        near = did_you_mean(missing[0], known) or "; python -m extract status tells how many there are"
+        near = did_you_mean(missing[0], known) or "; python -m extract status shows how many there are"
         raise UsageError(
             f"the store has no video {some(missing)} ({len(missing)} of {len(wanted)} names are unknown, "
             f"nothing was removed){near}"

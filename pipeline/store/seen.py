@@ -33,8 +33,8 @@ def seen_inputs(store: Store, shard: int) -> dict[str, Seen]:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
-            f"{str(path)!r} is damaged ({error}): it tells whether inputs have changed; delete it, and the "
-            "next run takes them as they are"
+            f"{str(path)!r} is damaged ({error}): it records whether inputs have changed; delete it, and the "
+            "next run accepts them as they are"
         ) from error
 
 

@@ -24,7 +24,7 @@ def checked_footer(part: PartFile, members: Collection[str] | None) -> Footer:
     """The same for a reader that must not go on without it: raises InvalidPart, which says why."""
     footer = read_footer(part.path)
     for fault in faults(part, footer, members):
-        raise InvalidPart(f"part {str(part.path)!r} is not what its name says: {fault}")
+        raise InvalidPart(f"part {str(part.path)!r} does not match its name: {fault}")
     return footer
 
 

@@ -159,7 +159,7 @@ def _strange_files(store: Store, fixes: _Fixes) -> tuple[list[Problem], list[str
         elif entry.role == "foreign":
             notes.append(f"{entry.name} is not a file of the store")
         elif entry.role == "leftover" and writing is None:
-            notes.append(f"{entry.name} is what a killed run left half-written; the next run removes it")
+            notes.append(f"{entry.name} was left half-written by a killed run; the next run removes it")
     return problems, notes
 
 
@@ -273,7 +273,7 @@ def _derived_problems(store: Store, shards: Sequence[Shard], targets: Sequence[T
             yield f"{name} is damaged: {error}"
             continue
         if not same:
-            yield f"{name} does not say what the parts say: run again to rewrite it"
+            yield f"{name} does not agree with the parts: run again to rewrite it"
 
 
 def _rows(file: pq.ParquetFile) -> Iterator[tuple[object, ...]]:

@@ -189,8 +189,8 @@ def _table(store: Store, shard: int, columns: list[str] | None = None) -> pa.Tab
 
 def _damaged(path: Location, error: Exception) -> StoreError:
     return StoreError(
-        f"{str(path)!r} is damaged ({error}): it says which video_id belongs to which file, so "
-        "restore it from a copy, or delete it and run again: it is made anew from the tables"
+        f"{str(path)!r} is damaged ({error}): it says which video_id belongs to which file, so restore it "
+        "from a copy, or delete it and run again: it is rebuilt from the tables"
     )
 
 

@@ -92,7 +92,7 @@ def read_certificates(folder: Path) -> Security:
     if not start <= datetime.now(UTC) <= end:
         raise UsageError(
             f"--certificates {folder}: valid from {start:%Y-%m-%d} to {end:%Y-%m-%d}, which is not now: make "
-            "new ones with python -m extract cluster-certificates DIR, and start the cluster anew with them"
+            "new ones with python -m extract cluster-certificates DIR, and restart the cluster with them"
         )
     pair = {"cert": str(paths[CERTIFICATE]), "key": str(paths[KEY])}
     roles = {f"tls_{role}_{part}": pair[part] for role in ("scheduler", "worker", "client") for part in pair}
@@ -163,6 +163,6 @@ def _check_key(path: Path) -> None:
     found = path.stat()
     if found.st_mode & (0o027 if found.st_uid == 0 else 0o077):
         raise UsageError(
-            f"{path} may be read by others (mode {stat.S_IMODE(found.st_mode):04o}): chmod 600 it; if it was "
-            "read, make new ones with python -m extract cluster-certificates DIR"
+            f"{path} can be read by others (mode {stat.S_IMODE(found.st_mode):04o}): run chmod 600 on it; if "
+            "it has been read, make new ones with python -m extract cluster-certificates DIR"
         )

@@ -127,8 +127,8 @@ class DaskWorkers:
         """From the workers' last heartbeats."""
         if self._clock_offset() < self._clock - CLOCK_SECONDS:
             raise ClusterError(
-                "this machine's clock went back, which halts Dask's messages; what was written is kept: run "
-                "the same command to resume"
+                "this machine's clock was set back, which stalls Dask's messages; what was written is kept: "
+                "run the same command to resume"
             )
         try:
             self._workers = dict(self._client.scheduler_info()["workers"])
@@ -287,6 +287,6 @@ def _address(client: Client) -> str:
 
 def _gone(client: Client) -> str:
     return (
-        f"the scheduler at {_address(client)} went away; what was written is kept: start it again, then run "
+        f"the scheduler at {_address(client)} is gone; what was written is kept: start it again, then run "
         "the same command to resume"
     )

@@ -50,7 +50,7 @@ class Cluster(Checked):
         super().__post_init__()
         chosen = [self.named(name) for name in ("workers", "gpus", "scheduler") if getattr(self, name)]
         if len(chosen) > 1:
-            raise UsageError(f"{' and '.join(chosen)} exclude each other: give one of them")
+            raise UsageError(f"{' and '.join(chosen)} cannot be combined: give only one")
         if self.certificates is not None and not (self.scheduler or "").startswith("tls://"):
             raise UsageError(
                 "--certificates is for a scheduler with TLS: give --scheduler tls://HOST:PORT too"
@@ -121,8 +121,8 @@ class RunConfig(ExtractConfig):
         super().__post_init__()
         if self.cluster.gpus and self.device not in ("auto", "cuda"):
             raise UsageError(
-                f"--device {self.device} and --gpus exclude each other: a worker of --gpus takes the one GPU "
-                "that it is given; leave one of them out"
+                f"--device {self.device} and --gpus cannot be combined: a worker of --gpus uses the GPU "
+                "assigned to it; leave one of them out"
             )
 
     @classmethod

@@ -153,7 +153,7 @@ class Fetcher:
             if copy.size_bytes not in (None, remote.size):
                 raise MediaError(
                     f"{str(source)!r} changed: it had {copy.size_bytes} bytes when it was found and has "
-                    f"{remote.size} now; run again to take it up as it is"
+                    f"{remote.size} now; run again to read it as it is"
                 )
             for _ in range(0, remote.size, _BLOCK_BYTES):
                 if copy.released or self._closed:
@@ -171,9 +171,9 @@ def _reading(source: UPath) -> Iterator[None]:
     except Exception as error:
         name = repr(str(source))
         if isinstance(error, FileNotFoundError) and code(error) != "NoSuchBucket":
-            raise MediaError(f"{name} vanished: it was there when the prefix was listed") from error
+            raise MediaError(f"{name} was deleted after the prefix was listed") from error
         if type(error).__name__ == "FileExpired":
-            raise MediaError(f"{name} changed while it was fetched: run again to take it up") from error
+            raise MediaError(f"{name} changed while it was fetched: run again to read it") from error
         if isinstance(error, PermissionError) and code(error) in _OBJECT_REFUSED:
             raise MediaError(f"{name} cannot be read: {code(error)}") from error
         raise StoreError(f"cannot read {name}: {trouble(error)}") from error

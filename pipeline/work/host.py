@@ -57,7 +57,7 @@ class HostSetup:
         for name, wanted in self.fingerprints.items():
             if selection.fingerprints[name] != wanted:
                 raise WeightsError(
-                    f"expert {name!r} is another one on this worker (fingerprint "
+                    f"expert {name!r} is a different one on this worker (fingerprint "
                     f"{selection.fingerprints[name]}, the run wants {wanted}): all workers need the same "
                     "marquee, the same packages and the same weights"
                 )

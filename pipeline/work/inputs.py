@@ -68,8 +68,8 @@ class Comparison:
             told = [f"{name!r} ({self.reasons[name]})" for name in sorted(self.with_rows)]
             shown = ", ".join(told[:5]) + (", ..." if len(told) > 5 else "")
             problems.append(
-                f"{len(told)} inputs are not what was extracted: {shown}; --replace-changed extracts them "
-                "again in place of their old rows"
+                f"{len(told)} inputs have changed since they were extracted: {shown}; --replace-changed "
+                "extracts them again in place of their old rows"
             )
         if problems:
             raise UsageError(f"store {str(self.store.root)!r}: {'; '.join(problems)}. Nothing was written")
@@ -80,12 +80,12 @@ class Comparison:
         elif len(self.gone) > MOST * self.known and self.known > 1 and not self.single:
             yield (
                 f"{len(self.gone)} of its {self.known} known inputs are gone from {self.root!r} "
-                f"({some(self.gone)}): is the folder mounted in full? --new-root goes on without them, "
-                "python -m extract remove takes them out"
+                f"({some(self.gone)}): is the folder fully mounted? --new-root continues without them, "
+                "python -m extract remove removes them"
             )
 
     def _another_root(self, known: str) -> str:
-        what = f"its videos are those of {known!r}, not of {self.root!r}"
+        what = f"it was made from the videos of {known!r}, not of {self.root!r}"
         if self.root.startswith(known.rstrip("/") + "/"):
             return f"{what}, a subfolder of it: give --videos {known!r}, or another --out"
         if known.startswith(self.root.rstrip("/") + "/"):
@@ -163,7 +163,7 @@ def _look_at(
             )
             continue
         if video.size_bytes not in (None, entry.size_bytes):
-            why = f"{entry.size_bytes} bytes, before {video.size_bytes}"
+            why = f"{entry.size_bytes} bytes, previously {video.size_bytes}"
             result.changed[shard.index][video.video_id] = Changed(entry.size_bytes, Seen(), why)
             continue
         result.same += video.size_bytes is not None
@@ -176,7 +176,7 @@ def _look_at(
         if digest == seen[video.video_id].digest:
             result.seen[shard.index][video.video_id] = now
         else:
-            why = "another content of the same size"
+            why = "different contents of the same size"
             result.changed[shard.index][video.video_id] = Changed(video.size_bytes, now, why)
 
 

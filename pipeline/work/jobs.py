@@ -74,7 +74,7 @@ class ShardJobs:
             video, deaths = self._blamed.pop()
             why = (
                 f"the worker process died {deaths} times while this video was worked on, the last time on it "
-                "alone: look at the workers' logs; --retry-failed tries it again"
+                "alone: check the workers' logs; --retry-failed tries it again"
             )
             self._running = ((video,), deaths)
             return ShardJob(Shard(self.index, (video,), self._members), attempt, blame=why)

@@ -21,8 +21,8 @@ def restore_plans(store: Store, scan: Scan, shards: Sequence[Shard]) -> tuple[li
     """
     for problem in plan_problems(shards):
         raise StoreError(
-            f"{str(store.root)!r}: {problem}: a file of the plan is not the one that its name says; "
-            "`python -m extract verify` names it"
+            f"{str(store.root)!r}: {problem}: a file of the plan does not match its name; `python -m extract "
+            "verify` names it"
         )
     planned = {video.raw for shard in shards for video in shard.videos}
     fresh = [found for found in scan.inputs if found.raw not in planned]
@@ -30,8 +30,8 @@ def restore_plans(store: Store, scan: Scan, shards: Sequence[Shard]) -> tuple[li
     for index, members in lost_plans(store, {shard.index for shard in shards}).items():
         made.append(write_shard(store, Shard(index, tuple(_videos(store, index, members, fresh)))))
         warnings.append(
-            f"{str(store.shard_path(index))!r} was missing and is made anew from the tables: {len(members)} "
-            "videos; what was measured of them is null until they are extracted again"
+            f"{str(store.shard_path(index))!r} was missing and has been rebuilt from the tables: "
+            f"{len(members)} videos; their measured properties are null until they are extracted again"
         )
     return sorted(made, key=lambda shard: shard.index), warnings
 
@@ -47,8 +47,9 @@ def _videos(
     if unknown:
         raise StoreError(
             f"{str(store.shard_path(index))!r} is missing, and {len(unknown)} of its {len(members)} videos "
-            f"({some(unknown)}) are not found once among the inputs that have no plan: restore the file from "
-            f"a copy, or delete all files {store.root / '*' / f'part-{index:05d}-*.parquet'!s} and run again"
+            f"({some(unknown)}) are not found exactly once among the inputs that have no plan: restore the "
+            f"file from a copy, or delete all files {store.root / '*' / f'part-{index:05d}-*.parquet'!s} and "
+            "run again"
         )
     for video_id in sorted(members):
         (found,) = choices[video_id]

@@ -52,11 +52,11 @@ def _warnings(ids: Mapping[bytes, str], vanished: list[bytes], scan: Scan) -> It
     kept = sorted(name for raw, name in ids.items() if name != without_suffix(display(raw)))
     if kept:
         yield (
-            f"{len(kept)} inputs keep their suffix in video_id, because others have the same path but "
-            f"for the suffix: {some(kept)}"
+            f"{len(kept)} inputs keep their suffix in video_id, because other paths differ only in the "
+            f"suffix: {some(kept)}"
         )
     if vanished:
         yield (
-            f"{len(vanished)} inputs planned earlier are no longer in {str(scan.root)!r}; what the store "
-            f"has of them stays: {some(sorted(display(raw) for raw in vanished))}"
+            f"{len(vanished)} inputs planned earlier are no longer in {str(scan.root)!r}; their rows are "
+            f"kept: {some(sorted(display(raw) for raw in vanished))}"
         )

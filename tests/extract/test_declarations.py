@@ -118,7 +118,7 @@ class OneName(KeyframesAlone):
         (ScenesForNothing, "add what its tap needs to streams(), or add read_tables()"),
         (Nothing, "add what its tap needs to streams(), or add read_tables()"),
         (TablesAndSound, "remove streams() or read_tables()"),
-        (NobodysTables, "add the experts that fill them to upstream"),
+        (NobodysTables, "add those that write the tables to upstream"),
         (LoadsInVain, "load() is never called"),
         (OneName, "upstream = ('scenes',)"),
     ],

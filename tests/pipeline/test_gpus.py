@@ -82,7 +82,7 @@ def test_what_a_batch_system_shows_is_all_that_there_is(
     assert numbers(chosen_gpus("1")) == "1"
     assert gpu_of("cuda") == "2" and gpu_of("cuda:1").startswith("GPU-1") and gpu_of("cpu") == ""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(UsageError, match="shows no GPU"):
+    with pytest.raises(UsageError, match="reports no GPU"):
         chosen_gpus("all")
 
 
@@ -109,14 +109,14 @@ def test_no_driver_is_one_line(
     if tool is not None:
         (tmp_path / gpus.TOOL).write_text(tool)
         (tmp_path / gpus.TOOL).chmod(0o755)
-    with pytest.raises(NoDriver, match=r"no NVIDIA driver answers here.*leave --gpus out") as told:
+    with pytest.raises(NoDriver, match=r"no NVIDIA driver responds here.*leave --gpus out") as told:
         chosen_gpus("all")
     assert "\n" not in str(told.value)
 
 
 def test_a_device_of_its_own_and_gpus_exclude_each_other(tmp_path: Path) -> None:
     for device in ("cuda:1", "cpu"):
-        with pytest.raises(UsageError, match=f"--device {device} and --gpus exclude each other"):
+        with pytest.raises(UsageError, match=f"--device {device} and --gpus cannot be combined"):
             RunConfig(
                 videos=tmp_path, out=tmp_path, experts=("scenes",), device=device, cluster=Cluster(gpus="0")
             )

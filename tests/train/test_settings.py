@@ -122,7 +122,7 @@ def test_an_unknown_preset_is_refused() -> None:
     [
         ({"device": "tpu"}, "--device is 'tpu'; allowed: auto, cpu, cuda, cuda:N"),
         ({"device": "cpu:1"}, "--device is 'cpu:1'"),
-        ({"device": "cpu", "gpus": "all"}, "exclude each other"),
+        ({"device": "cpu", "gpus": "all"}, "cannot be combined"),
         ({"gpus": "first"}, "--gpus is 'first'"),
     ],
 )
@@ -152,7 +152,7 @@ def test_what_lightning_is_asked_for(
 @pytest.mark.parametrize("hardware", [Hardware(device="cuda"), Hardware(gpus="all"), Hardware(gpus="0,1")])
 def test_a_gpu_that_is_not_there_is_refused(hardware: Hardware, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(UsageError, match=r"GPU \d is asked for; this machine has 0"):
+    with pytest.raises(UsageError, match=r"GPU \d was requested; this machine has 0"):
         assert hardware.trainer
 
 

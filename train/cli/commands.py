@@ -38,9 +38,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="A feature store and labels to a model that predicts genres.",
+    help="Train models that predict genres from a feature store and labels.",
 )
-imports = typer.Typer(help="Published features into a store of ours.")
+imports = typer.Typer(help="Import published features and tables into a feature store.")
 app.add_typer(imports, name="import")
 cli_movies.add_to(imports)
 cli_views.add_to(app)
@@ -67,7 +67,7 @@ def train(
     model: Model = None,
     experts: Experts = None,
     label_flags: LabelFlags = LabelFlags(),  # noqa: B008  # it is frozen
-    epochs: Annotated[int | None, typer.Option(help="Train for at most so many.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Maximum number of epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Videos in a batch.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order and dropout. Default: 0.")] = None,
     set_: Set = None,
@@ -107,7 +107,7 @@ def predict(
     source: Annotated[str, typer.Argument(help="A feature store, a folder of videos, or one video.")],
     run: Run,
     out: Annotated[Path | None, typer.Option(help="Also write all scores: .csv or .parquet.")] = None,
-    threshold: Annotated[float, typer.Option(help="A genre is named from this score on.")] = 0.5,
+    threshold: Annotated[float, typer.Option(help="Lowest score at which a genre is named.")] = 0.5,
     weights: Annotated[Path | None, typer.Option(help="Folder with published checkpoints.")] = None,
     device: Device = "auto",
     precision: Precision = "float32",
@@ -147,12 +147,12 @@ def evaluate(
     run: Run,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     thresholds: Annotated[
-        str | None, typer.Option(help="From which score on a genre counts, comma-separated.")
+        str | None, typer.Option(help="Lowest scores at which a genre counts, comma-separated.")
     ] = None,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples; 0: no intervals.")] = 1000,
-    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
 ) -> None:
-    """Measure what a run predicted; figures, tables and curves go into its folder."""
+    """Evaluate a run's predictions; metrics, tables and curves are written into its folder."""
     from train.evaluation.evaluate import evaluate_run
     from train.evaluation.figures import Scoring
 
@@ -189,7 +189,7 @@ def run_comparison(
     precision: Precision = "float32",
     allow_random_weights: AllowRandom = False,
 ) -> None:
-    """Train a grid of experts, models and seeds, and make the tables of a paper of it."""
+    """Train a grid of experts, models and seeds, and make a paper's tables from it."""
     from train.api import compare
 
     screen = console()
@@ -215,9 +215,9 @@ def run_comparison(
 
 @imports.command("sulun")
 def import_sulun(
-    file: Annotated[Path, typer.Argument(help="features.pkl; nothing in it is run.")],
+    file: Annotated[Path, typer.Argument(help="features.pkl; no code in it is run.")],
     out: Annotated[str, typer.Option(help="Feature store, new.")],
-    labels: Annotated[Path, typer.Option(help="The genres as CSV, to be written.")],
+    labels: Annotated[Path, typer.Option(help="CSV file to write the genres to.")],
 ) -> None:
     """The published features of Sulun et al. 2024 as a store, and their genres as labels."""
     from train.importers import sulun
@@ -230,10 +230,10 @@ def import_sulun(
 
 @imports.command("lmtd")
 def import_lmtd(
-    file: Annotated[Path, typer.Argument(help="lmtd9_resnet152.pickle; nothing in it is run.")],
+    file: Annotated[Path, typer.Argument(help="lmtd9_resnet152.pickle; no code in it is run.")],
     out: Annotated[str, typer.Option(help="Feature store, new.")],
-    labels: Annotated[Path | None, typer.Option(help="Genres and split as CSV, to be written.")] = None,
-    database: Annotated[Path | None, typer.Option(help="Where they are: lmtd9/data/database.db.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="CSV file to write genres and split to.")] = None,
+    database: Annotated[Path | None, typer.Option(help="Their source: lmtd9/data/database.db.")] = None,
 ) -> None:
     """The published features of LMTD-9 (Wehrmann and Barros 2017) as a store, and its genres as labels."""
     from train.importers import lmtd

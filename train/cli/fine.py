@@ -28,9 +28,9 @@ def finetune(
         Path, typer.Option(help="Run folder of the fine-tuned model, new, or existing to resume.")
     ],
     features: Features = None,
-    epochs: Annotated[int | None, typer.Option(help="Default: 50.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Videos. Default: 32.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Halves, order, dropout. Default: 0.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs. Default: 50.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Videos in a batch. Default: 32.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of halves, order and dropout. Default: 0.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="finetune.OPTION=VALUE: temperature, projection, ...")
     ] = None,
@@ -65,7 +65,7 @@ def retrieve(
     queries: Annotated[list[str], typer.Argument(help="Ids of videos of the store, or their file names.")],
     run: Annotated[list[Path], typer.Option(help="Run folder; a second one is shown beside it.")],
     features: Store,
-    neighbours: Annotated[int, typer.Option(help="Of each query.")] = 5,
+    neighbours: Annotated[int, typer.Option(help="Neighbours of each query.")] = 5,
     index: Annotated[Path | None, typer.Option(help="Folder to keep vectors and a FAISS index in.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Search all vectors, without FAISS.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write them: .csv.")] = None,

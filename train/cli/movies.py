@@ -30,16 +30,18 @@ def add_to(app: typer.Typer) -> None:
         text: Annotated[str | None, typer.Option(help="Columns of text (plot), comma-separated.")] = None,
         glove: Annotated[Path | None, typer.Option(help="Text file of word vectors.")] = None,
         sentence_encoder: Annotated[Path | None, typer.Option(help="Folder of transformers.")] = None,
-        hashed: Annotated[int | None, typer.Option(help="Word vectors of so many values, drawn.")] = None,
-        words: Annotated[str, typer.Option(help="mean: one vector a text; each: one a word.")] = "mean",
-        poster: Annotated[str | None, typer.Option(help="Column of paths, from the table on.")] = None,
-        resize: Annotated[str, typer.Option(help="Of posters: squash or crop.")] = "squash",
+        hashed: Annotated[int | None, typer.Option(help="Size of word vectors drawn from hashes.")] = None,
+        words: Annotated[str, typer.Option(help="mean: one vector per text; each: one per word.")] = "mean",
+        poster: Annotated[str | None, typer.Option(help="Column of paths, relative to the table.")] = None,
+        resize: Annotated[str, typer.Option(help="Posters: squash or crop.")] = "squash",
         weights: Annotated[Path | None, typer.Option(help="Folder with published checkpoints.")] = None,
-        random_weights: Annotated[int | None, typer.Option(help="Seed: of posters, dry runs.")] = None,
+        random_weights: Annotated[int | None, typer.Option(help="Seed, for dry runs with posters.")] = None,
         categories: Annotated[str | None, typer.Option(help="Columns (director, ...).")] = None,
-        separators: Annotated[str, typer.Option(help="Between names in a cell of categories.")] = "|;",
-        least_rows: Annotated[int, typer.Option(help="Rarer categories share a place.")] = 5,
-        like: Annotated[str | None, typer.Option(help="Store whose categories to use, to predict.")] = None,
+        separators: Annotated[str, typer.Option(help="Separators of names in a cell.")] = "|;",
+        least_rows: Annotated[int, typer.Option(help="Rarer categories share a position.")] = 5,
+        like: Annotated[
+            str | None, typer.Option(help="Store whose categories to use, for prediction.")
+        ] = None,
         labels_out: Annotated[Path | None, typer.Option(help="Labels to write.")] = None,
         genres: Column = None,
         device: Annotated[str, typer.Option(help="auto, cpu, cuda:N.")] = "auto",
@@ -80,7 +82,7 @@ def _text_encoder(
 
     steps: Any = _one_of(words, "--words", "mean", "each")
     if sum(choice is not None for choice in (glove, folder, hashed)) > 1:
-        raise UsageError("--glove, --sentence-encoder and --hashed exclude each other: give one of them")
+        raise UsageError("--glove, --sentence-encoder and --hashed cannot be combined: give only one")
     if glove is not None:
         return partial(texts.WordVectors, glove, steps=steps)
     if folder is not None:

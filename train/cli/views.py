@@ -48,11 +48,11 @@ def show_map(
     neighbours: Annotated[
         int | None, typer.Option(help="t-SNE's perplexity (30), UMAP's neighbours (15).")
     ] = None,
-    most_videos: Annotated[int, typer.Option(help="Of more, so many are drawn.")] = 10_000,
+    most_videos: Annotated[int, typer.Option(help="Maximum number of videos shown.")] = 10_000,
     threshold: Annotated[
-        float, typer.Option(help="Without a label a genre is shown from this score on.")
+        float, typer.Option(help="Lowest score at which a genre is shown without a label.")
     ] = 0.5,
-    seed: Annotated[int, typer.Option(help="Of the drawing and the projections.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the sample and the projections.")] = 0,
     device: Device = "auto",
     precision: Precision = "float32",
     allow_random_weights: AllowRandom = False,
@@ -92,7 +92,7 @@ def show_scenes(
     out: Annotated[
         list[Path] | None, typer.Option(help="Also write it: a name in .html, .svg or .csv; may be repeated.")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="A genre is named from this score on.")] = 0.5,
+    threshold: Annotated[float, typer.Option(help="Lowest score at which a genre is named.")] = 0.5,
     device: Device = "auto",
     precision: Precision = "float32",
     allow_random_weights: AllowRandom = False,
@@ -124,7 +124,7 @@ def show_scenes(
 def relabel(
     run: Run,
     out: Annotated[Path, typer.Option(help="Table to write: .csv or .parquet.")],
-    threshold: Annotated[float, typer.Option(help="A genre is added from this score on.")] = 0.3,
+    threshold: Annotated[float, typer.Option(help="Lowest score at which a genre is added.")] = 0.3,
     parts: Annotated[
         str, typer.Option(help="Parts of the split whose videos may get more genres.")
     ] = "train,validation,test",

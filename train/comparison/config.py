@@ -63,9 +63,9 @@ class CompareConfig(Checked):
         for name in ("experts", "models", "seeds", "tables", "steps"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
-                raise UsageError(f"{name} names something twice: {', '.join(map(str, values))}")
+                raise UsageError(f"{name} contains duplicates: {', '.join(map(str, values))}")
             if not values and name in needed:
-                raise UsageError(f"compare needs {name}; name one at least")
+                raise UsageError(f"compare needs {name}; name at least one")
         for paper_table in self.paper_tables:
             self.rows(paper_table)
 

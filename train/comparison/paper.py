@@ -163,7 +163,7 @@ def without_one(recipe: TrainingRecipe = USUAL) -> PaperRows:
 
     def rows(offer: Offer) -> list[PaperRow]:
         if len(offer.experts) < 2:
-            raise UsageError("an ablation leaves one expert out; give two experts at least, or other tables")
+            raise UsageError("an ablation leaves one expert out; give at least two experts, or other tables")
         rest = {left: tuple(name for name in offer.experts if name != left) for left in offer.experts}
         return [PaperRow(f"without {left}", recipe.cell(offer, experts)) for left, experts in rest.items()]
 

@@ -133,7 +133,7 @@ class Results:
         if len(videos) > 1:
             notes.append(
                 f"The rows were measured on different test videos ({', '.join(map(str, videos))} of them), "
-                "since not every video has every expert: a part of their differences is that of the videos."
+                "since not every video has every expert: part of the differences is due to the videos."
             )
         return (*notes, *self.left_out(paper_table))
 
@@ -149,7 +149,7 @@ class Results:
     def left_out(self, paper_table: PaperTable) -> list[str]:
         """What the store lacks of a table."""
         missing = self.config.missing
-        lines = [f'The store has no {", ".join(missing)}: "all" is without.'] if missing else []
+        lines = [f'The store has no {", ".join(missing)}: "all" leaves them out.'] if missing else []
         without = [f"{row.name} ({lack})" for row, lack in self.config.all_rows(paper_table) if lack]
         return lines + ([f"Left out: {'; '.join(without)}."] if without else [])
 

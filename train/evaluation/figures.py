@@ -29,7 +29,7 @@ class Scoring(Checked):
         if wrong:
             raise DataError(f"thresholds of {wrong}; scores are probabilities: give thresholds from 0 to 1")
         if self.resamples < 0:
-            raise DataError(f"{self.resamples} bootstrap resamples; give 0 for none, or some 1000")
+            raise DataError(f"{self.resamples} bootstrap resamples; give 0 for none, or about 1000")
         if not 0 < self.confidence < 1:
             raise DataError(f"a confidence of {self.confidence}; give one between 0 and 1, such as 0.95")
 

@@ -42,7 +42,7 @@ def checked(target: ArrayLike, score: ArrayLike) -> tuple[Bools, Floats]:
     if truth.ndim != 2 or truth.shape != scores.shape or not truth.size:
         raise DataError(
             f"targets have the shape {truth.shape} and scores {scores.shape}; give both as (videos, genres), "
-            "with one video at least"
+            "with at least one video"
         )
     if not np.isin(truth, (0, 1)).all():
         raise DataError("targets hold other values than 0 and 1; give 1 where a video has the genre")

@@ -58,7 +58,10 @@ class FineOptions(Checked):
         super().__post_init__()
         _ = self.training
         if self.batch_size < 2:
-            raise ValueError(f"batch_size is {self.batch_size}; at least 2 are needed: videos are told apart")
+            raise ValueError(
+                f"batch_size is {self.batch_size}; at least 2 are needed: videos are contrasted with one "
+                "another"
+            )
         if self.projection < 1:
             raise ValueError(f"projection is {self.projection}; at least 1 is needed")
         if self.constant_epochs < 0:
@@ -155,8 +158,8 @@ class FineLearner(Learner):
     def on_validation_epoch_end(self) -> None:
         if not self._pairs:
             raise DataError(
-                "no video has two sequences, halves to tell from those of others: fine-tune a model with "
-                "fewer model.clips in a sequence, or on longer videos"
+                "no video has two sequences to split into halves: fine-tune a model with fewer model.clips "
+                "in a sequence, or on longer videos"
             )
         ids = [name for names, _, _ in self._validated for name in names]
         loss = sum(len(names) * float(loss) for names, _, loss in self._validated) / len(ids)

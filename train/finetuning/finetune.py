@@ -73,7 +73,7 @@ def finetune(config: FinetuneConfig, log: Log | None = None) -> RunFolder:
         log(f"{str(run.root)!r} is finished: nothing to do")
         return run
     if run.last_checkpoint.exists():
-        log(f"going on from {str(run.last_checkpoint)!r}")
+        log(f"resuming from {str(run.last_checkpoint)!r}")
     module = stage.train(log)
     if module is None:
         return run
@@ -103,7 +103,7 @@ class _Stage:
         model, record = run.load_model(), run.config()
         if not isinstance(model, SequencedModel):
             raise UsageError(
-                f"{str(run.root)!r} is of model {record['model']!r}, which has no sequences to tell apart: "
+                f"{str(run.root)!r} is of model {record['model']!r}, which has no sequences to contrast: "
                 "fine-tune a run of mmx"
             )
         known = read_predictions(run.predictions_path, split=None)
@@ -134,8 +134,8 @@ class _Stage:
         options, hardware = self.config.options, self.config.hardware
         ids = {part: self.ids(part) for part in _PARTS}
         log(
-            f"{self.record['model']}: {len(ids['train'])} videos to tell apart, "
-            f"{len(ids['validation'])} to validate"
+            f"{self.record['model']}: {len(ids['train'])} videos to contrast, {len(ids['validation'])} to "
+            "validate"
         )
         genres = dict(zip(self.known.ids, np.asarray(self.known.target, bool), strict=True))
         torch.manual_seed(options.seed)

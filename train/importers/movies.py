@@ -167,7 +167,7 @@ def _check(columns: MovieColumns, encoders: Encoders, labels: Path | None) -> No
         raise UsageError("nothing to import: name columns by --text, --poster or --categories")
     if bool(columns.texts) != (encoders.text is not None):
         raise UsageError(
-            "--text COLUMN goes with one of --glove FILE, --sentence-encoder FOLDER and --hashed PLACES"
+            "--text COLUMN needs exactly one of --glove FILE, --sentence-encoder FOLDER and --hashed PLACES"
         )
     if (labels is None) != (columns.genres is None):
         raise UsageError("--labels-out FILE goes with --genres COLUMN")
@@ -183,7 +183,7 @@ def _movies(table: CellTable, asked: str | None) -> _Movies:
     named = asked is not None or any(folded(name) in ID_COLUMNS for name in table.columns)
     place: dict[str, int] = {}
     movies = _Movies(table, place)
-    movies.note(table.odd_rows, "rows have another number of cells than the header: left out")
+    movies.note(table.odd_rows, "rows have a different number of cells than the header: left out")
     if not named:
         place |= {f"{number:07d}": i for i, number in enumerate(table.rows)}
         movies.notes.append("no column has ids: rows are named by their number in the file")
@@ -199,7 +199,7 @@ def _movies(table: CellTable, asked: str | None) -> _Movies:
             seen.add(composed(name))
             place[name] = i
     movies.note(without, "rows have no id: left out")
-    movies.note(again, "rows repeat an id: the first row of each counts")
+    movies.note(again, "rows repeat an id: the first row of each is used")
     if not place:
         raise DataError(f"{str(table.path)!r} has no row with an id: name the column by --id")
     return movies
@@ -215,7 +215,7 @@ def _matched(movies: _Movies, videos: Sequence[str]) -> _Movies:
         )
     others = [name for name in movies.place if name not in found]
     without = sorted(set(videos) - set(found.values()))
-    for names, what in ((others, "rows are of no video of the store"), (without, "videos have no row")):
+    for names, what in ((others, "rows match no video of the store"), (without, "videos have no row")):
         if names:
             movies.notes.append(f"{len(names)} {what} ({some(names)})")
     place = {found[name]: i for name, i in movies.place.items() if name in found}

@@ -102,8 +102,8 @@ class WordVectors:
             raise DataError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
         if dim < 1 or not self.vectors:
             raise DataError(
-                f"{str(self.path)!r} has a vector for no word of the texts: give a text file with a word and "
-                "its numbers in each line, as GloVe's are"
+                f"{str(self.path)!r} has no vector for any word of the texts: give a text file with a word "
+                "and its numbers in each line, as in GloVe"
             )
         return dim, odd
 
@@ -177,8 +177,8 @@ class SentenceEncoder:
         except (OSError, ValueError, KeyError, ImportError) as error:
             why = str(error).strip().partition("\n")[0]
             raise DataError(
-                f"{str(folder)!r} is not a sentence encoder ({why}): give a folder of transformers with "
-                "config.json, model.safetensors and the files of its tokenizer"
+                f"{str(folder)!r} is not a sentence encoder ({why}): give a folder in the format of "
+                "transformers, with config.json, model.safetensors and the files of its tokenizer"
             ) from error
         self.network = network.to(self.device).eval().requires_grad_(False)
         self.dim = int(network.config.hidden_size)

@@ -39,7 +39,7 @@ class CellTable:
         found = next((there[name] for name in usual if name in there), None)
         if found is None:
             raise UsageError(
-                f"{str(self.path)!r} has no {what} column by a usual name ({', '.join(usual)}); it has "
+                f"{str(self.path)!r} has no {what} column with a usual name ({', '.join(usual)}); it has "
                 f"{self._names()}: name one (--{what}-column)"
             )
         return found
@@ -52,7 +52,7 @@ def read_cells(path: Path, what: str) -> CellTable:
     """Read a table whole: Parquet, JSON, JSON lines or CSV (:mod:`train.labels.files`).
 
     ``what`` it holds is for messages. Raises DataError for what cannot be read, has no rows, or has two
-    columns of one name.
+    columns with the same name.
     """
     try:
         raw = read_raw(path)
@@ -90,8 +90,8 @@ def _places(path: Path, raw: Raw) -> dict[str, int]:
     twice = next((names for names in same.values() if len(names) > 1), None)
     if twice:
         raise DataError(
-            f"{str(path)!r} has {len(twice)} columns of one name ({', '.join(map(shown, twice))}): rename or "
-            "remove all but one"
+            f"{str(path)!r} has {len(twice)} columns with the same name ({', '.join(map(shown, twice))}): "
+            "rename or remove all but one"
         )
     return places
 

@@ -35,7 +35,7 @@ _OTHERS = (  # first bytes, what it is, what to do
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it with unzstd"),
     (b"ARROW1", "an Arrow or Feather file", "write it as Parquet or CSV"),
     (b"SQLite format 3", "an SQLite database", "write the table as CSV"),
-    (b"\x80", "a pickle, which may run anything when it is read", "write the table as Parquet or CSV"),
+    (b"\x80", "a pickle, which may run any code when it is read", "write the table as Parquet or CSV"),
 )
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)
 

@@ -29,7 +29,10 @@ def genre_lists(table: CellTable, column: str) -> tuple[list[Genres], list[str]]
                 "JSON, a list of Python, NumPy or DuckDB as text, or names separated by |, ; or ,"
             ) from error
     odd = sorted({name for names in lists for name in names or () if any(mark in name for mark in UNSPLIT)})
-    what = f"genres hold a mark that may separate: each is one genre ({some(odd)}); put | between genres"
+    what = (
+        f"genres contain a character that may be a separator: each is one genre ({some(odd)}); put | between "
+        "genres"
+    )
     return lists, counted(len(odd), what)
 
 
@@ -48,7 +51,7 @@ def as_one_name(
     chosen = {key: fixed.get(key, names[0]) for key, names in spellings.items()}
     of = {name: chosen[key] for key, names in spellings.items() for name in names}
     notes = [
-        f"{', '.join(map(repr, others))} is read as {chosen[key]!r}, which is spelt otherwise"
+        f"{', '.join(map(repr, others))} is read as {chosen[key]!r}, which is spelt differently"
         for key, names in spellings.items()
         if (others := [name for name in names if name != chosen[key]])
     ]

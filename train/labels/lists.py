@@ -135,7 +135,7 @@ def _members(body: str) -> list[str]:
             found = _BARE.match(body, place)
             name = found["name"].strip() if found else ""
             if not name or name.strip(".") == "" or name.replace(".", "").isdigit() or " '" in name:
-                raise ValueError("a list that is cut or of an unknown kind")
+                raise ValueError("a list that is truncated or of an unknown kind")
         names.append(name)
         place = found.end() if found else len(body)
     return names

@@ -34,7 +34,7 @@ def match(labels: LabelTable, video_ids: Sequence[str]) -> LabelTable:
         if (labels.matrix[before] != labels.matrix[row]).any():
             raise DataError(
                 f"{labels.ids[before]!r} and {name!r} are both labels of the video {found[name]!r}, with "
-                "other genres: keep one"
+                "different genres: keep one"
             )
     kept = np.zeros(len(labels.ids), bool)
     kept[list(first.values())] = True
@@ -42,9 +42,7 @@ def match(labels: LabelTable, video_ids: Sequence[str]) -> LabelTable:
     unlabelled = sorted(set(video_ids) - set(found.values()))
     doubt = _doubt(strangers, video_ids)
     notes = [
-        *counted(
-            len(strangers), f"labels are of no video with features: left out ({some(strangers)}){doubt}"
-        ),
+        *counted(len(strangers), f"labels match no video with features: left out ({some(strangers)}){doubt}"),
         *counted(len(unlabelled), f"videos with features have no label: left out ({some(unlabelled)})"),
         *counted(len(found) - len(first), "labels repeat another of the same video: left out"),
     ]
@@ -121,7 +119,7 @@ def _doubt(ids: Iterable[str], video_ids: Iterable[str]) -> str:
     forms = Counter(map(composed, there))
     several = next((name for name in ids if forms[composed(name)] > 1), None)
     if several is not None:
-        return f"; {several!r} is of several videos that differ in Unicode form alone: rename all but one"
+        return f"; {several!r} matches several videos that differ only in Unicode form: rename all but one"
     return ""
 
 

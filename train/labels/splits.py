@@ -205,6 +205,6 @@ def _check_groups(split: Split, labels: LabelTable, source: str) -> None:
         for name in ids:
             if where.setdefault(group_of[name], part) != part:
                 raise DataError(
-                    f"{source} tears group {group_of[name]!r} apart ({where[group_of[name]]}, {part}): put "
-                    "it into one part, or name no group column"
+                    f"{source} splits group {group_of[name]!r} ({where[group_of[name]]}, {part}): put it "
+                    "into one part, or give no group column"
                 )

@@ -141,13 +141,13 @@ def duration_filter(labels: LabelTable) -> LabelTable:
 def _check_shape(table: CellTable) -> None:
     if table.odd_rows:
         raise DataError(
-            f"{str(table.path)!r}: row {table.odd_rows[0]} has another number of cells than the header: "
-            "quote cells that hold the separator, and take out comments below the header"
+            f"{str(table.path)!r}: row {table.odd_rows[0]} has a different number of cells than the header: "
+            "quote cells that hold the separator, and remove comments below the header"
         )
     if len(table.columns) == 1:
         raise DataError(
-            f"{str(table.path)!r} has one column only ({shown(next(iter(table.columns)))}): labels need "
-            "an id and genres, with commas, semicolons, tabs or | between the cells"
+            f"{str(table.path)!r} has only one column ({shown(next(iter(table.columns)))}): labels need an "
+            "id and genres, with commas, semicolons, tabs or | between the cells"
         )
 
 
@@ -166,7 +166,7 @@ def _rows(path: Path, ids: Sequence[str], genres: Sequence[Genres]) -> tuple[lis
         if genres[before] != genres[i]:
             how = "" if ids[before] == name else " (in two Unicode forms)"
             raise DataError(
-                f"{str(path)!r} has {name!r} twice{how} with other genres ({shown(genres[before])}, "
+                f"{str(path)!r} has {name!r} twice{how} with different genres ({shown(genres[before])}, "
                 f"{shown(genres[i])}): keep one row for each id, or name another id column"
             )
     unlabelled = sum(1 for name, mine in zip(ids, genres, strict=True) if not name or mine is None)
@@ -175,8 +175,8 @@ def _rows(path: Path, ids: Sequence[str], genres: Sequence[Genres]) -> tuple[lis
         raise DataError(f"{str(path)!r} has no row with an id and genres")
     return sorted(first.values()), [
         *counted(unlabelled, "rows have no id or no genres: left out (empty, N/A and the like are none)"),
-        *counted(again, "rows repeat another: left out"),
-        *counted(empty, "videos have an empty list of genres: kept, as videos of no genre"),
+        *counted(again, "rows are duplicates: left out"),
+        *counted(empty, "videos have an empty list of genres: kept, as videos without genres"),
     ]
 
 

@@ -63,8 +63,8 @@ def one_expert(model: str, inputs: Mapping[str, int], such_as: str) -> str:
     """The only one of ``inputs``. Raises UsageError."""
     if len(inputs) != 1:
         raise UsageError(
-            f"model {model!r} sees one expert, such as {such_as}, and got {', '.join(inputs) or 'none'}: "
-            "name one with --experts"
+            f"model {model!r} needs exactly one expert, such as {such_as}, but got "
+            f"{', '.join(inputs) or 'none'}: name one with --experts"
         )
     return next(iter(inputs))
 

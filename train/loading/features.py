@@ -95,7 +95,9 @@ class FeatureSet:
             if experts is not None or name in columns or _has_vectors(parts)
         }
         if not with_vectors:
-            raise DataError(f"{str(opened.root)!r} has no vectors: extract with an expert that makes some")
+            raise DataError(
+                f"{str(opened.root)!r} has no vectors: extract with an expert that produces vectors"
+            )
         where = {name: part.shard for parts in with_vectors.values() for part in parts for name in part.names}
         ids = tuple(sorted(where))
         position = {name: i for i, name in enumerate(ids)}
@@ -215,7 +217,7 @@ def _vector(header: PartHeader, columns: tuple[str, ...]) -> dict[str, Any]:
     unknown = [name for name in columns if name not in (*there, EMBEDDING)]
     if unknown:
         raise DataError(
-            f"{header.table!r} has no column of numbers {unknown[0]!r}; it has {', '.join(there) or 'none'}"
+            f"{header.table!r} has no numeric column {unknown[0]!r}; it has {', '.join(there) or 'none'}"
         )
     width = sum(int(np.prod(spec.shape)) if spec and name == EMBEDDING else 1 for name in columns)
     return {"shape": (width,), "dtype": np.dtype(np.float32), "nan": True}

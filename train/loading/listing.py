@@ -55,7 +55,7 @@ def _names(store: Store, targets: Iterable[Target], experts: Sequence[str] | Non
         if not mine:
             there = sorted(set(store.tables()) - {"videos"})
             raise DataError(
-                f"{str(store.root)!r} has nothing of expert {expert!r}, only of "
+                f"{str(store.root)!r} has no rows of expert {expert!r}, only of "
                 f"{', '.join(there) or 'none'}: name one of these, or extract it"
             )
         names += [name for name in mine if name not in names]
@@ -90,7 +90,7 @@ class Listing:
             return cls._once(store, experts, timelines)
         except InvalidPart as error:
             raise DataError(
-                f"{error}; what to do says `python -m extract verify {shlex.quote(str(store.root))}`"
+                f"{error}; to see what to do: `python -m extract verify {shlex.quote(str(store.root))}`"
             ) from error
 
     @classmethod

@@ -41,7 +41,7 @@ class Steps(Checked):
         super().__post_init__()
         if not self.columns or len(set(self.columns)) < len(self.columns):
             raise UsageError(
-                f"columns are {', '.join(self.columns) or 'none'}; name one at least, and none twice"
+                f"columns are {', '.join(self.columns) or 'none'}; name at least one, and none twice"
             )
 
     @property

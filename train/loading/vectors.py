@@ -49,7 +49,7 @@ def read_rows(
     try:
         metadata = read_metadata(path)
         if metadata.num_rows != of:
-            raise StoreError(f"{str(path)!r} was written anew while it was read: start again")
+            raise StoreError(f"{str(path)!r} was rewritten while it was read: start again")
         with _bytes_of(path, arrays) as fetch:
             for group, first, low, high in _groups(metadata, rows):
                 inner = rows[low:high] - first
@@ -62,8 +62,8 @@ def read_rows(
                     _read_with_arrow(path, group, inner, out, columns)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
-            f"cannot read part {str(path)!r}: {error}; what to do says "
-            f"`python -m extract verify {shlex.quote(str(path.parent.parent))}`"
+            f"cannot read part {str(path)!r}: {error}; to see what to do: `python -m extract verify "
+            f"{shlex.quote(str(path.parent.parent))}`"
         ) from error
     return vectors, starts
 
@@ -94,7 +94,7 @@ def _read_plain(
     vectors, starts = out
     wanted = {_START: starts, _VECTOR: vectors} if vectors.shape[1] else {_START: starts}
     if not wanted.keys() <= columns.keys():
-        raise NotPlain("the columns are named otherwise")
+        raise NotPlain("the columns have other names")
     chunks = [
         (ColumnChunk.of(metadata, row_group=group, column=columns[name], dtype=target.dtype), target)
         for name, target in wanted.items()

@@ -64,7 +64,7 @@ class CttTn(GenreModel):
         frames = [expert for expert in inputs if expert != options.sound]
         if len(inputs) != 2 or len(frames) != 1:
             raise UsageError(
-                f"model 'ctt-tn' sees {options.sound} and one visual expert, and got {', '.join(inputs)}: "
+                f"model 'ctt-tn' needs {options.sound} and one visual expert, but got {', '.join(inputs)}: "
                 f"name them, as in --experts resnet152,{options.sound}"
             )
         self.frames = Ctt({frames[0]: inputs[frames[0]]}, genres, options.part(CttFrameOptions))

@@ -164,7 +164,7 @@ def _faiss() -> Any:
         import faiss
     except ModuleNotFoundError as error:
         raise MissingDependency(
-            "an index needs a package that is not there: pip install 'marquee[retrieve]', or search exactly "
-            "with --exact"
+            "an index needs a package that is not installed: pip install 'marquee[retrieve]', or search "
+            "exactly with --exact"
         ) from error
     return faiss

@@ -45,7 +45,7 @@ def fit(config: FitConfig, log: Log | None = None) -> RunFolder:
         log(f"{str(run.root)!r} is finished: nothing to do")
         return run
     if run.last_checkpoint.exists():
-        log(f"going on from {str(run.last_checkpoint)!r}")
+        log(f"resuming from {str(run.last_checkpoint)!r}")
     trained = _train(config, data, run, log)
     if trained is None:
         return run

@@ -154,7 +154,7 @@ def _loggers(run: RunFolder, wandb: str | None) -> list[Logger]:
             loggers.append(WandbLogger(project=wandb, name=run.root.name, save_dir=run.root))
         except ModuleNotFoundError as error:
             raise MissingDependency(
-                "--wandb needs a package that is not there: pip install 'marquee[wandb]'"
+                "--wandb needs a package that is not installed: pip install 'marquee[wandb]'"
             ) from error
     return loggers
 

@@ -50,7 +50,10 @@ class Relabelled:
         said = f"{videos} of {len(self.added)} videos have {genres} more genres"
         tested = np.array(self.predictions.splits) == "test"
         if self.added[tested].any():
-            said += "; those of the test split are no ground truth (--parts train,validation leaves them out)"
+            said += (
+                "; those of the test split are no longer ground truth (--parts train,validation leaves them "
+                "out)"
+            )
         return said
 
     def write(self, path: Path) -> None:

@@ -93,13 +93,13 @@ class RunFolder(Checked):
         return self.training_path.exists()
 
     def create(self, *, flag: str = "--run") -> None:
-        """Raises UsageError for a folder that holds other things or cannot be made; ``flag`` named it."""
+        """Raises UsageError for a folder that contains other files or cannot be made; ``flag`` named it."""
         there = self.root.is_file() or (
             self.root.is_dir() and any(not path.name.startswith(".") for path in self.root.iterdir())
         )
         if there and not self.config_path.exists():
             raise UsageError(
-                f"{flag} {str(self.root)!r} holds other things: give a new folder, or a run to resume"
+                f"{flag} {str(self.root)!r} contains other files: give a new folder, or a run to resume"
             )
         links = sorted(path for path in self.root.glob("*") if path.is_symlink())
         if links:
@@ -127,8 +127,9 @@ class RunFolder(Checked):
         if different:
             name, old, new = different[0]
             raise UsageError(
-                f"{str(self.root)!r} holds a run with other settings ({name} was {old}, now {new}"
-                f"{f', and {len(different) - 1} more' if len(different) > 1 else ''}): give another {flag}"
+                f"{str(self.root)!r} holds a run with different settings ({name} was {old}, now "
+                f"{new}{f', and {len(different) - 1} more' if len(different) > 1 else ''}): give another "
+                f"{flag}"
             )
 
     def config(self) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def load(config: FitConfig) -> TrainingData:
     if not split.train or not split.validation:
         raise DataError(
             f"the split has {len(split.train)} videos to train on and {len(split.validation)} to validate: "
-            "give more labels that the store has videos of, or another split"
+            "give more labels of videos in the store, or another split"
         )
     if not choices.split.allow_empty_genres:
         check_genres(split, labels)
@@ -164,8 +164,8 @@ def make_steps(
     strangers = [name for name in given if name not in names and name not in optional]
     if strangers:
         raise UsageError(
-            f"options were given for {strangers[0]!r}; the experts are {', '.join(names)}, and there are the "
-            "sections model, training, labels, split"
+            f"options were given for {strangers[0]!r}; the experts are {', '.join(names)}, and the sections "
+            "are model, training, labels, split"
         )
     return {name: _steps(name, given.get(name, {})) for name in names}
 

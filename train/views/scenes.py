@@ -195,7 +195,7 @@ def _shots(store: Store, video_id: str) -> tuple[Floats, Floats]:
     try:
         table = read(store, TABLE, columns=["start_seconds", "end_seconds"], video_ids=[video_id])
     except StoreError as error:
-        raise DataError(f"{error}: extract with --experts {TABLE},... to have shots") from error
+        raise DataError(f"{error}: extract with --experts {TABLE},... to get shots") from error
     if not len(table):
         raise DataError(f"the store has no shots of {video_id!r}: it has no pictures, or failed")
     starts, ends = (np.asarray(table.column(name)) for name in ("start_seconds", "end_seconds"))

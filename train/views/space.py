@@ -200,7 +200,7 @@ def _chosen(
         if not ids:
             raise DataError(f"no video of the store is in the {options.part} split of {str(run.root)!r}")
     if len(ids) > options.most_videos:
-        log(f"{len(ids)} videos: {options.most_videos} of them are drawn (--most-videos)")
+        log(f"{len(ids)} videos: {options.most_videos} of them are shown (--most-videos)")
         drawn = np.random.default_rng(options.seed).choice(len(ids), options.most_videos, replace=False)
         ids = tuple(ids[i] for i in np.sort(drawn))
     return batches if len(ids) == len(batches.ids) else only(batches, ids)

@@ -86,8 +86,8 @@ def as_device_error(error: Exception, *, loading: bool = False) -> Exception:
     trouble = trouble_of(error)
     if trouble == "unusable" or (trouble == "broken" and loading):
         return DeviceUnusable(
-            f"the device cannot be used ({reason_of(error)}): see to the driver and the GPU (nvidia-smi; "
-            "python -m extract doctor), or take another --device"
+            f"the device cannot be used ({reason_of(error)}): check the driver and the GPU (nvidia-smi; "
+            "python -m extract doctor), or use another --device"
         )
     if trouble == "broken":
         return DeviceFault(f"this process has lost its device ({reason_of(error)})")

@@ -203,8 +203,8 @@ def check_paddleocr() -> None:
     for module in ("paddle", "paddleocr"):
         if importlib.util.find_spec(module) is None:
             raise MissingDependency(
-                f"engine 'paddleocr' needs {module}, not installed here: pip install 'marquee[paddleocr]' "
-                "in an environment of its own (it brings another OpenCV)"
+                f"engine 'paddleocr' needs {module}, not installed here: pip install 'marquee[paddleocr]' in "
+                "a separate environment (it installs another OpenCV)"
             )
 
 

@@ -78,7 +78,9 @@ def dictionary_files() -> dict[str, Path]:
     files = {name: folder / name for name in (UNIGRAMS, BIGRAMS)}
     for path in files.values():
         if not path.is_file():
-            raise MissingDependency(f"symspellpy is here without {path.name}: pip install symspellpy==6.10.1")
+            raise MissingDependency(
+                f"symspellpy is installed without {path.name}: pip install symspellpy==6.10.1"
+            )
     return files
 
 

@@ -120,7 +120,7 @@ def test_a_failing_expert_costs_itself_on_that_video(
 
 @pytest.mark.parametrize(
     ("kind", "error_type", "message"),
-    [("abort", "DecoderCrash", "SIGABRT"), ("hang", "DecoderHang", "no sign of life for 3 s")],
+    [("abort", "DecoderCrash", "SIGABRT"), ("hang", "DecoderHang", "did not respond for 3 s")],
 )
 def test_a_decoder_that_dies_or_hangs_costs_one_video(
     small_trailers: list[Path], run: Run, kind: str, error_type: str, message: str

@@ -125,7 +125,7 @@ def test_files_of_other_networks_are_refused(hybrid_file: Path, published: Any, 
         load("places365", hybrid_file)
     with pytest.raises(WeightsError, match="does not start like any checkpoint format"):
         load("imagenet_v1", hybrid_file)
-    with pytest.raises(WeightsError, match=rf"{hybrid_file.name}: not a .caffemodel, or one that breaks off"):
+    with pytest.raises(WeightsError, match=rf"{hybrid_file.name}: not a .caffemodel, or a truncated one"):
         short = tmp_path / hybrid_file.name
         short.write_bytes(hybrid_file.read_bytes()[:100_000_000])
         load("hybrid1365", short)

@@ -120,7 +120,7 @@ def test_a_byte_that_was_changed_is_an_error_or_another_value_but_nothing_else(c
     [
         (b"", "holds no layer with weights"),
         (b"\x0a\x03abc", "holds no layer with weights"),
-        (b"\x12\x02\x08\x01", "layout until 2014"),
+        (b"\x12\x02\x08\x01", "layout used until 2014"),
         (b"\xa3\x06", "field 100 is of wire type 3"),
         (
             b"\xa2\x06\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
@@ -142,6 +142,6 @@ def test_bounds(caffemodel: Any) -> None:
 
     one = caffemodel({"conv1": [drawn(2, 3)]})
     refused(one.replace(b"\x0a\x02\x02\x03", b"\x0a\x02\x02\x04"), r"shape \(2, 4\) cannot have 6 values")
-    refused(one + one, "'conv1' is there twice")
+    refused(one + one, "'conv1' occurs twice")
     refused(caffemodel({"conv1": [drawn(1)] * 17}), "more than 16 blobs")
     refused(caffemodel({"conv1": [drawn(*[1] * 33)]}), "shape takes 33 bytes")

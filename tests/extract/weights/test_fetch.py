@@ -112,8 +112,8 @@ def test_a_whole_part_that_was_not_named_is_asked_for_anew(server: FileServer) -
     [
         (None, "404"),
         (Served(CONTENT, {}, cuts=[4] * 4, ranges=False), "broke off after 4 of 19 bytes"),
-        (Served(b"<html>log in</html>", {"Content-Type": "text/html"}), "answers with a web page"),
-        (Served(CONTENT[:-1]), r"sent something else than net\.pth.*nothing was kept"),
+        (Served(b"<html>log in</html>", {"Content-Type": "text/html"}), "returns a web page"),
+        (Served(CONTENT[:-1]), r"sent something other than net\.pth.*nothing was kept"),
         (
             Served(redirect="ftp://127.0.0.1/net.pth"),
             "redirects to ftp://127.0.0.1/net.pth, which is not followed",
@@ -142,7 +142,7 @@ def test_the_hash_in_a_name_and_a_git_blob_count_before_a_file_is_named(
 ) -> None:
     server.files["/net.pth"] = Served(CONTENT[::-1])
     file = weight(url=f"{server.url}/net.pth", **published)
-    with pytest.raises(WeightsError, match="sent something else"):
+    with pytest.raises(WeightsError, match="sent something other"):
         fetch(file)
     assert kept() == []
     server.files["/net.pth"] = Served(CONTENT)

@@ -72,7 +72,7 @@ def everything(folder: Path) -> dict[str, float]:
 WRONG = {
     "--experts nope": ("no expert 'nope'", ", ".join(expert_names())),
     "--experts spectrogam": ("did you mean 'spectrogram'?",),
-    "--experts ,": ("names none", "spectrogram"),
+    "--experts ,": ("is empty", "spectrogram"),
     "--preset nope": ("no preset 'nope'", ", ".join(preset_names())),
     "--detector nope": ("'nope' is not one of", "'transnetv2', 'content', 'adaptive', 'ffmpeg'"),
     "--device tpu": ("--device is 'tpu'", "allowed: auto, cpu, cuda, cuda:N"),
@@ -88,7 +88,7 @@ WRONG = {
     "--device meta": ("--device is 'meta'",),
     "--workers -1": ("--workers is -1; at least 0",),
     "--gpus x": ("--gpus is 'x'; allowed: all, or numbers such as 0,1 or 0-3",),
-    "--device cuda:1 --gpus 0": ("--device cuda:1 and --gpus exclude each other",),
+    "--device cuda:1 --gpus 0": ("--device cuda:1 and --gpus cannot be combined",),
     "--scheduler nowhere": ("--scheduler is 'nowhere'", "tcp://HOST:PORT"),
     "--scheduler tls://127.0.0.1:9": ("needs the cluster's certificates: give --certificates DIR",),
     "--scheduler tls://127.0.0.1:9 --certificates empty": (
@@ -306,7 +306,7 @@ def test_a_store_tells_its_folder_and_gives_videos_up(folder: Path, call: Call) 
     (folder / "ids.txt").write_text("b\n\n")
     removed = call("remove", "out", "--ids-from", "ids.txt")
     assert removed.status == 0 and "1 videos removed: 'b'" in removed.out
-    assert "removed already: 'b'" in call("remove", "out", "b").out
+    assert "had already been removed: 'b'" in call("remove", "out", "b").out
     assert call("verify", "out").status == 0 and "1 videos in" in call("status", "out").out
     assert call("remove", "out", "b", "--undo").status == 0
     assert call("remove", "out").status == 2
@@ -359,6 +359,6 @@ def test_an_open_scheduler_is_said(folder: Path, call: Call, address: str, open_
 
     with dask.config.set({"distributed.comm.timeouts.connect": "0.2s"}):
         ended = call("--videos", "clips", "--out", "out", *CHEAP, "--scheduler", address)
-    said = f"warning: {address} is open: whoever reaches that port can run code as you"
+    said = f"warning: {address} is open: anyone who can reach that port can run code as you"
     assert ended.status == 2 and "no Dask scheduler answers" in ended.err
     assert (said in ended.out) == open_

@@ -333,10 +333,10 @@ def test_folders_that_cannot_be_used(folder: Path, fake: Callable[[str], None]) 
     (folder / "foreign" / "letter.txt").write_text("dear")
     (folder / "link").symlink_to(folder / "in")
     wrong = {
-        ("in", "in/copies"): "lies in --videos",
-        ("in", "in"): "lies in --videos",
-        ("in", "link/copies"): "lies in --videos",
-        ("in", "."): "lies in --out",
+        ("in", "in/copies"): "is inside --videos",
+        ("in", "in"): "is inside --videos",
+        ("in", "link/copies"): "is inside --videos",
+        ("in", "."): "is inside --out",
         ("in", "file"): "is a file",
         ("in", "foreign"): "'letter.txt'",
         ("nowhere", "out"): "no such file or folder",

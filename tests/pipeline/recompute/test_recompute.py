@@ -187,7 +187,7 @@ def test_videos_that_are_gone_or_replaced_are_not_compared(store: Store, clips: 
     (check,) = found.tables
     assert check.verdict == "equal" and check.compared == 1  # the one that failed then and now
     assert check.skipped["other"] == "the file is gone"
-    assert check.skipped["said"].startswith("the file changed since: ")
+    assert check.skipped["said"].startswith("the file has changed since: ")
 
 
 def test_another_film_of_the_same_size_is_no_drift(store: Store, clips: Path, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_another_film_of_the_same_size_is_no_drift(store: Store, clips: Path, tm
     (moved / "other.mp4").write_bytes(said[:size].ljust(size, b"\0"))
     check = again(store, videos=moved)["scenes"]
     assert check.verdict == "equal" and check.compared == 2
-    assert check.skipped == {"other": "the file changed since: the same size, other contents"}
+    assert check.skipped == {"other": "the file has changed since: same size, different contents"}
     Path(str(store.inputs_path(0))).unlink()
     check = again(store, videos=moved)["scenes"]
     assert check.verdict == "different" and check.worst_video == "other"

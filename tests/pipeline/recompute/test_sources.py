@@ -41,5 +41,5 @@ def test_every_video_comes_once(remote: bool, tmp_path: Path, request: pytest.Fi
     assert found.keys() == {video.video_id for video in VIDEOS}
     assert "vanished" in found["film 0"][1] or found["film 0"][1] == "the file is gone"
     assert "changed" in found["film 2"][1] and "4 bytes" in found["film 2"][1]
-    assert found["film 3"] == (None, "the file changed since: the same size, other contents")
+    assert found["film 3"] == (None, "the file has changed since: same size, different contents")
     assert {found[video.video_id] for video in VIDEOS[4:]} == {(b"film", "")}

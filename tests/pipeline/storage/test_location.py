@@ -27,7 +27,7 @@ def test_text_is_a_path_or_a_url(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ftp://host/a", "ftp:// is not object storage .* s3,"),
+        ("ftp://host/a", "ftp:// is not a supported object storage: .* s3,"),
         ("simplecache::s3://bucket/a", "simplecache::s3:// is not"),
         ("s3://", "s3://BUCKET/PREFIX"),
         ("s3:///a", "s3://BUCKET/PREFIX"),

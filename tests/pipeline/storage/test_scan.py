@@ -139,7 +139,7 @@ def test_names_that_are_not_one_path_are_ignored(bucket: Any) -> None:
     put(bucket, *odd, "v/a/x.mp4")
     found = scan(bucket / "v")
     assert names(found) == [b"a/x.mp4"]
-    assert set(reasons(found).values()) == {"a name that is not one path: an empty part, '.', '..', '::'"}
+    assert set(reasons(found).values()) == {"not a valid path: an empty part, '.', '..', '::'"}
     assert len(found.ignored) == len(odd)
 
 
@@ -161,7 +161,7 @@ def test_one_object_is_a_folder_of_one(bucket: Any) -> None:
     assert (names(found), found.root) == ([b"x.mp4"], bucket / "v")
     with pytest.raises(UsageError, match=r"\.txt is not"):
         scan(bucket / "v" / "notes.txt")
-    with pytest.raises(UsageError, match=r"'s3://.*/z\.mp4': nothing has this name"):
+    with pytest.raises(UsageError, match=r"'s3://.*/z\.mp4': no object has this name"):
         scan(bucket / "v" / "z.mp4")
     with pytest.raises(StoreError, match="no such bucket"):
         scan(location("s3://no-such-bucket/v"))

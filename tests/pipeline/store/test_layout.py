@@ -32,7 +32,7 @@ def test_other_folders_and_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photos" / "videos" / "me.mp4").touch()
     for name, message in (
         ("file", "is a file"),
-        ("photos", "holds other things"),
+        ("photos", "contains other files"),
         (os.fsdecode(b"\xff"), "not UTF-8"),
         ("file/below", "cannot write"),
     ):

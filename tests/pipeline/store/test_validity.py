@@ -107,7 +107,7 @@ def test_a_plan_that_is_lost_is_made_anew_from_the_parts(kit: Any, store: Store)
     assert set(read(store, "clip")["video_id"].to_pylist()) == {"a", "b", "e"}
     planned = kit.plan(shard_size=2)
     assert [(shard.index, shard.videos) for shard in planned.shards] == [(s.index, s.videos) for s in before]
-    assert "part-00001.parquet' was missing and is made anew" in planned.warnings[0]
+    assert "part-00001.parquet' was missing and has been rebuilt" in planned.warnings[0]
     assert status(store).complete and verify(store).clean
 
 
@@ -225,6 +225,6 @@ def test_a_record_that_is_damaged_is_said_so_and_can_be_deleted(kit: Any, store:
 
 def test_the_record_of_another_program_is_not_ours_to_delete(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"name": "training", "epochs": 3}')
-    with pytest.raises(StoreError, match="another program's; give a new or empty folder"):
+    with pytest.raises(StoreError, match="written by another program; give a new or empty folder"):
         open_store(tmp_path, create=True)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]

@@ -128,7 +128,7 @@ def test_gaps_and_stale_tables_are_found(kit: Any, store: Any) -> None:
     store.parts("clip")[1].path.unlink()
     gap, stale = verify(store).problems
     assert gap == "clip: shard 1 lacks 1 of 1 videos ('c'): run again to complete it"
-    assert stale == "coverage.parquet does not say what the parts say: run again to rewrite it"
+    assert stale == "coverage.parquet does not agree with the parts: run again to rewrite it"
     (store.root / "failures.parquet").unlink()
     (store.root / "coverage.parquet").write_bytes(b"PAR1")
     problems = verify(store).problems[1:]

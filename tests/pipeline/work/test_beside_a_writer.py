@@ -111,5 +111,5 @@ def test_what_a_removed_store_left_is_a_store_to_begin_with(kit: Any) -> None:
     assert kit.plan().shards == planned.shards and open_store(root, create=True).root == root
     shutil.rmtree(root / "videos")
     (root / "clip" / "mine.txt").touch()
-    with pytest.raises(StoreError, match="holds other things"):
+    with pytest.raises(StoreError, match="contains other files"):
         open_store(root, create=True)

@@ -196,7 +196,7 @@ def test_a_killed_scheduler_ends_the_run_with_a_word(
     text = driver.communicate(timeout=120)[0].decode()
     if driver.returncode != 3:  # 3: it had just finished
         assert driver.returncode == 2, text
-        assert "went away" in text and "run the same command to resume" in text
+        assert "is gone" in text and "run the same command to resume" in text
         assert "Traceback" not in text, text
     dask.end()
     dask.begin()
@@ -277,7 +277,7 @@ def test_libraries_of_a_worker_compute_on_its_share_of_the_cores(monkeypatch: py
 
 
 def test_places_exclude_each_other() -> None:
-    with pytest.raises(UsageError, match="--workers and --gpus exclude each other"):
+    with pytest.raises(UsageError, match="--workers and --gpus cannot be combined"):
         Cluster(workers=2, gpus="all")
     with pytest.raises(UsageError, match="--worker-lifetime is for workers"):
         Cluster(worker_lifetime_seconds=3600)

@@ -25,7 +25,7 @@ from pipeline.store.videos import read_shards
 from pipeline.work.inputs import Comparison, compare, record_inputs
 from pipeline.work.plan import plan
 
-OTHER = "another content of the same size"
+OTHER = "different contents of the same size"
 
 
 def tone(path: Path, hertz: float, seconds: float = 0.5) -> None:
@@ -68,7 +68,7 @@ def test_another_folder_is_refused_and_nothing_is_written(heard: tuple[Path, Pat
     with pytest.raises(UsageError, match=rf"which contains it: give --videos '{videos}'"):
         hear(tmp_path, out)
     with pytest.raises(
-        UsageError, match=r"1 inputs are not what was extracted: 'trailer' .*--replace-changed"
+        UsageError, match=r"1 inputs have changed since they were extracted: 'trailer' .*--replace-changed"
     ):
         hear(tmp_path / "B", out, new_root=True)
     assert files(out) == before
@@ -190,7 +190,7 @@ def test_a_changed_size_drops_the_rows_of_every_expert_once_it_is_allowed(kit: A
     kit.fill(store, read_shards(store), older)
     kit.add("b.mp4", size=5)
     found = compared(kit)
-    assert found.reasons == {"b": "5 bytes, before 3"}
+    assert found.reasons == {"b": "5 bytes, previously 3"}
     with pytest.raises(UsageError, match="'b'"):
         found.refuse(new_root=True, replace_changed=False)
     found.refuse(new_root=False, replace_changed=True)
@@ -205,7 +205,7 @@ def test_files_without_rows_may_change(kit: Any) -> None:
     kit.plan()
     kit.add("a.mp4", size=7)
     found = compared(kit)
-    assert found.reasons == {"a": "7 bytes, before 3"}
+    assert found.reasons == {"a": "7 bytes, previously 3"}
     found.refuse(new_root=False, replace_changed=False)
 
 

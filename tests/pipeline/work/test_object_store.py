@@ -254,7 +254,7 @@ def test_a_prefix_with_other_things_is_refused(bucket: Any) -> None:
     open_store(bucket / "new", create=True)
     assert names(bucket) == []
     (bucket / "photos" / "me.jpg").fs.pipe_file((bucket / "photos" / "me.jpg").path, b"x")
-    with pytest.raises(StoreError, match="holds other things"):
+    with pytest.raises(StoreError, match="contains other files"):
         open_store(bucket / "photos", create=True)
     with pytest.raises(StoreError, match="is a file"):
         open_store(bucket / "photos" / "me.jpg", create=True)

@@ -111,7 +111,7 @@ MISTAKES: list[tuple[list[Any], str]] = [
     (["--run", "RUN", "--features", "HERE", "--labels", "LABELS"], "is not a feature store"),
     (["--model", "resnet"], "no model 'resnet'; there are "),
     (["--preset", "sulun"], "no preset 'sulun'; there are "),
-    (["--experts", "whisper"], "has nothing of expert 'whisper'"),
+    (["--experts", "whisper"], "has no rows of expert 'whisper'"),
     (["--set", "model.depth=3"], "model 'multi-transformer' has no option 'depth'; it has: width"),
     (["--set", "vggish.cap=3"], "options were given for 'vggish'"),
     (["--split", "first"], "split.by is 'first'; allowed: sulun, random, stratified"),
@@ -119,11 +119,11 @@ MISTAKES: list[tuple[list[Any], str]] = [
     (["--id-column", "imdb"], "has no column 'imdb'"),
     (["--least-videos", "1000"], "no genre has 1000 videos or more"),
     (["--epochs", "0"], "epochs is 0; at least 1 is needed"),
-    (["--epochs", "many"], "python -m train --help says what there is"),
+    (["--epochs", "many"], "python -m train --help lists what there is"),
     (["--precision", "float8"], "'float8' is not one of 'float32', 'float16', 'bfloat16'"),
-    (["--device", "cuda:99"], "GPU 99 is asked for; this machine has"),
-    (["--gpus", "all", "--device", "cpu"], "exclude each other"),
-    (["--nonsense"], "python -m train --help says what there is"),
+    (["--device", "cuda:99"], "GPU 99 was requested; this machine has"),
+    (["--gpus", "all", "--device", "cpu"], "cannot be combined"),
+    (["--nonsense"], "python -m train --help lists what there is"),
 ]
 
 

@@ -255,11 +255,11 @@ def test_what_a_cell_sets() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"experts": ("clip", "clip")}, "experts names something twice: clip, clip"),
+        ({"experts": ("clip", "clip")}, "experts contains duplicates: clip, clip"),
         ({"models": ()}, "compare needs models"),
         ({"tables": ("expert",)}, "no table 'expert'; there are experts, models, ablation, steps"),
         ({"steps": (0, 4)}, "steps is 0; at least 1 is needed"),
-        ({"experts": ("clip",)}, "two experts at least"),
+        ({"experts": ("clip",)}, "at least two experts"),
     ],
 )
 def test_a_grid_checks_itself(tmp_path: Path, options: dict[str, Any], message: str) -> None:

@@ -224,7 +224,7 @@ def test_fish_experts_and_lengths(fish: Report) -> None:
 
 @pytest.mark.slow
 def test_what_the_store_lacks_is_named(fish: Report, wehrmann: Report, tmp_path: Path) -> None:
-    assert 'The store has no places, i3d, r2plus1d: "all" is without.' in fish.text
+    assert 'The store has no places, i3d, r2plus1d: "all" leaves them out.' in fish.text
     assert "Left out: places (no places among the experts); i3d (no i3d among the experts)" in fish.text
     assert "Left out: CTT-MMC-S (no spectrogram among the experts); CTT-MMC-TN" in wehrmann.text
     rows = ["SVM, VLLF", "SVM, AV", "LSTM", "CTT-MMC-C", "random", "genre frequencies"]

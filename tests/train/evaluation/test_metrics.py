@@ -178,7 +178,7 @@ def test_the_curve_is_that_of_scikit_learn() -> None:
     [
         ([[1, 0]], [[0.5]], r"shape \(1, 2\) and scores \(1, 1\)"),
         ([1, 0], [0.5, 0.1], "give both as"),
-        (np.zeros((0, 2)), np.zeros((0, 2)), "one video at least"),
+        (np.zeros((0, 2)), np.zeros((0, 2)), "at least one video"),
         ([[1, 2]], [[0.5, 0.1]], "other values than 0 and 1"),
         ([[1, 0], [1, 0]], [[0.5, np.nan], [0.1, 0.2]], "the scores of 1 of 2 videos are NaN"),
     ],

@@ -88,7 +88,7 @@ def test_it_writes_a_run_of_the_same_form_in_another_space(
         for same in ("split", "target"):
             assert rows[video_id][same] == old[video_id][same]
     assert evaluate_run(run.root).videos == record["split_sizes"]["test"]
-    assert said[0].startswith("mmx: 33 videos to tell apart, ")
+    assert said[0].startswith("mmx: 33 videos to contrast, ")
 
 
 def test_the_silhouette_of_every_epoch_is_written(
@@ -158,7 +158,7 @@ def test_a_stage_that_was_ended_in_mid_epoch_goes_on_to_the_same_weights(
     assert not run.finished and not run.model_path.exists()
     assert torch.load(run.last_checkpoint, weights_only=True)["global_step"] == 6
     finetune(wanted, said.append)
-    assert any(line.startswith("going on from") for line in said)
+    assert any(line.startswith("resuming from") for line in said)
     assert [line[:8] for line in said if line.startswith("epoch")] == ["epoch 2:", "epoch 3:", "epoch 4:"]
     whole = fine[0]
     assert run.model_path.read_bytes() == whole.model_path.read_bytes()
@@ -180,7 +180,7 @@ def test_what_cannot_be_fine_tuned_is_refused(
     with pytest.raises(DataError, match=r"has nothing of 28 videos of the run, e.g. 'films/020'"):
         finetune(replace(config(coarse, tmp_path / "b"), features=tmp_path / "features"))
     monkeypatch.setattr(RunFolder, "load_model", lambda run: make_model("mlp", {"clip": 6}, 3))
-    with pytest.raises(UsageError, match="which has no sequences to tell apart"):
+    with pytest.raises(UsageError, match="which has no sequences to contrast"):
         finetune(config(coarse, tmp_path / "a"))
 
 

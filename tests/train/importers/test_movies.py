@@ -98,9 +98,9 @@ def test_odd_rows_are_said_and_the_others_kept(tmp_path: Path) -> None:
     (tmp_path / "movies.csv").write_text("\ufeff" + text, "utf-8")
     found = bring(tmp_path, tmp_path / "movies.csv", MovieColumns(texts=("plot",), categories=("director",)))
     assert found.notes == (
-        "1 rows have another number of cells than the header: left out (row 4)",
+        "1 rows have a different number of cells than the header: left out (row 4)",
         "1 rows have no id: left out (row 3)",
-        "1 rows repeat an id: the first row of each counts (row 5)",
+        "1 rows repeat an id: the first row of each is used (row 5)",
         "1 rows have no list of names in 'director': without it (row 6)",
     )
     assert found.videos == 2 and found.found == {"words": 1, "metadata": 1}
@@ -125,7 +125,7 @@ def test_rows_join_the_trailers_of_a_store(tmp_path: Path) -> None:
     found = bring(tmp_path, write(tmp_path / "movies.csv"))
     assert (found.videos, found.rows, found.found) == (3, 2, {"words": 2, "metadata": 2})
     assert found.notes == (
-        "2 rows are of no video of the store ('tt3', 'Mr. Nobody')",
+        "2 rows match no video of the store ('tt3', 'Mr. Nobody')",
         "1 videos have no row ('films/unknown')",
     )
     store = open_store(tmp_path / "store")
@@ -248,7 +248,7 @@ def test_a_store_that_is_being_written_is_left_alone(tmp_path: Path) -> None:
         (MovieColumns(), UsageError, "nothing to import"),
         (MovieColumns(texts=("story",)), UsageError, "no column 'story'; it has id, plot"),
         (MovieColumns(texts=("plot",), id="imdb"), UsageError, "no column 'imdb'"),
-        (MovieColumns(categories=("rating",)), UsageError, "goes with one of --glove"),
+        (MovieColumns(categories=("rating",)), UsageError, "needs exactly one of --glove"),
         (MovieColumns(texts=("plot",), id="blank"), DataError, "no row with an id"),
     ],
 )
@@ -280,7 +280,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "words [2]: 1 of 4 videos\nmetadata [7]: 3 of 4 videos" in result.output
     for extra, what in (
-        (["--hashed", "8", "--glove", "x"], "exclude each other"),
+        (["--hashed", "8", "--glove", "x"], "cannot be combined"),
         (["--hashed", "8", "--words", "all"], "--words is 'all'; allowed: mean, each"),
         (["--hashed", "0"], "--hashed is 0"),
     ):

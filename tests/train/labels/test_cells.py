@@ -31,7 +31,7 @@ def table(path: Path, content: str) -> CellTable:
 )
 def test_two_columns_of_one_name_are_refused_with_both(tmp_path: Path, header: str, names: str) -> None:
     row = ",".join("abcd"[: header.count(",") + 1])
-    with pytest.raises(DataError, match="has 2 columns of one name") as caught:
+    with pytest.raises(DataError, match="has 2 columns with the same name") as caught:
         table(tmp_path / "x.csv", f"{header}\n{row}\n")
     assert names in str(caught.value) and "\n" not in str(caught.value)
 
@@ -39,7 +39,7 @@ def test_two_columns_of_one_name_are_refused_with_both(tmp_path: Path, header: s
 def test_two_columns_of_one_name_in_other_kinds_of_files(tmp_path: Path) -> None:
     twice = pa.Table.from_arrays([pa.array(["a"])] * 3, names=["id", "genres", "genres"])
     pq.write_table(twice, tmp_path / "x.parquet")
-    with pytest.raises(DataError, match=r"2 columns of one name \('genres', 'genres'\)"):
+    with pytest.raises(DataError, match=r"2 columns with the same name \('genres', 'genres'\)"):
         read_cells(tmp_path / "x.parquet", "labels")
     with pytest.raises(DataError, match="'genres' twice"):
         table(tmp_path / "x.json", '[{"id": "a", "genres": "War", "genres": "Drama"}]')
@@ -52,7 +52,7 @@ def test_empty_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
         "id": ["a"],
         "genres": ["War"],
     }
-    with pytest.raises(DataError, match="columns of one name"):
+    with pytest.raises(DataError, match="columns with the same name"):
         table(tmp_path / "x.csv", "id,genres,,\na,War,x,y\n")
 
 

@@ -126,7 +126,7 @@ def test_other_kinds_of_files_say_what_to_do(tmp_path: Path) -> None:
 
 def test_a_table_of_one_column_is_no_table_of_labels(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("video_id genres\na War\n")
-    with pytest.raises(DataError, match=r"one column only .*commas, semicolons, tabs"):
+    with pytest.raises(DataError, match=r"only one column .*commas, semicolons, tabs"):
         read_labels(tmp_path / "x.csv")
 
 

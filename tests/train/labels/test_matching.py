@@ -19,7 +19,7 @@ def test_labels_find_their_videos_by_id_or_by_file_name(tmp_path: Path) -> None:
     found = match(labels, ["b/x", "films/a", "one/y", "two/y", "c/z", "z", "lonely"])
     assert genres_of(found) == {"b/x": ["War"], "films/a": ["Drama"], "z": ["War"]}
     assert found.notes == (
-        "2 labels are of no video with features: left out ('y', 'gone')",
+        "2 labels match no video with features: left out ('y', 'gone')",
         "4 videos with features have no label: left out ('c/z', 'lonely', 'one/y', 'two/y')",
     )
 
@@ -44,7 +44,7 @@ def test_an_id_in_two_unicode_forms_is_told(tmp_path: Path) -> None:
     label = "Cafe\u0301 n\u00f6ir"
     composed, mixed = normalize("NFC", label), "Caf\u00e9 no\u0308ir"
     labels = table(tmp_path / "x.csv", f"id,genres\n{label},War\nx,War\n")
-    with pytest.raises(DataError, match="several videos that differ in Unicode form alone"):
+    with pytest.raises(DataError, match="several videos that differ only in Unicode form"):
         match(labels, [composed, mixed])
     assert "several videos that differ" in match(labels, [composed, mixed, "x"]).notes[0]
 

@@ -68,7 +68,7 @@ def test_rows_that_do_not_count_are_counted(tmp_path: Path) -> None:
     assert genres_of(labels) == {"a": ["War"], "c": []}
     assert [note.split(":")[0] for note in labels.notes] == [
         "2 rows have no id or no genres",
-        "1 rows repeat another",
+        "1 rows are duplicates",
         "1 videos have an empty list of genres",
     ]
 
@@ -88,8 +88,8 @@ def test_spellings_of_one_genre_are_one_genre(tmp_path: Path) -> None:
     assert labels.genres == ("Action", "Film Noir", "comédie")  # the most frequent, or the first, spelling
     assert labels.matrix.sum(axis=0).tolist() == [4, 2, 2]
     assert labels.notes == (
-        "'ACTION', 'action' is read as 'Action', which is spelt otherwise",
-        "'Comédie' is read as 'comédie', which is spelt otherwise",
+        "'ACTION', 'action' is read as 'Action', which is spelt differently",
+        "'Comédie' is read as 'comédie', which is spelt differently",
     )
     given = table(tmp_path / "x.csv", text, vocabulary=("ACTION", "Comédie"))
     assert given.genres == ("ACTION", "Comédie") and given.matrix.sum(axis=0).tolist() == [4, 2]
@@ -97,8 +97,8 @@ def test_spellings_of_one_genre_are_one_genre(tmp_path: Path) -> None:
 
 def test_rows_of_one_id_agree_whatever_the_spelling(tmp_path: Path) -> None:
     labels = table(tmp_path / "x.csv", "id,genres\nCafé,War\nCafe\u0301,WAR\nb,War\n")
-    assert labels.ids == ("Café", "b") and "1 rows repeat another" in labels.notes[0]
-    with pytest.raises(DataError, match=r"twice \(in two Unicode forms\) with other genres"):
+    assert labels.ids == ("Café", "b") and "1 rows are duplicates" in labels.notes[0]
+    with pytest.raises(DataError, match=r"twice \(in two Unicode forms\) with different genres"):
         table(tmp_path / "x.csv", "id,genres\nCafé,War\nCafe\u0301,Drama\n")
 
 
@@ -109,9 +109,8 @@ def test_rows_of_one_id_agree_whatever_the_spelling(tmp_path: Path) -> None:
 def test_a_mark_that_may_separate_is_noted(tmp_path: Path, cells: tuple[str, str], name: str) -> None:
     labels = table(tmp_path / "x.csv", f'id,genres\na,"{cells[0]}"\nb,"{cells[1]}"\n')
     assert name in labels.genres
-    assert (
-        labels.notes[0].startswith("1 genres hold a mark that may separate") and repr(name) in labels.notes[0]
-    )
+    (note, *_) = labels.notes
+    assert note.startswith("1 genres contain a character that may be a separator") and repr(name) in note
 
 
 def test_ids_are_text(tmp_path: Path) -> None:
@@ -143,13 +142,13 @@ def test_rare_genres_and_a_given_vocabulary(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "columns", "error", "what"),
     [
-        ("a,b\n1,2\n", None, UsageError, r"no id column by a usual name .* it has a, b: name one"),
+        ("a,b\n1,2\n", None, UsageError, r"no id column with a usual name .* it has a, b: name one"),
         ("id,b\n1,2\n", None, UsageError, r"no genres column"),
         ("id,genres\n1,2\n", LabelColumns(group="film"), UsageError, r"no column 'film'; it has id, genres"),
-        ("id,genres\na,War\na,Drama\n", None, DataError, r"'a' twice with other genres"),
+        ("id,genres\na,War\na,Drama\n", None, DataError, r"'a' twice with different genres"),
         ("id,genres\na,War\nb,\"[1, 2]\"\n", None, DataError, r"row 3: genres is '\[1, 2\]'"),
         ("id,genres\na,\"[War\"\n", None, DataError, r"row 2: genres is '\[War'"),
-        ("id,genres\na,War,Drama\n", None, DataError, r"row 2 has another number of cells"),
+        ("id,genres\na,War,Drama\n", None, DataError, r"row 2 has a different number of cells"),
         ("id,genres\n", None, DataError, r"holds no labels"),
         ("", None, DataError, r"holds no labels"),
         ("id,genres\na,\n", None, DataError, r"no row with an id and genres"),

@@ -59,7 +59,7 @@ def test_experts_are_named_by_table_or_by_expert(store: Store) -> None:
     with pytest.raises(DataError, match="run `python -m extract` again"):
         FeatureSet.open(store, ["i3d"])  # of its two tables one has another fingerprint
     assert list(FeatureSet.open(store, ["sound"]).tables) == ["sound"]
-    with pytest.raises(DataError, match=r"nothing of expert 'clip', only of pictures, sound"):
+    with pytest.raises(DataError, match=r"no rows of expert 'clip', only of pictures, sound"):
         FeatureSet.open(store, ["clip"])
     with pytest.raises(DataError, match="no experts were named"):
         FeatureSet.open(store, [])

@@ -117,7 +117,7 @@ def test_processes_share_the_order(ranks: int) -> None:
         ({"mean": "yes"}, "mean is 'yes'; true or false is needed"),
         ({"how": "last"}, "how is 'last'; allowed: truncate, equidistant, random"),
         ({"columns": "embedding"}, "columns is 'embedding'; a list is needed"),
-        ({"columns": ()}, "columns are none; name one at least"),
+        ({"columns": ()}, "columns are none; name at least one"),
         ({"most": 3}, "Steps has no field 'most'"),
     ],
 )

@@ -91,7 +91,7 @@ def test_a_run_of_other_settings_is_refused(trained: tuple[RunFolder, list[str]]
 
 def test_a_folder_of_other_things_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("words")
-    with pytest.raises(UsageError, match="holds other things"):
+    with pytest.raises(UsageError, match="contains other files"):
         fit(config(folder, tmp_path))
     assert list(tmp_path.iterdir()) == [tmp_path / "thesis.txt"]
 
@@ -233,7 +233,7 @@ def test_a_process_that_was_killed_in_mid_epoch_ends_with_the_same_weights(
 
     said: list[str] = []
     fit(config(folder, killed.root, *options, model="single-transformer"), said.append)
-    assert any(line.startswith("going on from") for line in said)
+    assert any(line.startswith("resuming from") for line in said)
     assert [line[:8] for line in said if line.startswith("epoch")] == ["epoch 2:", "epoch 3:"]
     fit(config(folder, whole.root, *options, model="single-transformer"))
 

@@ -58,7 +58,7 @@ def test_rows_of_another_fingerprint_are_refused(run: RunFolder, tmp_path: Path)
 
 def test_a_store_without_the_experts_is_refused(run: RunFolder, tmp_path: Path) -> None:
     store, _ = genre_store(tmp_path, experts=("clip",))
-    with pytest.raises(DataError, match="has nothing of expert 'panns'"):
+    with pytest.raises(DataError, match="has no rows of expert 'panns'"):
         predict_store(run, store, hardware=CPU)
 
 

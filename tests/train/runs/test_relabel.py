@@ -54,7 +54,7 @@ def test_other_parts_of_the_split_keep_their_labels(run: RunFolder) -> None:
     found = relabel(run, parts=("train", "validation"))
     assert np.array_equal(found.after, np.vstack([AUGMENTED[:3], TARGET[3:]]))
     assert found.summary() == "3 of 4 videos have 4 more genres"
-    assert "no ground truth (--parts train,validation" in relabel(run).summary()
+    assert "no longer ground truth (--parts train,validation" in relabel(run).summary()
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

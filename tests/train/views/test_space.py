@@ -81,7 +81,7 @@ def test_a_part_of_the_split_or_so_many_drawn_videos(features: Path, run: RunFol
     drawn = MapOptions(("tsne",), most_videos=12, seed=3)
     few = map_of(run, features, options=drawn, hardware=CPU, log=said.append)
     assert len(few.ids) == 12 and list(few.ids) == sorted(few.ids)
-    assert said[0] == "48 videos: 12 of them are drawn (--most-videos)"
+    assert said[0] == "48 videos: 12 of them are shown (--most-videos)"
     again = map_of(run, features, options=drawn, hardware=CPU)
     assert again.ids == few.ids and np.array_equal(again.places["t-SNE"], few.places["t-SNE"])
     with pytest.raises(DataError, match="has no video of the split 'dev'; it has test, train, validation"):

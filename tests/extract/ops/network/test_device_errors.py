@@ -100,7 +100,7 @@ OTHER = [
     RuntimeError("cuFFT error: CUFFT_INVALID_SIZE"),
     MemoryError("of the host"),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
-    OutOfDeviceMemory("one item does not fit into the memory of the device (CUDA out of memory.)"),
+    OutOfDeviceMemory("one item does not fit into the device's memory (CUDA out of memory.)"),
     ValueError("no device"),
 ]
 

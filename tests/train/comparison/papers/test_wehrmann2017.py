@@ -158,7 +158,7 @@ def test_the_two_networks_are_fused_with_a_share_that_the_validation_split_chose
 
 
 def test_a_model_that_needs_one_of_two_experts_says_which(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"'ctt' sees one expert, .* got resnet152, spectrogram"):
+    with pytest.raises(UsageError, match=r"'ctt' needs exactly one expert, .* got resnet152, spectrogram"):
         train(folder, tmp_path / "a", "ctt", experts=("resnet152", "spectrogram"))
     with pytest.raises(UsageError, match=r"6 values, which are not 4 moments"):
         train(folder, tmp_path / "b", "ctt-s", "model.moments=4", experts=("resnet152",))
@@ -175,7 +175,7 @@ def test_a_machine_sees_rasheeds_descriptors_or_the_audio_visual_set(folder: Pat
     assert found.ids == tuple(f"{i:03d}" for i in range(FILMS)) and np.isfinite(found.scores).all()
     both = train(folder, tmp_path / "av", "svm", f"{columns},embedding", experts=table)
     assert both.config()["inputs"] == {"lowlevel_video": 9} and reached(both) > 0.85
-    with pytest.raises(DataError, match=r"has no column of numbers 'hue'; it has scenes, average_shot"):
+    with pytest.raises(DataError, match=r"has no numeric column 'hue'; it has scenes, average_shot"):
         train(folder, tmp_path / "hue", "svm", "lowlevel_video.columns=hue", experts=table)
 
 
