@@ -56,6 +56,12 @@ class Cost:
     item: float
     most: int = 64
 
+    def seconds(self, items: int) -> float:
+        """Of so many items; the last call is padded to a power of two."""
+        whole, left = divmod(items, self.most)
+        last = self.call + self.item * (1 << (left - 1).bit_length()) if left else 0.0
+        return whole * (self.call + self.item * self.most) + last
+
 
 # Of a card that does 50e12 operations a second on these networks and 1,000 pairs of TV-L1; OCR is of a core.
 FAST_DEVICE: Mapping[str, Cost] = {
@@ -207,9 +213,7 @@ def _model(machine: SimulatedMachine, name: str, slower: float, sizes: dict[str,
         for table, there in counts.items():
             cost = FAST_DEVICE.get(table)
             if cost is not None:
-                calls = -(-there // cost.most)
-                seconds = calls * (cost.call + cost.most * cost.item)  # a call is padded
-                machine.spend(seconds * slower)
+                machine.spend(slower * cost.seconds(there))
         return [[] for _ in items]
 
     return compute

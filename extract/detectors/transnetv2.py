@@ -167,7 +167,8 @@ def load_predictor(resources: Resources) -> Predict:
 
     def predict(windows: NDArray[np.uint8]) -> NDArray[np.float32]:
         size = 1 if resources.device == "cpu" else resources.at_most(DEVICE_BATCH)
-        return fixed_batches(batch, windows, size).astype(np.float32, copy=False)
+        answers = fixed_batches(batch, windows, size, device=resources.device)
+        return answers.astype(np.float32, copy=False)
 
     return predict
 

@@ -79,14 +79,15 @@ class AudioModel(ABC, Generic[Network]):
 
     @property
     def windows_at_once(self) -> int:
-        """The batch that the network always sees, whatever the number of items."""
+        """The largest batch that the network sees; on a CPU the only one."""
         return network_batch(self.resources.device, self.resources.batch_size)
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
         if not items:
             return []
         inputs = np.stack([item.arrays[self.array] for item in items])
-        embeddings = fixed_batches(self.embed, inputs, self.windows_at_once)
+        size, device = self.windows_at_once, self.resources.device
+        embeddings = fixed_batches(self.embed, inputs, size, device=device)
         return [[item.row(embedding=e)] for item, e in zip(items, embeddings, strict=True)]
 
     @abstractmethod

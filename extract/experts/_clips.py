@@ -84,6 +84,7 @@ def embedding_rows(
     rows = []
     for start in range(0, len(items), size):
         part = items[start : start + size]
-        embeddings = fixed_batches(network, np.stack([clip(item) for item in part]), size)
+        clips = np.stack([clip(item) for item in part])
+        embeddings = fixed_batches(network, clips, size, device=resources.device)
         rows += [item.row(embedding=e) for item, e in zip(part, embeddings, strict=True)]
     return rows

@@ -80,7 +80,7 @@ class PictureModel:
             return []
         images = np.stack([item.arrays["image"] for item in items])
         size = network_batch(self.resources.device, self.resources.batch_size)
-        embeddings = fixed_batches(self.embed, images, size)
+        embeddings = fixed_batches(self.embed, images, size, device=self.resources.device)
         return [[item.row(embedding=e)] for item, e in zip(items, embeddings, strict=True)]
 
     def embed(self, images: NDArray[np.generic]) -> NDArray[np.floating]:

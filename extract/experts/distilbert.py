@@ -215,7 +215,7 @@ class TokenVectors:
                 row[0, : len(sequences[i])] = sequences[i]
                 row[1, : len(sequences[i])] = 1
             size = network_batch(self._resources.device, self._resources.batch_size)
-            outputs = fixed_batches(self._hidden, inputs, size)
+            outputs = fixed_batches(self._hidden, inputs, size, device=self._resources.device)
             states |= {i: out[: len(sequences[i])] for i, out in zip(members, outputs, strict=True)}
         return [states[i] for i in range(len(sequences))]
 

@@ -1,4 +1,4 @@
-"""Batches of one fixed shape, so that a row does not depend on the batch it rode in.
+"""Batches of few shapes, on a CPU of one, so that a row does not depend on the batch it rode in.
 
 BLAS libraries choose other kernels, and so other roundings, for other shapes. A network that
 always sees the same batch shape gives each row the same bits whatever stands beside it.
@@ -23,16 +23,21 @@ def fixed_batches(
     network: Callable[[NDArray[np.generic]], NDArray[np.floating]],
     inputs: NDArray[np.generic],
     size: int,
+    *,
+    device: str = "cpu",
 ) -> NDArray[np.floating]:
-    """``network`` over ``inputs`` (n, ...) in batches of exactly ``size``, the last one padded.
+    """``network`` over ``inputs`` (n, ...) in batches of ``size``, the last one padded.
 
-    Padding repeats the last row; its outputs are dropped. Returns (n, ...), in order.
+    To ``size`` on a CPU, where that keeps a row's bits; on an accelerator, where a large batch costs what it
+    holds, to the next power of two. Padding repeats the last row; its outputs are dropped. Returns (n, ...),
+    in order.
     """
     outputs = []
     for start in range(0, len(inputs), size):
         part = inputs[start : start + size]
-        missing = size - len(part)
-        if missing:
-            part = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
-        outputs.append(network(part)[: size - missing])
+        there = len(part)
+        whole = size if device == "cpu" else min(size, 1 << (there - 1).bit_length())
+        if there < whole:
+            part = np.concatenate([part, np.repeat(part[-1:], whole - there, axis=0)])
+        outputs.append(network(part)[:there])
     return np.concatenate(outputs)
