@@ -23,7 +23,7 @@ def installed_opencv(path: Sequence[str] | None = None) -> list[tuple[str, str]]
 
 
 def check(path: Sequence[str] | None = None) -> str | None:
-    """What is wrong with OpenCV here, with the commands that mend it; None if all is well.
+    """What is wrong with OpenCV here, with the commands that fix it; None if all is well.
 
     Finds several distributions, a ``cv2`` folder whose files are not those of the distribution that
     claims them (one was installed over another, or uninstalled under it), a ``cv2`` that cannot be
@@ -32,17 +32,15 @@ def check(path: Sequence[str] | None = None) -> str | None:
     """
     installed = installed_opencv(path)
     if not installed:
-        return f"OpenCV is not installed; run: {_mend(installed)}"
+        return f"OpenCV is not installed; run: {_fix(installed)}"
     names = ", ".join(f"{name} {version}" for name, version in installed)
     if len(installed) > 1:
-        return (
-            f"{len(installed)} OpenCV distributions share the folder cv2 ({names}); run: {_mend(installed)}"
-        )
+        return f"{len(installed)} OpenCV distributions share the folder cv2 ({names}); run: {_fix(installed)}"
     damaged = _damaged(path)
     if damaged:
-        return f"the folder cv2 is not that of {names}: {damaged} differs; run: {_mend(installed)}"
+        return f"the folder cv2 is not that of {names}: {damaged} differs; run: {_fix(installed)}"
     problem = _import_problem() if path is None else None
-    return f"{names}: {problem}; run: {_mend(installed)}" if problem else None
+    return f"{names}: {problem}; run: {_fix(installed)}" if problem else None
 
 
 def _distributions(path: Sequence[str] | None) -> list[tuple[str, importlib.metadata.Distribution]]:
@@ -74,7 +72,7 @@ def _import_problem() -> str | None:
     return None if hasattr(cv2, "optflow") else "cv2.optflow (TV-L1) is missing, contrib builds have it"
 
 
-def _mend(installed: Sequence[tuple[str, str]]) -> str:
+def _fix(installed: Sequence[tuple[str, str]]) -> str:
     """Remove all, then install one: at its own version if it is there, else at the newest one here."""
     versions = dict(installed)
     newest = max(versions.values(), key=lambda v: [int(n) for n in v.split(".") if n.isdigit()], default="")

@@ -2,7 +2,7 @@
 
 Values come from a command line (texts), a TOML file or Python. One function, :func:`convert`, decides for all
 three; what a type alone does not say stands beside it: ``Annotated[int, Range(at_least=1)]``. (pydantic does
-as much, but its errors are several lines each and would have to be told anew.)
+as much, but its errors are several lines each and would have to be reworded.)
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def _plain(where: str, hint: type, value: Any, *, texts: bool) -> Any:
     if hint is str and isinstance(value, os.PathLike):
         value = os.fspath(value)
     if hint in (int, float) and texts and isinstance(value, str):
-        with suppress(ValueError):  # what is no number stays a text, which is refused below
+        with suppress(ValueError):  # what is not a number stays a text, which is refused below
             value = hint(value)
     taken: dict[type, type] = {int: numbers.Integral, float: numbers.Real}
     fits = isinstance(value, taken.get(hint, hint)) and (hint is bool or not isinstance(value, bool))

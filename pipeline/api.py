@@ -56,12 +56,12 @@ def run(
         shard_size: videos in a new shard.
         retry_failed: try again what failed before.
         new_root: the store's videos are in this folder now; ids stay.
-        replace_changed: extract again, in place of their old rows, inputs that are others now.
+        replace_changed: extract again, in place of their old rows, inputs that have changed.
         batch_size: of the models; default: 16, on a GPU 64.
         decoders: processes; default: one for each core, at most 16.
         checkpoint_seconds: what is finished of a shard is written so often.
         cluster: ``Cluster(workers=2)``, say; None: this process does all.
-        progress: written while the run goes on, to be read from another thread.
+        progress: written during the run, to be read from another thread.
 
     Raises:
         MarqueeError: what was asked for cannot be done (found before anything is made), or not written.

@@ -47,7 +47,7 @@ class FFmpegScoreDetector(Detector):
 class SceneScore:
     """``lavfi.scene_score`` of consecutive frames; 0 for the first one.
 
-    A frame of another size or pixel format starts anew, as FFmpeg's command line does when it
+    A frame of another size or pixel format restarts the score, as FFmpeg's command line does when it
     rebuilds its filters in the middle of a stream.
     """
 

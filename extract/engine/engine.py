@@ -143,7 +143,7 @@ class Engine:
     ) -> Iterator[VideoResult]:
         """Results in the order in which videos finish. New tasks are drawn as there is room.
 
-        None among the tasks means "none now": the engine goes on with what it has and asks again, a few
+        None among the tasks means "none now": the engine continues with what it has and asks again, a few
         times a second, and at once after :meth:`wake`. The run is over when ``tasks`` is. Once ``stop()``
         is true, videos that are not finished are given up. ``each_turn`` is called several times a second,
         whatever the videos do.

@@ -83,7 +83,7 @@ class SharedClock:
     Each stream starts unshifted. A packet that jumps back by more than 1 s, or ahead by more than 10 s
     where no other stream has come that far, is looked at together with the next packets:
 
-    - If its stream then goes on as before, this one timestamp is damaged.
+    - If its stream then continues as before, this one timestamp is damaged.
     - If it jumps ahead and the container says that it is that long, it is a pause.
     - Otherwise the clock has restarted: all streams that jump with it are shifted by one amount, the least
       with which none of them overlaps what it gave before. So the stream that had ended last goes

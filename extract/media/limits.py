@@ -9,7 +9,7 @@ SAMPLE_RATES = (
     4_000,
     768_000,
 )  # per second: below is no sound that anyone records, above none that anyone sells
-LONGEST_TICK_SECONDS = 600.0  # of the unit that pictures are timed in; one that is longer is no unit
+LONGEST_TICK_SECONDS = 600.0  # of the unit that pictures are timed in; one that is longer is not a unit
 MOST_PICTURES_A_SECOND = 10_000
 SECONDS_AT_LEAST = 3600.0  # a still of an hour in a file of any size, and ...
 SECONDS_A_BYTE = 1.0  # ... a still of any length takes at least a byte for each second

@@ -1,4 +1,4 @@
-"""A decoded picture that is converted only when, and only as far as, somebody looks at it."""
+"""A decoded picture that is converted only when, and only as far as, a consumer needs it."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def read(
 
 
 class _Pass:
-    """What goes on from one link of a chained file to the next."""
+    """What carries over from one link of a chained file to the next."""
 
     def __init__(
         self, path: PathLike, media: MediaInfo, video: bool, sounds: Sequence[Sound], counts: DecodeCounts

@@ -108,10 +108,10 @@ class Encoder(nn.Module):
         self.pos_conv = nn.Sequential(PositionConvolution())
         self.layers = nn.ModuleList(Layer(positions) for _ in range(LAYERS))
         self.layer_norm = nn.LayerNorm(SIZE)
-        self.positions = (positions,)  # a tuple, so that it is no further name of the weights
+        self.positions = (positions,)  # a tuple, so that it is not another name of the weights
 
     def forward(self, tokens: Tensor, heard: Tensor) -> Tensor:
-        """(batch, tokens, 768), of which ``heard`` (batch, tokens) are no padding -> the same."""
+        """(batch, tokens, 768), of which ``heard`` (batch, tokens) are not padding -> the same."""
         tokens = tokens * heard[..., None]
         tokens = self.layer_norm(tokens + self.pos_conv(tokens))
         buckets = relative_buckets(tokens.shape[1]).to(tokens.device)

@@ -76,7 +76,7 @@ def weight_file(name: ModelName) -> WeightFile:
 def load_network(name: ModelName, resources: Resources) -> Whisper:
     """openai-whisper's network in float32 with published weights, or seeded ones for dry runs.
 
-    The files are float16, their sinusoids too, and these are read rather than computed anew.
+    The files are float16, their sinusoids too, and these are read rather than recomputed.
     Raises WeightsError if the file does not hold this model.
     """
     from whisper.model import ModelDimensions, Whisper

@@ -139,7 +139,7 @@ def fill(
 
 
 def seeded(module: torch.nn.Module, seed: int) -> None:
-    """Draw all parameters anew from ``seed`` and their own names, the same on every machine.
+    """Redraw all parameters from ``seed`` and their own names, the same on every machine.
 
     NumPy's PCG64, normal with variance 1 / fan-in, which lets activations neither vanish nor
     overflow (half precision included) in deep residual networks; vectors near 1, biases near 0.

@@ -66,7 +66,7 @@ class WeightFile:
 
 
 DownloadProgress = Callable[[WeightFile, int, int | None], None]
-"""Hears of a file that is downloaded how many bytes are here, and how many it has (None: not known)."""
+"""Called for a file being downloaded with the bytes received so far and its size (None: not known)."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The Hugging Face hub as this machine is set up: its cache, the address of a file, whether it may be asked.
 
 huggingface_hub keeps the environment of the moment when it was first imported, often by another library.
-Its settings are evaluated anew here, so that ``HF_HOME`` counts whenever a notebook sets it.
+Its settings are evaluated again here, so that ``HF_HOME`` counts whenever a notebook sets it.
 """
 
 from __future__ import annotations

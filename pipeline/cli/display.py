@@ -22,7 +22,7 @@ LIVE_SECONDS = 0.25
 
 
 def show(progress: RunProgress, console: Console) -> AbstractContextManager[None]:
-    """Show a run while it goes on."""
+    """Show a run in progress."""
     return shown(console, panel=lambda: _panel(progress), line=lambda: status_line(progress))
 
 

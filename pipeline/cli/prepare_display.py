@@ -28,7 +28,7 @@ def prepare_and_report(config: PrepareConfig, console: Console) -> int:
 
 @contextmanager
 def show(progress: PrepareProgress, console: Console) -> Iterator[None]:
-    """Show it while it goes on."""
+    """Show it in progress."""
     try:
         with shown(console, panel=lambda: _panel(progress), line=lambda: status_line(progress)):
             yield

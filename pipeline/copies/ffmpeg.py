@@ -212,7 +212,7 @@ class Encoder:
         """Write the small copy of ``source`` to ``target``; ``on_seconds`` hears how far it is.
 
         Raises:
-            EncodeError: FFmpeg failed, was ended by :meth:`close`, or gave no sign of life.
+            EncodeError: FFmpeg failed, was ended by :meth:`close`, or did not respond.
             MediaError: the source cannot be opened any more.
         """
         with open_container(source) as container:

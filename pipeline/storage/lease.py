@@ -36,7 +36,7 @@ def lease(
 
     Yields a check for writes below ``root``: it raises StoreError once another run has taken over.
     Raises StoreError where another run holds it, or has taken it over by the end, and for an object of that
-    name that is no lease: it stays as it is.
+    name that is not a lease: it is left unchanged.
     """
     held = _Lease(root, name, holder, taken, renew_seconds, watch_seconds)
     held.acquire()

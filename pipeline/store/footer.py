@@ -192,7 +192,7 @@ class MissingPart(InvalidPart):
 def read_footer(path: Location) -> Footer:
     """A part's footer. Raises InvalidPart where the file is damaged, or its counts disagree, and MissingPart.
 
-    Storage that cannot be read is no statement about the part: that raises a plain StoreError.
+    Storage that cannot be read says nothing about the part: that raises a plain StoreError.
     """
     try:
         metadata = read_metadata(path)
@@ -226,7 +226,7 @@ def _parsed(text: bytes) -> Footer:
 
 
 def _checked(value: Any, kind: type) -> Any:
-    """The value. Raises TypeError for one of another type; True is no number."""
+    """The value. Raises TypeError for one of another type; True is not a number."""
     if type(value) is not kind:
         raise TypeError(f"{_short(repr(value))} is not {kind.__name__}")
     return value

@@ -37,7 +37,7 @@ def remove(store: Store, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def take_back(store: Store, wanted: Sequence[str]) -> list[str]:
-    """Let the next run take up removed videos again, as new ones. Raises UsageError for what was not."""
+    """Let the next run add removed videos again, as new ones. Raises UsageError for what was not."""
     removed = store.removed()
     chosen = _chosen(wanted, {video_id: path for path, video_id in removed.items()})
     store.record_removed({path: name for path, name in removed.items() if name not in chosen})

@@ -12,7 +12,7 @@ from pipeline.store.layout import PartFile, Store
 def valid_footer(part: PartFile, members: Collection[str] | None) -> Footer | None:
     """The footer of a part that reads and has no :func:`faults`, else None: its videos are still to do.
 
-    Raises StoreError for storage that cannot be read, which is no statement about the part.
+    Raises StoreError for storage that cannot be read, which says nothing about the part.
     """
     try:
         return checked_footer(part, members)

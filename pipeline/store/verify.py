@@ -41,7 +41,7 @@ Problem: TypeAlias = tuple[str, str]  # what is wrong, and the command that fixe
 class Report:
     """What was looked at, every fault in one line each, and for each of them the command that fixes it.
 
-    ``notes`` are no faults: what a killed run left half-written, files of somebody else's at the first level,
+    ``notes`` are not faults: what a killed run left half-written, foreign files at the first level,
     and a run that is writing.
     """
 

@@ -130,7 +130,7 @@ def update_videos(store: Store, shard: int, facts: Mapping[str, Mapping[str, Any
 
 
 def replace_videos(store: Store, shard: int, sizes: Mapping[str, int | None]) -> None:
-    """Videos whose files are others now, of these sizes: nothing measured of the old ones is kept."""
+    """Videos whose files have changed, of these sizes: nothing measured of the old ones is kept."""
     table = _table(store, shard)
     rows = table.to_pylist()
     for row in rows:

@@ -1,4 +1,4 @@
-"""Certificates that close a Dask cluster to everybody who does not hold them: TLS in both directions.
+"""Certificates that protect a Dask cluster from anyone without them: TLS in both directions.
 
 A folder has an authority, one certificate that it has signed, and that certificate's key. Scheduler,
 workers and driver all show the certificate, and hear nobody who cannot show one of the same authority. The

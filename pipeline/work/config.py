@@ -32,7 +32,7 @@ class Cluster(Checked):
         scheduler: address of a running Dask scheduler, such as ``tls://host:8786``.
         certificates: folder with those of a tls scheduler (``python -m extract cluster-certificates``);
             None: what Dask's own configuration names.
-        worker_lifetime_seconds: a worker that is older than this starts anew between videos.
+        worker_lifetime_seconds: a worker that is older than this restarts between videos.
         worker_memory_bytes: so does one that has grown beyond this, with all its processes.
 
     Raises UsageError for more than one of the three, certificates that are for nothing, or values that are
@@ -92,7 +92,7 @@ class RunConfig(ExtractConfig):
         shard_size: videos in a new shard.
         retry_failed: try again what failed before.
         new_root: the store's videos are in this folder now; ids stay.
-        replace_changed: extract again, in place of their old rows, inputs that are others now.
+        replace_changed: extract again, in place of their old rows, inputs that have changed.
         batch_size: of the models; None: 16 on the CPU, 64 on a GPU.
         decoders: processes; None: one for each core, up to 16.
         queue_memory_bytes: the most that items between decoders and models take in each process; None: an

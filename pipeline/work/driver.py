@@ -81,7 +81,7 @@ class InProcess:
 def drive(shards: Iterable[Shard], workers: Workers, progress: RunProgress) -> None:
     """Run all shards; jobs in flight are bounded by the workers' slots, whatever the number of shards.
 
-    A job whose worker died goes on in halves (:class:`pipeline.work.jobs.ShardJobs`). Once
+    A job whose worker died is retried in halves (:class:`pipeline.work.jobs.ShardJobs`). Once
     ``progress.stopping`` is set, nothing more is handed out and what is finished is written.
 
     Raises the first error that is not a worker's death, after everything finished was written.

@@ -1,4 +1,4 @@
-"""Whether the videos folder is the one that the store was made from, and which files are others now."""
+"""Whether the videos folder is the one that the store was made from, and which files have changed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Comparison:
     Attributes:
         root, known_root: the folder that was scanned, and the store's; None where the store has none.
         known, same, gone: inputs of which the store has a size; those there with it; those not there.
-        changed: inputs that are others now, by shard and ``video_id``.
+        changed: inputs that have changed, by shard and ``video_id``.
         with_rows: those that the store has rows of, which were the file's when they were made.
         seen: what is to be written down of the unchanged.
     """

@@ -1,4 +1,4 @@
-"""Plans that were lost (a file of ``videos`` was deleted or renamed), made anew from what the parts say."""
+"""Plans that were lost (a file of ``videos`` was deleted or renamed), rebuilt from the parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.store.videos import Shard, Video, plan_problems, write_shard
 def restore_plans(store: Store, scan: Scan, shards: Sequence[Shard]) -> tuple[list[Shard], list[str]]:
     """All shards with those whose plan is lost, in order, and a warning for each of these.
 
-    Raises StoreError where two files of the plan claim a video, or where a plan cannot be made anew because
+    Raises StoreError where two files of the plan claim a video, or where a plan cannot be rebuilt because
     not every video of its parts is found among the inputs: any other plan would give rows twice.
     """
     for problem in plan_problems(shards):

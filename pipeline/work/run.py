@@ -71,7 +71,7 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
 
     Wrong arguments, missing weights and packages, a folder without videos or of another store, and changed
     files are found before anything is decoded or written.
-    A video that fails is recorded and the run goes on. SIGINT and SIGTERM (in the main thread)
+    A video that fails is recorded and the run continues. SIGINT and SIGTERM (in the main thread)
     write what is finished and end the run; a second one ends it at once.
 
     Raises:

@@ -30,7 +30,7 @@ from pipeline.work.inputs import record_inputs
 from pipeline.work.jobs import JobReport, ShardJob
 from pipeline.work.stored import Stored
 
-MOST_WRITES = 2  # shards that wait to be written while the engine goes on
+MOST_WRITES = 2  # shards that wait to be written while the engine continues
 FETCH_AHEAD = 8  # remote videos that are fetched before a decoder asks for them
 
 

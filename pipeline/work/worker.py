@@ -34,7 +34,7 @@ IDLE_SECONDS = 600.0  # after which a host without jobs gives its models back
 
 
 class HostPlugin(WorkerPlugin):
-    """Keeps the host of a run on a worker, and has the worker start anew when it is old or large.
+    """Keeps the host of a run on a worker, and restarts the worker when it is old or large.
 
     Args:
         setup: of the host, which is made with the first job.
@@ -147,7 +147,7 @@ class HostPlugin(WorkerPlugin):
         return self._memory_bytes is not None and _resident_bytes() > self._memory_bytes
 
     def _leave(self) -> None:
-        """Finish what is in work, let the driver have the reports, and start anew."""
+        """Finish what is in work, let the driver have the reports, and restart."""
         self._leaving = True
         with self._lock:
             if self._host is not None:

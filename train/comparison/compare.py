@@ -15,7 +15,7 @@ from train.comparison.report import write_report
 from train.log import Log, silent
 from train.runs.run_folder import RunFolder
 
-Fit = Callable[[Cell, Path], object]  # trains a cell into a run folder, or goes on with it
+Fit = Callable[[Cell, Path], object]  # trains a cell into a run folder, or resumes there
 
 
 def compare(

@@ -52,7 +52,7 @@ class Measured:
 
 
 def measured(run: Path, scoring: Scoring) -> Measured:
-    """The figures of a run; measured anew where its folder has none of this scoring."""
+    """The figures of a run; measured again where its folder has none of this scoring."""
     paths = RunFiles.of(run, "test")
     if not _has(paths, scoring):
         evaluate_run(run, scoring=scoring)

@@ -16,7 +16,7 @@ from train.evaluation.tables import Estimate
 from train.finetuning.contrastive import silhouettes
 from train.retrieval.vector_file import best, unit
 
-SHUFFLES = 10  # how often genres are dealt out anew for what chance reaches
+SHUFFLES = 10  # how often genres are reshuffled for what chance reaches
 _BLOCK_ROWS = 1024
 
 Values = tuple[Floats, NDArray[np.int64]]  # some values, and the video of each

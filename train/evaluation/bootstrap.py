@@ -69,7 +69,7 @@ def interval(
 
     ``drawn``: (..., resamples). With q the quantiles of the resamples it is 2 value - q_high to
     2 value - q_low: what resampling does to the figure, the drawing of these videos has done to it already.
-    The quantiles themselves are no interval of average precision, see ``docs/metrics.md``. Resamples in which
+    The quantiles are not an interval of average precision, see ``docs/metrics.md``. Resamples in which
     a figure has no value are left out.
     """
     tail = (1 - confidence) / 2

@@ -56,7 +56,7 @@ class FinetuneConfig(Checked):
 
 
 def finetune(config: FinetuneConfig, log: Log | None = None) -> RunFolder:
-    """Fine-tune a run's model on its training split; with a folder begun before, go on.
+    """Fine-tune a run's model on its training split; resume in a folder that was begun before.
 
     The new run has the old one's split and normalisation, ``finetuned_from`` and the options in its
     ``config.json``, and ``silhouette.csv`` with a row for each epoch; 0 is before. Its predictions are those

@@ -2,7 +2,7 @@
 
 The file is a pickle of a dictionary: ``samples`` maps a YouTube id to ``features`` (expert -> vectors) and
 ``labels``, ``idx_to_label`` maps a label's number to its genre, ``stats`` holds the features' statistics,
-which the trainer computes anew (https://github.com/serkansulun/trailer-genre-classification).
+which the trainer recomputes (https://github.com/serkansulun/trailer-genre-classification).
 """
 
 from __future__ import annotations

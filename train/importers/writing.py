@@ -104,7 +104,7 @@ def write_store(
     options: Mapping[str, Any],
     shard_size: int = 64,
 ) -> Store:
-    """A new store with these videos and experts, written as a run writes it; one that was killed goes on.
+    """A new store with these videos and experts, written as a run writes it; one that was killed resumes.
 
     Raises StoreError where there is another store, DataError for what cannot be stored.
     """

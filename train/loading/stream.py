@@ -25,7 +25,7 @@ class Loader:
 
     In training (``shuffle``) the order is another one in every epoch (:meth:`set_epoch`), else that of the
     ids. It depends on the seed, the epoch and the videos alone. :meth:`state_dict` says where the loader
-    is; one that loads it goes on with the next batch, without reading what was before.
+    is; one that loads it continues with the next batch, without reading what was before.
     """
 
     def __init__(

@@ -65,7 +65,7 @@ class Ensemble(GenreModel):
     The scores of a video that lacks a table are learned numbers, one for each genre, whatever stands in the
     table's place, and the video has no part in the loss of the table's network. The layer begins as the
     average of the networks and learns beside them from what they say of the training split; that tells when
-    to stop. Then it is fitted anew on the validation split, which no network has learned by heart.
+    to stop. Then it is refitted on the validation split, which no network has learned by heart.
     """
 
     summary = "a network each for poster, trailer, text and metadata, stacked by one layer"

@@ -25,7 +25,7 @@ from train.runs.training_data import TrainingData, load
 def fit(config: FitConfig, log: Log | None = None) -> RunFolder:
     """Train, keep the best model, predict all labelled videos, measure the test split.
 
-    A run that was killed goes on where it stood; one that is finished is left as it is.
+    A run that was killed resumes where it stood; one that is finished is left unchanged.
 
     Raises:
         UsageError: what was asked for cannot be, or the folder holds a run of other settings.

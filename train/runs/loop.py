@@ -67,7 +67,7 @@ def train(
     log: Log | None = None,
     wandb: str | None = None,
 ) -> Trained | None:
-    """Train until the epochs are over or nothing improves; goes on from the run's last checkpoint.
+    """Train until the epochs are over or nothing improves; resumes from the run's last checkpoint.
 
     ``training`` is called with the number of this process and how many there are, and gives its batches;
     every process validates on the whole of ``validation``.

@@ -38,7 +38,7 @@ class RunFolder(Checked):
     config.json                 what was asked, what it was trained on, versions
     model.safetensors           the weights that did best on the validation split
     normalisation.safetensors   each expert's mean and standard deviation on the training split
-    checkpoints/last.ckpt       where a killed run goes on; best.ckpt: the best so far
+    checkpoints/last.ckpt       where a killed run resumes; best.ckpt: the best so far
     training.json               epochs, seconds, parameters
     predictions.parquet         of every labelled video
     metrics.json, per_genre.csv, bootstrap.npz, curves/*.svg, tensorboard/

@@ -49,7 +49,7 @@ def train_model(
 
 
 def solve_model(model: SolvedModel, data: TrainingData, log: Log) -> Trained:
-    """In one go: there are no epochs, and nothing to go on with after a kill."""
+    """In one go: there are no epochs, and nothing to resume after a kill."""
     started = perf_counter()
     validation = data.batches("validation")
     model.eval().solve(data.batches("train"), validation, seed=data.choices.training.seed)

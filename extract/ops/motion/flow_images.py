@@ -28,7 +28,7 @@ def quantise(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
 def folder_name(path: str | os.PathLike[str]) -> str:
     """The video's name and eight digits of its whole path, which tell videos of one name apart.
 
-    The same from whatever folder a relative path starts. What of a name is no text, and what is over
+    The same from whatever folder a relative path starts. What of a name is not text, and what is over
     200 bytes, is left out.
     """
     digest = hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:8]

@@ -45,7 +45,7 @@ class Stack(Generic[T]):
 class SceneStacks(Generic[T]):
     """Stacks of scenes whose ends are found later than their frames are seen.
 
-    ``add`` every frame of the video, ``settle`` as the shot detector goes on, ``close`` every
+    ``add`` every frame of the video, ``settle`` as the shot detector advances, ``close`` every
     scene. Stacks leave as soon as the scene is known to go on after them, so what is held is one
     stack and the detector's look-ahead, however long a scene is. When they leave changes nothing
     in them.

@@ -21,7 +21,7 @@ DESCRIPTOR_NAMES: tuple[str, ...] = (
     "motion_content_std",
     *(f"{n}_{m}" for n in AUDIO_DESCRIPTORS for m in ("mean", "std")),
 )
-"""What stands at each place of the embedding of the tables ``lowlevel`` and ``lowlevel_video``."""
+"""The value at each position of the embedding of the tables ``lowlevel`` and ``lowlevel_video``."""
 
 
 class DescriptorSummary:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class Moments:
-    """Count, mean and covariance of rows (n, k), taken up part by part in float64.
+    """Count, mean and covariance of rows (n, k), accumulated part by part in float64.
 
     The update of Chan, Golub and LeVeque (1979, "Updating formulae and a pairwise algorithm for
     computing sample variances"): no cancellation of large sums. NaN where there were no rows.

@@ -146,7 +146,7 @@ class RapidOcrReader:
         return LineReading(found.txts[0], float(found.scores[0]), letters)
 
     def _text_line(self, line: Line) -> TextLine | None:
-        """None for what is no line, or is read with too little confidence."""
+        """None for what is not a line, or is read with too little confidence."""
         text, score = greek(line.reading.text), line.reading.score
         if is_unread(line.picture, line.reading.letters) or looks_foreign(text, known_words()):
             return TextLine("", 0.0, line.box)
@@ -199,7 +199,7 @@ class PaddleOcrReader:
 
 
 def check_paddleocr() -> None:
-    """Raises MissingDependency with the command that mends it."""
+    """Raises MissingDependency with the command that fixes it."""
     for module in ("paddle", "paddleocr"):
         if importlib.util.find_spec(module) is None:
             raise MissingDependency(

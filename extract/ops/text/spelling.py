@@ -2,15 +2,15 @@
 
 Text on a trailer's frames is names, titles and slogans, mostly in capitals and without sentences
 around them; any dictionary lacks many of these words ("theaters" is missing in the one used here).
-So an unknown word is no error in itself, and a correction needs evidence of its own:
+So an unknown word is not an error in itself, and a correction needs evidence:
 
 * *Lost spaces* (``THISSUMMER``) are the usual error on well-read cards. A word is split only if it
   is unknown and falls apart into known words of which neighbours are a known English bigram, and one
   that stands together far more often than chance has it. The letters stay as they are, so ``NORTHWIND``,
-  whose halves are no such pair, stays whole, and so does the Spanish ``PROGRAMA``.
+  whose halves are not such a pair, stays whole, and so does the Spanish ``PROGRAMA``.
 * *Digits inside of a word* (``TOM0RROW``) become the letters that they look like, if that gives a word.
   Digits at its ends are meant: ``MI6``, ``FAST5``, ``R2D2``.
-* *One wrong letter* (``COMNG``) is mended only in a line that was read without confidence, beside
+* *One wrong letter* (``COMNG``) is corrected only in a line that was read without confidence, beside
   English words, in words of five letters and more that are not capitalised like a name, and only towards a
   common word that is ten times as frequent as the next candidate.
 
