@@ -48,7 +48,7 @@ def extract(
     preset: PresetName = None,
     experts: Names = None,
     detector: Annotated[
-        DetectorName | None, typer.Option(help="Shot detector: short for --set scenes.detector=....")
+        DetectorName | None, typer.Option(help="Shot detector; same as --set scenes.detector=NAME.")
     ] = None,
     set_: Set = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N. Default: auto.")] = None,
@@ -71,8 +71,8 @@ def extract(
         str | None, typer.Option(help="Dask scheduler, tls://HOST:PORT. Default: MARQUEE_SCHEDULER, if set.")
     ] = None,
     certificates: Certificates = None,
-    worker_lifetime: Annotated[str | None, typer.Option(help="Restart older workers, e.g. 2h.")] = None,
-    worker_memory: Annotated[str | None, typer.Option(help="Restart larger workers, e.g. 8G.")] = None,
+    worker_lifetime: Annotated[str | None, typer.Option(help="Age to restart a worker at, e.g. 2h.")] = None,
+    worker_memory: Annotated[str | None, typer.Option(help="Memory to restart a worker at, e.g. 8G.")] = None,
     retry_failed: Annotated[bool | None, typer.Option("--retry-failed", help="Try failures again.")] = None,
     new_root: Annotated[
         bool | None, typer.Option("--new-root", help="The store's videos have moved to this folder.")
@@ -185,7 +185,7 @@ def prepare(
     ] = "paper",
     jobs: Annotated[int | None, typer.Option(help="Copies at a time. Default: half the cores.")] = None,
 ) -> None:
-    """Make small copies (x265, Opus) on the same time line; run it again to resume. Needs ffmpeg."""
+    """Make small copies (x265, Opus) with the same timestamps; run it again to resume. Needs ffmpeg."""
     from pipeline.cli.prepare_display import prepare_and_report
     from pipeline.copies.prepare import PrepareConfig
 

@@ -39,7 +39,7 @@ def finetune(
     precision: Precision = "float32",
     allow_random_weights: AllowRandom = False,
 ) -> None:
-    """Fine-tune a run without labels: halves of a video have to find each other; run it again to resume."""
+    """Fine-tune a run without labels, by contrasting halves of videos; run it again to resume."""
     from train.api import finetune as run_finetune
 
     flags: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
@@ -73,7 +73,7 @@ def retrieve(
     precision: Precision = "float32",
     allow_random_weights: AllowRandom = False,
 ) -> None:
-    """The videos of a store that are nearest to others, by the cosine in a run's space."""
+    """Find the nearest videos of a store, by cosine similarity in a run's embedding space."""
     from train.retrieval.retrieve import retrieve as search
 
     screen = console()

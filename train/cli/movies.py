@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
         id_column: Annotated[str | None, typer.Option("--id", help="Column with the videos' ids.")] = None,
         text: Annotated[str | None, typer.Option(help="Columns of text (plot), comma-separated.")] = None,
         glove: Annotated[Path | None, typer.Option(help="Text file of word vectors.")] = None,
-        sentence_encoder: Annotated[Path | None, typer.Option(help="Folder of transformers.")] = None,
+        sentence_encoder: Annotated[Path | None, typer.Option(help="Folder of a transformers model.")] = None,
         hashed: Annotated[int | None, typer.Option(help="Size of word vectors drawn from hashes.")] = None,
         words: Annotated[str, typer.Option(help="mean: one vector per text; each: one per word.")] = "mean",
         poster: Annotated[str | None, typer.Option(help="Column of paths, relative to the table.")] = None,

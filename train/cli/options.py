@@ -15,7 +15,7 @@ from train.log import Log
 Features = Annotated[str | None, typer.Option(help="Feature store; or s3://...")]
 Store = Annotated[str, typer.Option("--features", help="Feature store; or s3://...")]
 LabelFile = Annotated[Path | None, typer.Option(help="CSV or Parquet table with ids and genres.")]
-Column = Annotated[str | None, typer.Option(help="Column of the labels.")]
+Column = Annotated[str | None, typer.Option(help="Column of the label table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
 Gpus = Annotated[str | None, typer.Option(help="all, or 0,1,...: a process on each GPU.")]
 Precision = Annotated[NetworkPrecision, typer.Option(help="Precision of the networks.")]

@@ -57,7 +57,7 @@ def show_map(
     precision: Precision = "float32",
     allow_random_weights: AllowRandom = False,
 ) -> None:
-    """A map of a store's videos in the space of a run: t-SNE and UMAP, as a page and as a picture."""
+    """Plot a store's videos in a run's embedding space (t-SNE, UMAP), as a page and as a picture."""
     from train.labels.table import LabelColumns, read_labels
     from train.views.space import MapOptions, map_of
 
@@ -97,7 +97,7 @@ def show_scenes(
     precision: Precision = "float32",
     allow_random_weights: AllowRandom = False,
 ) -> None:
-    """Genres of every shot of a video, over time."""
+    """Predict the genres of every shot of a video, over time."""
     from train.views.pictures import clock
     from train.views.scenes import scenes_of
 
@@ -129,7 +129,7 @@ def relabel(
         str, typer.Option(help="Parts of the split whose videos may get more genres.")
     ] = "train,validation,test",
 ) -> None:
-    """Add the genres that a run sees in its videos to those of their labels."""
+    """Add the genres that a run predicts to the labels of its videos."""
     from train.runs import relabel as augmentation
 
     found = augmentation.relabel(RunFolder(run), threshold=threshold, parts=names_in(parts))
