@@ -77,6 +77,14 @@ class GenreModel(nn.Module, ABC):
         assert batch.labels is not None
         return genre_loss(self(batch), batch.labels, positive_weights)
 
+    def independent_networks(self) -> Mapping[str, GenreModel]:
+        """Networks that are trained instead of the model, each alone on its own ``inputs``, by name.
+
+        Each has its own best epoch and its own end; the model itself is only settled. By default there are
+        none, and the model is trained as a whole.
+        """
+        return {}
+
     def watch(self, batch: Batch) -> None:
         """See a batch of an epoch's validation, without gradients; by default nothing."""
 

@@ -25,11 +25,13 @@ class Training(Checked):
     Attributes:
         epochs: at most so many passes over the training split.
         patience: end after so many epochs without a better one; None: never before ``epochs``.
-        monitor: what makes an epoch the best one, on the validation split: its mAP, or its loss, which still
-            tells epochs apart where few videos are all ranked right.
+        monitor: what makes an epoch the best one, on the validation split: its mAP, the micro-averaged
+            average precision, or its loss, which still tells epochs apart where few videos are all ranked
+            right.
         batch_size: videos in a batch, over all devices.
         optimizer: Adam, Adam with AMSGrad, or AdamW.
         learning_rate, weight_decay: of the optimiser.
+        sum_genres: the loss is the sum over the genres, not their mean; weight decay then weighs less.
         clip: the largest norm of the gradient; None: not clipped.
         positive_weight: factor on the loss of a genre that a video has; see :mod:`train.runs.genre_learner`.
         balance: multiply that by each genre's negatives per positive of the training split.
@@ -39,11 +41,12 @@ class Training(Checked):
 
     epochs: int = 50
     patience: int | None = 10
-    monitor: Literal["map", "loss"] = "map"
+    monitor: Literal["map", "micro", "loss"] = "map"
     batch_size: int = 32
     optimizer: Literal["adam", "amsgrad", "adamw"] = "adam"
     learning_rate: float = 1e-4
     weight_decay: float = 0.0
+    sum_genres: bool = False
     clip: float | None = 1.0
     positive_weight: float = 1.0
     balance: bool = False

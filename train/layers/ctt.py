@@ -26,16 +26,18 @@ class CttOptions:
         filters: n.
         span: f, the steps under a filter.
         head: A, one linear layer; B, two layers; C, a Maxout layer and a linear one.
-        hidden: width of the first layer of B and C.
-        pieces: linear functions of which a Maxout unit takes the largest.
+        dense: of C: another layer of ``hidden``, with ReLU, before Maxout.
+        hidden: width of all layers of B and C but the last one.
+        pieces: linear functions of which a Maxout unit takes the largest; two in section 3.2.
         dropout: before each layer of the head.
     """
 
     filters: int = 256
     span: int = 3
     head: Literal["A", "B", "C"] = "C"
+    dense: bool = False
     hidden: int = 256
-    pieces: int = 4
+    pieces: int = 2
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
@@ -88,11 +90,13 @@ def make_head(options: CttOptions, genres: int) -> nn.Sequential:
     """Vectors (..., filters) to logits (..., genres)."""
     layers: list[nn.Module] = [nn.Dropout(options.dropout)]
     width = options.filters
-    if options.head == "B":
+    if options.head == "B" or (options.head == "C" and options.dense):
         layers += [nn.Linear(width, options.hidden), nn.ReLU(), nn.Dropout(options.dropout)]
-    elif options.head == "C":
+        width = options.hidden
+    if options.head == "C":
         layers += [Maxout(width, options.hidden, options.pieces), nn.Dropout(options.dropout)]
-    return nn.Sequential(*layers, nn.Linear(width if options.head == "A" else options.hidden, genres))
+        width = options.hidden
+    return nn.Sequential(*layers, nn.Linear(width, genres))
 
 
 def averaged(logits: Tensor, weights: Tensor) -> Tensor:

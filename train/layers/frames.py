@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from extract.errors import UsageError
-from train.layers.basic import token
+from train.layers.basic import token, without_padding
 from train.layers.ctt import averaged
 from train.loading.batch import Batch
 from train.model import GenreModel
@@ -22,7 +23,8 @@ class FrameModel(GenreModel):
     ``options.crops`` is how many rows each picture has, one for each crop, one after the other (the expert
     ``resnet152`` with ``crops=ten`` writes ten). In training a video is seen in one crop, drawn each time.
     Otherwise it is seen in every crop, and the predictions are averaged: the 10-crop test of Wehrmann and
-    Barros 2017. A learned vector stands for a video without frames.
+    Barros 2017. A video of fewer frames than ``options.padded`` is followed by frames of zeros, which count
+    as frames; a learned vector stands for one without any.
     """
 
     suits: ClassVar[Mapping[str, int] | None] = {"resnet152": 2048}
@@ -32,6 +34,7 @@ class FrameModel(GenreModel):
         super().__init__(inputs, genres, options)
         self.expert = one_expert(type(self).__name__.lower(), inputs, "resnet152")
         self.crops: int = options.crops
+        self.padded: int = options.padded
         self.absent = token(width)
 
     @abstractmethod
@@ -46,8 +49,10 @@ class FrameModel(GenreModel):
             rows = torch.arange(len(batch), device=features.device)
             drawn = torch.randint(self.crops, (len(batch),), device=features.device)
             features, padding = features[rows, drawn].unsqueeze(1), padding[rows, drawn].unsqueeze(1)
-        found = self.encode(features.flatten(0, 1), padding.flatten(0, 1))
-        whole = torch.where(padding.flatten(0, 1).all(dim=1, keepdim=True), self.absent.to(found), found)
+        features, padding = features.flatten(0, 1), padding.flatten(0, 1)
+        empty = padding.all(dim=1, keepdim=True)
+        found = self.encode(*zero_padded(features, padding, self.padded))
+        whole = torch.where(empty, self.absent.to(found), found)
         return whole.reshape(len(batch), -1, whole.shape[1])
 
     def embed(self, batch: Batch) -> Tensor:
@@ -69,9 +74,26 @@ def one_expert(model: str, inputs: Mapping[str, int], such_as: str) -> str:
     return next(iter(inputs))
 
 
-def check_crops(crops: int) -> None:
-    if crops < 1:
-        raise ValueError(f"crops is {crops}; at least 1 is needed")
+@dataclass(frozen=True)
+class FrameOptions:
+    """``crops`` and ``padded``: see :class:`FrameModel`."""
+
+    crops: int = 1
+    padded: int = 0
+
+    def __post_init__(self) -> None:
+        if self.crops < 1:
+            raise ValueError(f"crops is {self.crops}; at least 1 is needed")
+        if self.padded < 0:
+            raise ValueError(f"padded is {self.padded}; 0 or more is needed")
+
+
+def zero_padded(features: Tensor, padding: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """(batch, time, dim) and (batch, time), zeros in place of padding, which up to ``steps`` is none."""
+    missing = max(0, steps - features.shape[1])
+    features = nn.functional.pad(without_padding(features, padding), (0, 0, 0, missing))
+    padding = nn.functional.pad(padding, (0, missing), value=True)
+    return features, padding & (torch.arange(padding.shape[1], device=padding.device) >= steps)
 
 
 def by_crop(features: Tensor, padding: Tensor, crops: int) -> tuple[Tensor, Tensor]:

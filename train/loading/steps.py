@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from extract.errors import UsageError
 from extract.options import Checked, Positive
 
-How = Literal["truncate", "equidistant", "random"]
+How = Literal["truncate", "equidistant", "random", "stratified"]
 EMBEDDING = "embedding"  # the column of a table's vectors
 
 
@@ -22,6 +22,7 @@ class Steps(Checked):
     - ``truncate``: the first ones.
     - ``equidistant``: the step in the middle of each of ``cap`` equal pieces.
     - ``random``: without replacement, in the order of time; others in every epoch.
+    - ``stratified``: one at random of each of ``cap`` pieces of equal length; others in every epoch.
 
     Attributes:
         tested: outside of training at most so many steps, equidistant ones; None: as in training.
@@ -66,5 +67,9 @@ class Steps(Checked):
             return np.arange(steps if self.cap is None else min(steps, self.cap))
         if self.how == "equidistant":
             return (2 * np.arange(self.cap) + 1) * steps // (2 * self.cap)
-        chosen = np.random.default_rng(draw).choice(steps, self.cap, replace=False, shuffle=False)
+        random = np.random.default_rng(draw)
+        if self.how == "stratified":
+            ends = np.arange(self.cap + 1) * steps // self.cap
+            return random.integers(ends[:-1], ends[1:])
+        chosen = random.choice(steps, self.cap, replace=False, shuffle=False)
         return np.sort(chosen).astype(np.int64)

@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from train.layers.ctt import ConvolutionThroughTime, CttOptions, make_head
-from train.layers.frames import FrameModel, check_crops
+from train.layers.frames import FrameModel, FrameOptions
 
 
 @dataclass(frozen=True)
-class CttFrameOptions(CttOptions):
-    """``crops``: rows of each picture; see :class:`FrameModel`."""
-
-    crops: int = 1
+class CttFrameOptions(FrameOptions, CttOptions):
+    """The module's and the frames'."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        check_crops(self.crops)
+        FrameOptions.__post_init__(self)
+        CttOptions.__post_init__(self)
 
 
 class Ctt(FrameModel):

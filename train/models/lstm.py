@@ -9,26 +9,25 @@ import torch
 from torch import Tensor, nn
 
 from train.layers.basic import check_dropout, without_padding
-from train.layers.frames import FrameModel, check_crops
+from train.layers.frames import FrameModel, FrameOptions
 
 
 @dataclass(frozen=True)
-class LstmOptions:
-    """``units`` of the LSTM; ``dropout`` before the last layer; ``crops``: see FrameModel."""
+class LstmOptions(FrameOptions):
+    """``units`` of the LSTM; ``dropout`` before the last layer."""
 
     units: int = 256
     dropout: float = 0.1
-    crops: int = 1
 
     def __post_init__(self) -> None:
         if self.units < 1:
             raise ValueError(f"units is {self.units}; at least 1 is needed")
         check_dropout(self.dropout)
-        check_crops(self.crops)
+        super().__post_init__()
 
 
 class Lstm(FrameModel):
-    """A video is its state after the last frame."""
+    """A video is the state after its last frame, one of ``padded`` zeros included."""
 
     summary = "an LSTM over one expert's frames"
     Options = LstmOptions

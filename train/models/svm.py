@@ -28,24 +28,29 @@ Array = NDArray[np.float64]
 LEAST_SLOPE = 0.01
 
 
+Kernel = Literal["rbf", "linear"]
+
+
 @dataclass(frozen=True)
 class SvmOptions:
     """How the machines are fitted.
 
     Attributes:
-        kernel: exp(-gamma |x - y|^2), or the inner product.
+        kernel: exp(-gamma |x - y|^2) (``rbf``), the inner product (``linear``), or both, which are tried.
         c: costs of an error that are tried.
-        gamma: widths of the ``rbf`` kernel that are tried. Of all pairs each genre takes that with the
-            highest average precision on the validation split, of equal ones the first.
+        gamma: widths of the ``rbf`` kernel that are tried. Of all combinations each genre takes that with
+            the highest average precision on the validation split, of equal ones the first.
         folds: of the cross-validation on the training split whose decisions Platt's sigmoid is fitted to.
     """
 
-    kernel: Literal["rbf", "linear"] = "rbf"
+    kernel: tuple[Kernel, ...] = ("rbf",)
     c: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)
     gamma: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)
     folds: int = 5
 
     def __post_init__(self) -> None:
+        if not self.kernel:
+            raise ValueError("kernel is empty; name rbf, linear or both")
         for name in ("c", "gamma"):
             if not getattr(self, name) or min(getattr(self, name)) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; numbers above 0 are needed")
@@ -55,8 +60,8 @@ class SvmOptions:
 
 class Svm(SolvedModel):
     """Buffers: ``vectors`` (support vectors, width) of all genres together, ``duals`` (genres, support
-    vectors), 0 where a vector is none of the genre's, and of each genre ``intercepts``, ``gammas``, and the
-    line ``slopes`` x decision + ``offsets`` that is the logit.
+    vectors), 0 where a vector is none of the genre's, and of each genre ``intercepts``, ``gammas`` (0: its
+    kernel is linear), and the line ``slopes`` x decision + ``offsets`` that is the logit.
     """
 
     summary = "a support vector machine for each genre on the means over time, Platt scaling"
@@ -84,12 +89,13 @@ class Svm(SolvedModel):
 
     def decide(self, vectors: Tensor) -> Tensor:
         """(batch, width) to the decisions of the machines, (batch, genres), above 0 for the genre."""
-        if self.options.kernel == "linear":
-            return vectors @ self.vectors.T @ self.duals.T + self.intercepts
+        linear = vectors @ self.vectors.T @ self.duals.T + self.intercepts
+        if self.options.kernel == ("linear",):
+            return linear
         exact = "donot_use_mm_for_euclid_dist"  # the other way loses digits of small distances
         squares = torch.cdist(vectors, self.vectors, compute_mode=exact).square()
         kernels = torch.exp(-squares.unsqueeze(1) * self.gammas.unsqueeze(1))
-        return (kernels * self.duals).sum(dim=2) + self.intercepts
+        return torch.where(self.gammas == 0, linear, (kernels * self.duals).sum(dim=2) + self.intercepts)
 
     def forward(self, batch: Batch) -> Tensor:
         return self.decide(self.embed(batch)) * self.slopes + self.offsets
@@ -153,8 +159,11 @@ def _machine(
         decisions = machine.decision_function(validation[0])
         return average_precision(validation[1][:, None], decisions[:, None])
 
-    gammas = options.gamma if options.kernel == "rbf" else options.gamma[:1]
-    tried = [SVC(C=c, gamma=g, kernel=options.kernel).fit(x, y) for c, g in product(options.c, gammas)]
+    widths: Mapping[Kernel, tuple[float, ...]] = {"rbf": options.gamma, "linear": (0.0,)}
+    shapes = [(kernel, gamma) for kernel in options.kernel for gamma in widths[kernel]]
+    tried = (
+        SVC(C=c, gamma=gamma, kernel=kernel).fit(x, y) for c, (kernel, gamma) in product(options.c, shapes)
+    )
     best = max(tried, key=reached)
     decisions = best.decision_function(x)
     if rare > 1:

@@ -27,7 +27,9 @@ from train.runs.learner import Learner
 from train.settings import Training
 
 MAP = "validation/map"  # macro-averaged average precision
+MICRO = "validation/micro"  # average precision of all genres pooled
 LOSS = "validation/loss"
+MONITORS = {"map": (MAP, "max"), "micro": (MICRO, "max"), "loss": (LOSS, "min")}
 
 
 def positive_weights(labels: NDArray[np.bool_], training: Training) -> Tensor:
@@ -56,16 +58,20 @@ class GenreLearner(Learner):
         self.model = model
         self.register_buffer("weights", weights, persistent=False)
         self.average_precision = _average_precision(model.genres)
+        self.pooled_precision = BinaryAveragePrecision(sync_on_compute=False)
 
     @property
     def monitor(self) -> tuple[str, str]:
-        return (LOSS, "min") if self.training_options.monitor == "loss" else (MAP, "max")
+        return MONITORS[self.training_options.monitor]
 
     def summary(self, figures: Mapping[str, float]) -> str:
-        return f"validation loss {figures[LOSS]:.4f}, validation mAP {figures[MAP]:.4f}"
+        micro = f", micro {figures[MICRO]:.4f}" if self.training_options.monitor == "micro" else ""
+        return f"validation loss {figures[LOSS]:.4f}, validation mAP {figures[MAP]:.4f}{micro}"
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.model.loss(batch, self.weights)
+        if self.training_options.sum_genres:
+            loss = loss * self.model.genres
         self.log("training/loss", loss, batch_size=len(batch))
         return loss
 
@@ -73,10 +79,14 @@ class GenreLearner(Learner):
         assert batch.labels is not None
         logits = self.model(batch)
         self.log(LOSS, genre_loss(logits, batch.labels, self.weights), batch_size=len(batch))
-        self.average_precision.update(logits.float().sigmoid(), batch.labels.int())
+        scores, labels = logits.float().sigmoid(), batch.labels.int()
+        self.average_precision.update(scores, labels)
+        self.pooled_precision.update(scores.flatten(), labels.flatten())
         self.model.watch(batch)
 
     def on_validation_epoch_end(self) -> None:
         self.model.watched()
         self.log(MAP, self.average_precision.compute())
         self.average_precision.reset()
+        self.log(MICRO, self.pooled_precision.compute())
+        self.pooled_precision.reset()

@@ -13,7 +13,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -47,7 +47,8 @@ class Batches(Protocol):
 class Trained:
     """How a training went; ``seconds`` up to the last checkpoint, of all processes that went on with it.
 
-    ``best_map`` is NaN where no mAP was measured.
+    ``best_map`` is NaN where no mAP was measured. ``networks``: those that were trained each alone, by name;
+    then epochs are the most of one, steps and seconds those of all, and the mAP is that of the whole model.
     """
 
     epochs: int
@@ -55,6 +56,7 @@ class Trained:
     best_map: float
     steps: int
     seconds: float
+    networks: Mapping[str, Trained] = field(default_factory=dict)
 
 
 def train(

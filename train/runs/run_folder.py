@@ -39,6 +39,7 @@ class RunFolder(Checked):
     model.safetensors           the weights that did best on the validation split
     normalisation.safetensors   each expert's mean and standard deviation on the training split
     checkpoints/last.ckpt       where a killed run resumes; best.ckpt: the best so far
+    networks/NAME/checkpoints   the same of each network that is trained alone
     training.json               epochs, seconds, parameters
     predictions.parquet         of every labelled video
     metrics.json, per_genre.csv, bootstrap.npz, curves/*.svg, tensorboard/
@@ -78,6 +79,10 @@ class RunFolder(Checked):
     @property
     def best_checkpoint(self) -> Path:
         return self.checkpoints / "best.ckpt"
+
+    def of_network(self, name: str) -> RunFolder:
+        """Where the checkpoints of a network are that is trained alone."""
+        return RunFolder(self.root / "networks" / name)
 
     @property
     def predictions_path(self) -> Path:
@@ -158,7 +163,10 @@ class RunFolder(Checked):
             save_model(model, str(temporary))
 
     def load_model(self) -> GenreModel:
-        """The trained model, in evaluation mode. Raises UsageError for a run that is not finished."""
+        """The trained model, in evaluation mode.
+
+        Raises UsageError for a run that is not finished, and for one of an older form of the model.
+        """
         from safetensors.torch import load_model
 
         config = self.config()
@@ -167,7 +175,13 @@ class RunFolder(Checked):
         model = make_model(
             config["model"], config["inputs"], len(config["genres"]), config["options"]["model"]
         )
-        load_model(model, str(self.model_path))
+        try:
+            load_model(model, str(self.model_path))
+        except RuntimeError as error:
+            raise UsageError(
+                f"the weights of {str(self.root)!r} do not fit the model {config['model']!r} of marquee "
+                f"{marquee_version()}, which has changed since {config['marquee']}: train again"
+            ) from error
         return model.eval()
 
 

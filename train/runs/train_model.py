@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -29,32 +29,64 @@ def train_model(
 ) -> Trained | None:
     """By gradient steps (:func:`train.runs.loop.train`), then what the model settles on the validation split.
 
-    None in a process that only helped.
+    Independent networks (:meth:`train.model.GenreModel.independent_networks`) are trained one after the
+    other, as if each were a run of its own. None in a process that only helped.
     """
     training = data.choices.training
     weights = positive_weights(data.labels.rows(data.split.train), training)
-    trained = train(
-        GenreLearner(model, training, weights),
-        lambda rank, ranks: data.batches("train", shuffle=True, rank=rank, ranks=ranks),
-        data.batches("validation"),
-        run=run,
-        hardware=hardware,
-        log=log,
-        wandb=wandb,
+
+    def trained_alone(network: GenreModel, seen: TrainingData, folder: RunFolder, say: Log) -> Trained | None:
+        return train(
+            GenreLearner(network, training, weights),
+            lambda rank, ranks: seen.batches("train", shuffle=True, rank=rank, ranks=ranks),
+            seen.batches("validation"),
+            run=folder,
+            hardware=hardware,
+            log=say,
+            wandb=wandb,
+        )
+
+    networks = {
+        name: trained_alone(network, data.select(network.inputs), run.of_network(name), _named(name, log))
+        for name, network in model.independent_networks().items()
+    }
+    whole = None if networks else trained_alone(model, data, run, log)
+    each = {name: trained for name, trained in networks.items() if trained is not None}
+    if not (each or whole):
+        return None
+    device = hardware.torch_device
+    model.to(device).eval().settle(_OnDevice(data.batches("validation"), device))
+    return whole or _together(each, _validation_map(model, data, hardware))
+
+
+def _named(name: str, log: Log) -> Log:
+    return lambda line: log(f"{name}, {line}")
+
+
+def _together(networks: Mapping[str, Trained], reached: float) -> Trained:
+    every = networks.values()
+    return Trained(
+        epochs=max(one.epochs for one in every),
+        best_epoch=max(one.best_epoch for one in every),
+        best_map=reached,
+        steps=sum(one.steps for one in every),
+        seconds=sum(one.seconds for one in every),
+        networks=networks,
     )
-    if trained is not None:
-        device = hardware.torch_device
-        model.to(device).eval().settle(_OnDevice(data.batches("validation"), device))
-    return trained
+
+
+def _validation_map(model: GenreModel, data: TrainingData, hardware: Hardware) -> float:
+    ids, scores = scores_of(
+        model, data.batches("validation"), device=hardware.torch_device, precision=hardware.precision
+    )
+    return average_precision(data.labels.rows(ids), scores)
 
 
 def solve_model(model: SolvedModel, data: TrainingData, log: Log) -> Trained:
     """In one go: there are no epochs, and nothing to resume after a kill."""
     started = perf_counter()
-    validation = data.batches("validation")
-    model.eval().solve(data.batches("train"), validation, seed=data.choices.training.seed)
-    ids, scores = scores_of(model, validation)
-    reached = average_precision(data.labels.rows(ids), scores)
+    model.eval().solve(data.batches("train"), data.batches("validation"), seed=data.choices.training.seed)
+    reached = _validation_map(model, data, Hardware(device="cpu"))
     trained = Trained(epochs=0, best_epoch=0, best_map=reached, steps=0, seconds=perf_counter() - started)
     log(f"solved: validation mAP {reached:.4f}, {trained.seconds:.1f} s")
     return trained

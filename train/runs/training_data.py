@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,11 @@ class TrainingData:
         if "crops" in known:
             given.setdefault("crops", max(steps.rows for steps in self.steps.values()))
         return asdict(model_options(self.choices.model, given))
+
+    def select(self, experts: Collection[str]) -> TrainingData:
+        """The same videos with some of the experts."""
+        steps = {name: each for name, each in self.steps.items() if name in experts}
+        return replace(self, features=self.features.select(list(experts)), steps=steps)
 
     def normalisation(self, path: Path) -> None:
         """Fit it on the training split, or take what a killed run had fitted."""

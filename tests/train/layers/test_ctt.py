@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +10,9 @@ import torch
 
 from extract.errors import UsageError
 from train.layers.ctt import ConvolutionThroughTime, CttOptions, Maxout, averaged, make_head
+from train.loading.steps import Steps
 from train.registry import make_model, model_options
-from train.settings import load_preset
+from train.settings import choose
 
 GENRES = 9  # of LMTD-9
 
@@ -44,23 +45,37 @@ def test_it_is_the_largest_value_of_each_filter_over_time(span: int) -> None:
             assert found[video, n] == pytest.approx(max(0.0, *values), abs=1e-5)
 
 
-def parameters(head: Literal["A", "B", "C"], dim: int = 2048) -> int:
-    model = make_model("ctt", {"resnet152": dim}, GENRES, {"head": head})
-    return sum(p.numel() for p in model.parameters()) - model.absent.numel()  # type: ignore[union-attr, operator]
+def parameters(preset: str) -> int:
+    """Without the vector that stands for a video without frames, which the paper does not have."""
+    chosen = choose(preset=f"wehrmann2017/{preset}")
+    model: Any = make_model(chosen.model, {"resnet152": 2048}, GENRES, chosen.model_options)
+    return sum(int(p.numel()) for p in model.parameters()) - int(model.absent.numel())
 
 
-def test_ctt_mmc_c_has_the_parameters_that_the_paper_states() -> None:
-    module = 256 * (3 * 2048 + 1)
-    assert parameters("C") == module + 4 * 256 * 257 + GENRES * 257 == 1_838_601
-    assert round(parameters("C") / 1e6, 1) == 1.8
-    assert parameters("A") == module + GENRES * 257 == 1_575_433
-    assert parameters("B") == module + 256 * 257 + GENRES * 257 == 1_641_225
+def test_the_networks_have_the_parameters_that_the_paper_states() -> None:
+    """Section 4.2: 1.8 million with Maxout, 2.3 million of the LSTM."""
+    module, layer, last = 256 * (3 * 2048 + 1), 256 * 257, GENRES * 257
+    assert parameters("ctt-a") == module + last == 1_575_433
+    assert parameters("ctt-b") == module + layer + last == 1_641_225
+    assert parameters("ctt-c") == module + layer + 2 * layer + last == 1_772_809
+    assert round(parameters("ctt-c") / 1e6, 1) == 1.8
+    assert parameters("lstm") == 4 * 256 * (2048 + 256 + 2) + last == 2_363_657
+    assert int(parameters("lstm") / 1e5) == 23
 
 
-def test_the_segments_of_all_training_trailers_are_the_57_thousand() -> None:
-    options = load_preset("wehrmann2017/ctt-s").options["spectrogram"]
-    assert options["cap"] * 2874 // 1000 == 57  # of LMTD-9's 2,874 training trailers 57,480 segments
-    assert (options["how"], options["tested"]) == ("random", 10)
+@pytest.mark.parametrize("preset", ["ctt-a", "ctt-b", "ctt-c", "ctt-s", "ctt-tn"])
+def test_training_is_that_of_section_4_4(preset: str) -> None:
+    training = choose(preset=f"wehrmann2017/{preset}").training
+    assert (training.optimizer, training.learning_rate, training.weight_decay) == ("adam", 1e-3, 1e-4)
+    assert (training.batch_size, training.epochs, training.patience) == (64, 200, 20)
+    assert (training.monitor, training.sum_genres, training.balance) == ("micro", True, False)
+
+
+def test_a_trailers_sound_is_read_in_11_parts_and_tested_by_10_samples() -> None:
+    chosen = choose(preset="wehrmann2017/ctt-s")
+    assert (chosen.model_options["parts"], chosen.model_options["samples"]) == (11, 10)
+    steps = Steps(**chosen.steps["spectrogram"])
+    assert (steps.cap, steps.how, steps.at_test.cap) == (11, "stratified", 1000)
 
 
 def test_a_maxout_unit_is_the_largest_of_its_pieces() -> None:
@@ -75,9 +90,11 @@ def test_a_maxout_unit_is_the_largest_of_its_pieces() -> None:
         torch.testing.assert_close(found[..., unit], expected)
 
 
-@pytest.mark.parametrize(("head", "layers"), [("A", 1), ("B", 2), ("C", 2)])
-def test_heads_have_so_many_layers(head: Any, layers: int) -> None:
-    made = make_head(CttOptions(filters=6, hidden=4, head=head), 3)
+@pytest.mark.parametrize(
+    ("head", "dense", "layers"), [("A", True, 1), ("B", True, 2), ("C", False, 2), ("C", True, 3)]
+)
+def test_heads_have_so_many_layers(head: Any, dense: bool, layers: int) -> None:
+    made = make_head(CttOptions(filters=6, hidden=4, head=head, dense=dense), 3)
     assert sum(isinstance(module, torch.nn.Linear) for module in made.modules()) == layers
     assert made(torch.zeros(2, 5, 6)).shape == (2, 5, 3)
 
@@ -105,11 +122,15 @@ def test_averages_of_certain_predictions_are_finite_and_have_gradients() -> None
         ("ctt", {"head": "D"}, "model.head is 'D'; allowed: A, B, C"),
         ("ctt", {"crops": 0}, "crops is 0; at least 1"),
         ("ctt", {"dropout": 1}, "dropout is 1"),
+        ("ctt", {"padded": -1}, "padded is -1; 0 or more"),
         ("ctt-s", {"moments": 0}, "moments is 0"),
+        ("ctt-s", {"parts": 0}, "parts is 0"),
+        ("ctt-s", {"samples": 0}, "samples is 0"),
         ("ctt-tn", {"share": 1.5}, "share is 1.5; one from 0 to 1"),
         ("ctt-tn", {"crops": 0}, "crops is 0"),
         ("ctt-tn", {"moments": -1}, "moments is -1"),
         ("lstm", {"units": 0}, "units is 0"),
+        ("svm", {"kernel": ""}, "kernel is empty; name rbf, linear or both"),
         ("svm", {"c": "0,1"}, "numbers above 0"),
         ("svm", {"gamma": ""}, "numbers above 0"),
         ("svm", {"folds": 1}, "at least 2"),

@@ -46,6 +46,23 @@ def test_predictions_of_the_crops_are_averaged_and_training_draws_one(name: str)
     assert len(seen) > 9 and {pick for picks in seen for pick in picks} == {0, 1, 2}
 
 
+@pytest.mark.parametrize("name", ["ctt", "lstm"])
+def test_a_shorter_video_is_followed_by_frames_of_zeros(name: str) -> None:
+    torch.manual_seed(0)
+    small = {"dropout": 0.0} | ({"filters": 8} if name == "ctt" else {"units": 8})
+    model: Any = make_model(name, {"clip": 5}, 2, {**small, "padded": 4, "crops": 2}).eval()
+    plain: Any = make_model(name, {"clip": 5}, 2, {**small, "crops": 2}).eval()
+    plain.load_state_dict(model.state_dict())
+    short, full = make_batch({"clip": [4, 0, 12]}, {"clip": 5}), make_batch({"clip": [8, 0, 12]}, {"clip": 5})
+    features = short.features["clip"]  # the first video has 2 pictures of 2 crops, and 2 of zeros
+    filled = Batch(
+        short.ids, {"clip": features}, full.padding, full.present, full.start_seconds, short.labels
+    )
+    torch.testing.assert_close(model(short), plain(filled))
+    assert not torch.allclose(model(short)[0], plain(short)[0])
+    assert torch.equal(model(short)[1], plain(short)[1]), "one without frames is what it was"
+
+
 def crop(batch: Batch, k: int, crops: int) -> Batch:
     """Every ``crops``-th row, from ``k`` on."""
     return Batch(

@@ -32,6 +32,15 @@ def test_a_random_choice_repeats_itself_in_an_epoch_and_changes_with_it() -> Non
     assert random.choose(20, draw=(0,)).tolist() == list(range(20))
 
 
+def test_a_stratified_choice_is_one_step_of_each_piece() -> None:
+    stratified = Steps(11, "stratified")
+    drawn = np.array([stratified.choose(50, draw=(7, epoch, 99)) for epoch in range(400)])
+    assert drawn.shape == (400, 11) and (np.diff(drawn, axis=1) > 0).all()
+    for piece, steps in enumerate(drawn.T):
+        assert set(steps.tolist()) == set(range(piece * 50 // 11, (piece + 1) * 50 // 11))
+    assert stratified.choose(7, draw=(0,)).tolist() == list(range(7))
+
+
 def test_outside_of_training_steps_may_be_chosen_otherwise() -> None:
     training = Steps(20, "random", tested=2)
     assert training.at_test.choose(8, draw=(0,)).tolist() == [2, 6]
@@ -115,7 +124,7 @@ def test_processes_share_the_order(ranks: int) -> None:
         ({"tested": "2"}, "tested is '2'; a whole number is needed"),
         ({"rows": 0}, "rows is 0; at least 1 is needed"),
         ({"mean": "yes"}, "mean is 'yes'; true or false is needed"),
-        ({"how": "last"}, "how is 'last'; allowed: truncate, equidistant, random"),
+        ({"how": "last"}, "how is 'last'; allowed: truncate, equidistant, random, stratified"),
         ({"columns": "embedding"}, "columns is 'embedding'; a list is needed"),
         ({"columns": ()}, "columns are none; name at least one"),
         ({"most": 3}, "Steps has no field 'most'"),

@@ -44,7 +44,9 @@ VARIANTS = [
     ("multi-transformer", {"head": 12}),
     ("single-transformer", {"positions": "sinusoidal", "norm": "post"}),
     *(("ctt", {"head": head}) for head in "AB"),
-    ("svm", {"kernel": "linear"}),
+    *(("svm", {"kernel": kernel}) for kernel in ("linear", "linear,rbf")),
+    ("ctt", {"dense": True}),
+    *((name, {"padded": 4}) for name in ("ctt", "lstm")),
     ("mmx", {"fusion": "naive-concat", "clips": 2, "sequences": 6}),
     ("mmx", {"vlad": "ast", "batch_norm": True, "include_self": True, "activation": "mish"}),
 ]

@@ -60,7 +60,7 @@ def test_a_video_is_its_means_and_what_it_lacks(parts: tuple[Batch, Batch]) -> N
 def test_decisions_and_probabilities_are_those_of_scikit_learn(
     kernel: Any, parts: tuple[Batch, Batch]
 ) -> None:
-    model = solved(parts, kernel=kernel, c=(3.0,), gamma=(0.2,))
+    model = solved(parts, kernel=(kernel,), c=(3.0,), gamma=(0.2,))
     x, y = arrays(model, parts[0])
     other, _ = arrays(model, parts[1])
     for genre in (0, 1):
@@ -75,6 +75,16 @@ def test_decisions_and_probabilities_are_those_of_scikit_learn(
         logits = model(parts[1])[:, genre].numpy()
         np.testing.assert_allclose(logits, slope * expected + offset, atol=1e-4)
     assert model.duals.shape == (3, len(model.vectors)) and len(model.vectors) <= 80
+
+
+def test_each_genre_takes_its_own_kernel(parts: tuple[Batch, Batch]) -> None:
+    """The first genre is a circle, which no line cuts out; the second is a side of one."""
+    model = solved(parts, kernel=("linear", "rbf"), c=(3.0,), gamma=(0.2,))
+    both = model.decide(model.embed(parts[1]))
+    assert model.gammas.tolist()[:2] == pytest.approx([0.2, 0.0])
+    for genre, kernel in enumerate(("rbf", "linear")):
+        alone = solved(parts, kernel=(kernel,), c=(3.0,), gamma=(0.2,))
+        torch.testing.assert_close(both[:, genre], alone.decide(alone.embed(parts[1]))[:, genre])
 
 
 def test_a_genre_that_nobody_has_is_predicted_by_platts_target(parts: tuple[Batch, Batch]) -> None:

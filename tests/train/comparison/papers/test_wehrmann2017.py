@@ -137,7 +137,9 @@ def test_ctt_finds_the_ten_crops_by_itself(folder: Path, tmp_path: Path) -> None
 def test_an_lstm_sees_the_pictures_that_fit_its_cap(folder: Path, tmp_path: Path) -> None:
     run = train(folder, tmp_path / "run", "lstm", "model.units=12", "resnet152.cap=3")
     assert run.config()["options"]["steps"]["resnet152"]["rows"] == 10
-    assert run.config()["options"]["model"] == {"units": 12, "dropout": 0.1, "crops": 10}
+    assert run.config()["options"]["model"] == {
+        "crops": 10, "padded": 0, "units": 12, "dropout": 0.1
+    }  # fmt: skip
     assert reached(run) > 0.8
 
 
@@ -145,16 +147,36 @@ def test_an_lstm_sees_the_pictures_that_fit_its_cap(folder: Path, tmp_path: Path
 def test_the_two_networks_are_fused_with_a_share_that_the_validation_split_chose(
     folder: Path, tmp_path: Path
 ) -> None:
-    options = ("model.filters=16", "model.moments=4", "spectrogram.cap=3", "spectrogram.how=random")
-    run = train(folder, tmp_path / "run", "ctt-tn", *options, "spectrogram.tested=2")
+    options = ("model.filters=16", "model.moments=4", "model.parts=3", "spectrogram.cap=3")
+    run = train(
+        folder, tmp_path / "run", "ctt-tn", *options, "spectrogram.how=stratified", "spectrogram.tested=99"
+    )
     steps = run.config()["options"]["steps"]["spectrogram"]
-    assert (steps["cap"], steps["how"], steps["tested"]) == (3, "random", 2)
+    assert (steps["cap"], steps["how"], steps["tested"]) == (3, "stratified", 99)
     assert reached(run) > 0.85
     buffers = load_file(run.model_path)
     share = float(buffers["share"])
     assert 0 <= share <= 1 and share * 20 == pytest.approx(round(share * 20))
     model: Any = run.load_model()
     assert float(model.share) == share
+
+
+@pytest.mark.slow
+def test_the_two_networks_are_trained_and_stopped_each_on_its_own(folder: Path, tmp_path: Path) -> None:
+    options = (
+        "model.filters=16", "training.epochs=60", "training.patience=3", "training.monitor=micro",
+    )  # fmt: skip
+    both = train(folder, tmp_path / "both", "ctt-tn", "model.moments=4", "model.parts=3", *options)
+    went = json.loads(both.training_path.read_text("utf-8"))
+    frames, sound = (went["networks"][name] for name in ("frames", "sound"))
+    assert frames["epochs"] != sound["epochs"] and frames["best_epoch"] != sound["best_epoch"]
+    for network in (frames, sound):
+        assert network["epochs"] == network["best_epoch"] + 3 < 60
+    alone = train(folder, tmp_path / "alone", "ctt", *options)
+    assert json.loads(alone.training_path.read_text("utf-8"))["best_epoch"] == frames["best_epoch"]
+    weights = load_file(both.model_path)
+    for name, value in load_file(alone.model_path).items():
+        assert torch.equal(weights[f"frames.{name}"], value), name
 
 
 def test_a_model_that_needs_one_of_two_experts_says_which(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,21 @@
+"""A run whose model has changed since it was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from extract.errors import UsageError
+from train.registry import make_model
+from train.runs.run_folder import FORMAT, RunFolder
+
+
+def test_weights_of_an_older_form_of_the_model_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.create()
+    genres = {"genres": ["a", "b"], "inputs": {"clip": 4}, "model": "i3d-mean", "options": {"model": {}}}
+    run.claim({"format": FORMAT, "marquee": "0.1", **genres})
+    run.save_model(make_model("mlp", {"clip": 4}, 2))
+    with pytest.raises(UsageError, match=r"do not fit the model 'i3d-mean' of marquee .* train again"):
+        run.load_model()
