@@ -184,7 +184,7 @@ def test_a_model_that_needs_one_of_two_experts_says_which(folder: Path, tmp_path
         train(folder, tmp_path / "a", "ctt", experts=("resnet152", "spectrogram"))
     with pytest.raises(UsageError, match=r"6 values, which are not 4 moments"):
         train(folder, tmp_path / "b", "ctt-s", "model.moments=4", experts=("resnet152",))
-    with pytest.raises(UsageError, match=r"'ctt-tn' sees spectrogram and one .*, and got resnet152"):
+    with pytest.raises(UsageError, match=r"'ctt-tn' needs spectrogram and one .*, but got resnet152"):
         train(folder, tmp_path / "c", "ctt-tn", experts=("resnet152",))
 
 
