@@ -102,16 +102,16 @@ def compare(mine: NDArray[np.float32], other: NDArray[np.float32]) -> str:
 def bytes_moved(scales: Sequence[Scale]) -> float:
     """What the iteration kernels read and write, by the iterations that each pair needed.
 
-    A launch reads ten fields of its tiles with their halo and writes six of their middles. Launches
+    A launch reads nine fields of its tiles with their halo and writes six of their middles. Launches
     that were repeated because a pair converged inside them are left out, and so are warps and medians.
     """
-    from extract.ops.motion.tvl1.kernels import HALO, TILE
+    from extract.ops.motion.tvl1.cuda import HALO, TILE
 
     overlap = (TILE / (TILE - 2 * HALO)) ** 2
     launch = sum(
         float((scale.iterations / HALO).ceil().sum()) * scale.height * scale.width for scale in scales
     )
-    return launch * 4 * (10 * overlap + 6)
+    return launch * 4 * (9 * overlap + 6)
 
 
 def copy_bandwidth() -> float:
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--video", type=Path, help="take frames of this file")
     parser.add_argument("--first-frame", type=int, default=100, help="of the video (default 100)")
     parser.add_argument("--pairs", type=int, default=12, help="pairs on the CPU (default 12)")
-    parser.add_argument("--batch", type=int, default=64, help="pairs in a batch on the GPU (default 64)")
+    parser.add_argument("--batch", type=int, default=256, help="pairs in a batch on the GPU (default 256)")
     arguments = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(cores)

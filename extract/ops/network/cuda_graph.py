@@ -29,6 +29,7 @@ def captured(work: Callable[[], None], device: torch.device) -> Callable[[], Non
                 work()
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Other threads go on copying and allocating meanwhile: only this one's calls are restricted.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             work()
     return graph.replay

@@ -1,8 +1,8 @@
 """Dual TV-L1 optical flow with the behaviour of OpenCV's ``DualTVL1OpticalFlow``, in batches.
 
-One driver makes the pyramid and goes from coarse to fine; what happens at a scale is done by a
-solver: compiled loops on the CPU (Numba), kernels on CUDA (Triton), or plain torch operations,
-which are the reference and run anywhere. See ``docs/tvl1.md``.
+On CUDA all of it is kernels (Triton). Elsewhere one driver makes the pyramid and goes from coarse to
+fine; what happens at a scale is done by a solver: compiled loops on the CPU (Numba) or plain torch
+operations, which are the reference and run anywhere. See ``docs/tvl1.md``.
 """
 
 from __future__ import annotations
@@ -68,13 +68,21 @@ def tvl1_scales(
     """As :func:`tvl1`, with what was done at each scale, coarsest first."""
     import torch
 
-    from extract.ops.motion.tvl1.resize import pyramid, resize_to
+    from extract.ops.motion.tvl1.resize import level_sizes, pyramid, resize_to
 
     _check(first, second)
     options = options or VARIANTS["default"]
-    solve = _solver(backend, first.device.type)
+    backend = _backend(backend, first.device.type)
     if not len(first):
         return torch.zeros((0, 2, *first.shape[1:]), device=first.device), []
+    if backend == "triton":
+        from extract.ops.motion.tvl1.cuda import solve as solve_on_gpu
+
+        with torch.no_grad():
+            flow, iterations = solve_on_gpu(first, second, options)
+        sizes = reversed(level_sizes(first.shape[1:], options))
+        return flow, [Scale(*size, done) for size, done in zip(sizes, iterations, strict=True)]
+    solve = _solver(backend)
     scales: list[Scale] = []
     with torch.no_grad():
         levels = [pyramid(_grey_levels(images), options) for images in (first, second)]
@@ -122,7 +130,7 @@ def check_backend(device: str) -> None:
         )
 
 
-def _solver(backend: Backend, device: str) -> SolveScale:
+def _backend(backend: Backend, device: str) -> Backend:
     wanted = {name: kind for kind, name in AUTO.items()}
     if backend == "auto":
         check_backend(device)
@@ -131,10 +139,12 @@ def _solver(backend: Backend, device: str) -> SolveScale:
         raise ValueError(f"backend is {backend!r}; allowed: 'auto', 'reference', 'numba', 'triton'")
     if wanted.get(backend, device) != device:
         raise ValueError(f"backend {backend!r} computes on {wanted[backend]}; the pictures are on {device}")
+    return backend
+
+
+def _solver(backend: Backend) -> SolveScale:
     if backend == "numba":
         from extract.ops.motion.tvl1.cpu import solve_scale
-    elif backend == "triton":
-        from extract.ops.motion.tvl1.cuda import solve_scale
     else:
         from extract.ops.motion.tvl1.reference import solve_scale
     return solve_scale

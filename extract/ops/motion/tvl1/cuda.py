@@ -1,86 +1,237 @@
-"""One scale of dual TV-L1 on a GPU: launches of :mod:`extract.ops.motion.tvl1.kernels` for a whole batch.
+"""Dual TV-L1 on a GPU: every launch that a batch of pairs takes, as one CUDA graph for each shape.
 
-The number of launches is fixed and nothing is read back: pairs that have converged are skipped by
-the kernels themselves. Warping uses the reference's torch operations.
+The number of launches is fixed, nothing is read back and nothing but the pictures is sent: what a
+pair does is decided by the kernels themselves (:mod:`extract.ops.motion.tvl1.kernels`).
 """
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+from itertools import pairwise
+
+import numpy as np
 import torch
 import triton
 
 from extract.ops.motion.tvl1 import options as model
-from extract.ops.motion.tvl1.kernels import ACTIVE, HALO, TILE, accept, decide, iterate, median
+from extract.ops.motion.tvl1.kernels import RECORD, iterate
+from extract.ops.motion.tvl1.median_kernel import median
 from extract.ops.motion.tvl1.options import Tvl1Options
-from extract.ops.motion.tvl1.reference import central_differences, linearise
+from extract.ops.motion.tvl1.picture_kernels import begin, finish, linearise, shrink
+from extract.ops.motion.tvl1.resize import Size, Taps, down, level_sizes, up
+from extract.ops.network.cuda_graph import captured
 
-MEDIAN_BLOCK = 256  # pixels of one program
+TILE = 64  # side of what a program of `iterate` holds
+HALO = 6  # iterations to a launch; divides OpenCV's 30
+BLOCK = 256  # pixels of one program, of all kernels but `iterate`
 WARPS = 16  # of a program of `iterate`: TILE² / (32 * WARPS) pixels to a thread
+PAIRS_AT_ONCE = 256
+SHARE_OF_FREE_MEMORY = 0.5  # that one plan may take
+KEPT_PLANS = 4  # shapes whose graph and memory are kept
+
+_plans: OrderedDict[tuple[object, ...], _Plan] = OrderedDict()  # the last used at the end
+_lock = threading.Lock()
 
 
-def solve_scale(
-    first: torch.Tensor, second: torch.Tensor, flow: torch.Tensor, options: Tvl1Options
-) -> torch.Tensor:
-    """As :func:`extract.ops.motion.tvl1.reference.solve_scale`."""
-    pairs, height, width = first.shape
-    scale = _Scale(pairs, height, width, first.device, options)
-    scale.state[0, :, :2] = flow
-    target = torch.stack([second, *central_differences(second)], dim=1)
-    for _ in range(options.warps):
-        u1, u2 = scale.flow().unbind(1)
-        scale.solve(torch.stack(linearise(first, target, (u1, u2)), dim=1))
-    flow[:] = scale.flow()
-    return scale.control[:, 3].long()
+def solve(
+    first: torch.Tensor, second: torch.Tensor, options: Tvl1Options
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Flow (n, 2, height, width) of pictures (n, height, width), uint8 or float32 in [0, 1], and iterations.
+
+    Those are int64 (n,) for each scale, coarsest first. As many pairs go at once as half of the free memory
+    holds, at most PAIRS_AT_ONCE; a pair's flow does not depend on how many.
+    """
+    count, height, width = first.shape
+    flow = torch.empty((count, 2, height, width), device=first.device)
+    levels = len(level_sizes(first.shape[1:], options))
+    iterations = torch.empty((levels, count), dtype=torch.int64, device=first.device)
+    start = 0
+    with _lock:
+        while start < count:
+            plan = _plan(count - start, (height, width), options, first.device)
+            part = slice(start, start + plan.pairs)
+            plan(first[part], second[part], flow[part], iterations[:, part])
+            start += plan.pairs
+    return flow, list(iterations)
 
 
-class _Scale:
-    """The state of all pairs at one scale; see the kernels for the layouts."""
+def bytes_for_a_pair(size: Size, options: Tvl1Options) -> int:
+    """On the device, without the pictures that come and the flow that goes."""
+    height, width = size
+    # State, flow and data of the finest scale, and the pictures of all.
+    fields = (2 * 6 + 2 + 3) * height * width
+    pictures = 2 * sum(h * w for h, w in level_sizes(size, options))
+    return 4 * (fields + pictures + 2 * HALO * _tiles(size))
 
-    def __init__(
-        self, pairs: int, height: int, width: int, device: torch.device, options: Tvl1Options
-    ) -> None:
-        useful = TILE - 2 * HALO
+
+def pairs_that_fit(wanted: int, size: Size, options: Tvl1Options, free_bytes: float) -> int:
+    """A power of two, so that there are few shapes: no less than ``wanted`` where that fits; at least 1."""
+    pairs = triton.next_power_of_2(min(wanted, PAIRS_AT_ONCE))
+    while pairs > 1 and pairs * bytes_for_a_pair(size, options) > SHARE_OF_FREE_MEMORY * free_bytes:
+        pairs //= 2
+    return int(pairs)
+
+
+def _plan(wanted: int, size: Size, options: Tvl1Options, device: torch.device) -> _Plan:
+    """The plan for ``wanted`` pairs or as many as there is memory for; its work belongs to one stream."""
+    on_gpu = device.type == "cuda"
+    stream = torch.cuda.current_stream(device).cuda_stream if on_gpu else 0
+
+    def key(pairs: int) -> tuple[object, ...]:
+        return pairs, size, options, device, stream
+
+    pairs = pairs_that_fit(wanted, size, options, float("inf"))
+    if key(pairs) not in _plans:
+        pairs = pairs_that_fit(wanted, size, options, _free_bytes(device))
+    if key(pairs) not in _plans:
+        while len(_plans) >= KEPT_PLANS:
+            _plans.popitem(last=False)
+        try:
+            _plans[key(pairs)] = _Plan(pairs, size, options, device)
+        except torch.OutOfMemoryError:
+            _plans.clear()
+            raise
+    _plans.move_to_end(key(pairs))
+    return _plans[key(pairs)]
+
+
+def _free_bytes(device: torch.device) -> float:
+    if device.type != "cuda":
+        return float("inf")
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
+
+
+def _tiles(size: Size) -> int:
+    across, down = (triton.cdiv(side, TILE - 2 * HALO) for side in reversed(size))
+    return int(across * down)
+
+
+class _Plan:
+    """Memory and launches of up to ``pairs`` pairs of one size; for the layouts see the kernels."""
+
+    def __init__(self, pairs: int, size: Size, options: Tvl1Options, device: torch.device) -> None:
+        self.pairs = pairs
         self.options = options
-        self.size = (pairs, height, width)
-        self.grid = (triton.cdiv(width, useful), triton.cdiv(height, useful), pairs)
-        self.tiles = self.grid[0] * self.grid[1]
-        self.state = torch.zeros((2, pairs, 6, height, width), device=device)
-        self.smooth = torch.empty((pairs, 2, height, width), device=device)
-        self.errors = torch.zeros((pairs, self.tiles, HALO), device=device)
-        self.control = torch.zeros((pairs, 4), dtype=torch.int32, device=device)
+        self.sizes = level_sizes(size, options)
+        area = size[0] * size[1]
 
-    def flow(self) -> torch.Tensor:
-        """(pairs, 2, height, width) of each pair's current buffer."""
-        buffer = self.control[:, 1].view(-1, 1, 1, 1)
-        return torch.where(buffer == 0, self.state[0, :, :2], self.state[1, :, :2])
+        def floats(*shape: int) -> torch.Tensor:
+            return torch.zeros(shape, device=device)
 
-    def solve(self, data: torch.Tensor) -> None:
-        """The iterations of one warp."""
-        self.control[:, 0] = ACTIVE
+        def whole(*shape: int) -> torch.Tensor:
+            return torch.zeros(shape, dtype=torch.int32, device=device)
+
+        self.pictures = [floats(2, pairs, *level) for level in self.sizes]
+        # What follows is as large as the finest scale needs it; a coarser one uses the beginning.
+        self.state = floats(pairs * 12 * area)
+        self.flow = floats(pairs, 2, *size)
+        self.data = floats(pairs * 3 * area)
+        self.errors = [floats(pairs * _tiles(size) * HALO) for _ in range(2)]
+        self.records = [whole(pairs, RECORD.value) for _ in range(2)]
+        self.iterations = whole(len(self.sizes), pairs)
+        self.live = whole(1)
+        self.turn = 0
+        self.shrinking = [_on_device(down(*two, options), device) for two in pairwise(self.sizes)]
+        coarse_to_fine = [self.sizes[-1], *reversed(self.sizes)]
+        self.growing = [_on_device(up(*two), device) for two in pairwise(coarse_to_fine)]
+        self.run = captured(self._launch_all, device)
+
+    def __call__(
+        self, first: torch.Tensor, second: torch.Tensor, flow: torch.Tensor, iterations: torch.Tensor
+    ) -> None:
+        """Fills ``flow`` (n, 2, height, width) and ``iterations`` (scales, n) of at most ``pairs`` pairs."""
+        count = len(first)
+        for images, mine in zip((first, second), self.pictures[0], strict=True):
+            if images.dtype == torch.uint8:
+                mine[:count].copy_(images)
+            else:
+                torch.mul(images, 255, out=mine[:count])
+        self.live.fill_(count)
+        self.run()
+        flow.copy_(self.flow[:count])
+        iterations.copy_(self.iterations[:, :count])
+
+    def _launch_all(self) -> None:
+        for source, target, taps in zip(self.pictures, self.pictures[1:], self.shrinking, strict=False):
+            height, width = target.shape[2:]
+            shrink[(_blocks(height * width), 2 * self.pairs)](
+                source, target, *taps, *source.shape[2:], height, width, BLOCK=BLOCK
+            )
+        self.flow.zero_()
+        before = self.sizes[-1]
+        for scale, size in enumerate(reversed(self.sizes)):
+            self._begin(before, size, self.growing[scale])
+            for _ in range(self.options.warps):
+                self._warp(size, self.pictures[-1 - scale])
+            finish[(_blocks(size[0] * size[1]), self.pairs)](
+                self.state, self.flow, self.records[self.turn], self.iterations[scale], *size, BLOCK=BLOCK
+            )
+            before = size
+
+    def _begin(self, before: Size, size: Size, taps: tuple[torch.Tensor, torch.Tensor]) -> None:
+        factor = 1.0 if before == size else 1 / self.options.scale_step
+        begin[(_blocks(size[0] * size[1]), self.pairs)](
+            self.flow, self.state, *taps, self.live, self._turn()[1], *before, *size, factor, BLOCK=BLOCK
+        )
+
+    def _warp(self, size: Size, pictures: torch.Tensor) -> None:
+        first, second = pictures
+        linearise[(_blocks(size[0] * size[1]), self.pairs)](
+            first, second, self.state, self.data, self.live, *self._turn(), *size,
+            CUBIC=model.CUBIC, BLOCK=BLOCK,
+        )  # fmt: skip
         inner = self.options.inner_iterations
         for _ in range(self.options.outer_iterations):
             if self.options.median:
-                self._smooth()
+                self._median(size)
             for start in range(0, inner, HALO):
-                self._launch(data, min(HALO, inner - start))
-        self._launch(data, HALO, only_repeat=True)
+                from_median = self.options.median and start == 0
+                self._iterate(size, min(HALO, inner - start), int(from_median))
+        self._iterate(size, 0, 0)
 
-    def _smooth(self) -> None:
-        pairs, height, width = self.size
-        grid = (triton.cdiv(height * width, MEDIAN_BLOCK), 2, pairs)
-        for kernel in (median, accept):
-            kernel[grid](self.state, self.smooth, self.control, pairs, height, width, BLOCK=MEDIAN_BLOCK)
+    def _median(self, size: Size) -> None:
+        records = self._turn()
+        median[(_blocks(size[0] * size[1]), 2, self.pairs)](
+            self.state, self.flow, self.errors[1 - self.turn], *records,
+            *size, _tiles(size), self._limit(size), BLOCK=BLOCK, **_judging(size),
+        )  # fmt: skip
 
-    def _launch(self, data: torch.Tensor, count: int, *, only_repeat: bool = False) -> None:
-        pairs, height, width = self.size
-        if only_repeat:
-            self.control[:, 0] = torch.where(self.control[:, 0] == ACTIVE, 0, self.control[:, 0])
-        iterate[self.grid](
-            self.state, data, self.errors, self.control, pairs, height, width, count,
+    def _iterate(self, size: Size, count: int, smoothed: int) -> None:
+        height, width = size
+        useful = TILE - 2 * HALO
+        records = self._turn()
+        iterate[(triton.cdiv(width, useful), triton.cdiv(height, useful), self.pairs)](
+            self.state, self.flow, self.data, self.errors[1 - self.turn], self.errors[self.turn], *records,
+            height, width, self._limit(size), count, smoothed,
             DATA_STEP=model.DATA_STEP, THETA=model.THETA, DUAL_STEP=model.DUAL_STEP, FLAT=model.FLAT,
-            TILE=TILE, HALO=HALO, num_warps=WARPS,
+            TILE=TILE, **_judging(size), num_warps=WARPS,
         )  # fmt: skip
-        decide[(pairs,)](
-            self.errors, self.control, self.tiles, self.options.epsilon**2 * height * width, count,
-            TILES=triton.next_power_of_2(self.tiles), STEPS=triton.next_power_of_2(HALO), HALO=HALO,
-        )  # fmt: skip
+
+    def _turn(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The records before the next launch and those that it writes; errors change places with them."""
+        self.turn = 1 - self.turn
+        return self.records[1 - self.turn], self.records[self.turn]
+
+    def _limit(self, size: Size) -> float:
+        return self.options.epsilon**2 * size[0] * size[1]
+
+
+def _blocks(pixels: int) -> int:
+    return int(triton.cdiv(pixels, BLOCK))
+
+
+def _judging(size: Size) -> dict[str, int]:
+    return {
+        "HALO": HALO,
+        "TILES": triton.next_power_of_2(_tiles(size)),
+        "STEPS": triton.next_power_of_2(HALO),
+    }
+
+
+def _on_device(axes: tuple[Taps, Taps], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """``near`` int32 and ``share`` float32 of the rows, then of the columns."""
+    near = np.concatenate([axis.near for axis in axes]).astype(np.int32)
+    share = np.concatenate([axis.share for axis in axes])
+    return torch.from_numpy(near).to(device), torch.from_numpy(share).to(device)

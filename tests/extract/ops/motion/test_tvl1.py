@@ -280,7 +280,7 @@ def run_kernels(which: str) -> None:
     pytest.importorskip("triton")
     script = Path(__file__).parents[3] / "fixtures" / "tvl1_kernels.py"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4]), "OMP_NUM_THREADS": "1"}
-    environment["TRITON_INTERPRET"] = "1" if which == "interpret" else "0"
+    environment["TRITON_INTERPRET"] = "0" if which == "compile" else "1"
     command = [sys.executable, str(script), which]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -292,6 +292,23 @@ def test_the_triton_kernels_do_what_the_reference_does() -> None:
 
 def test_the_triton_kernels_compile_for_hopper() -> None:
     run_kernels("compile")
+
+
+def test_the_launches_and_copies_of_a_batch() -> None:
+    """Nothing but the pictures goes to the device, whatever the batch; every launch is one of our kernels."""
+    run_kernels("launches")
+
+
+def test_the_pairs_at_once_follow_the_free_memory() -> None:
+    pytest.importorskip("triton")
+    from extract.ops.motion.tvl1.cuda import bytes_for_a_pair, pairs_that_fit
+
+    size, options, gigabyte = (256, 340), Tvl1Options(), 1 << 30
+    assert 7.5e6 < bytes_for_a_pair(size, options) < 8e6  # what docs/tvl1.md says
+    assert pairs_that_fit(1000, size, options, 80 * gigabyte) == 256
+    assert pairs_that_fit(100, size, options, 80 * gigabyte) == 128
+    assert pairs_that_fit(256, size, options, 1 * gigabyte) == 64
+    assert pairs_that_fit(256, size, options, 0) == 1
 
 
 @pytest.mark.cuda
@@ -306,6 +323,7 @@ def test_a_gpu_gives_the_cpus_flow(three_pairs: tuple[torch.Tensor, torch.Tensor
         assert errors.mean() < 0.05
     alone = torch.cat([tvl1(first[i : i + 1], second[i : i + 1]) for i in range(3)])
     assert torch.equal(alone, on_gpu)
+    assert torch.equal(tvl1(first, second), on_gpu)
 
 
 @pytest.mark.parametrize(("device", "package"), [("cuda:0", "triton"), ("cpu", "numba")])
