@@ -17,12 +17,12 @@ import argparse
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from bench.demo_trailers import DEMO, render_trailer
+from bench.demo_trailers import DEMO, Trailer, render_trailer
 from bench.replay import Cost, Decoded, Recorder, compute_only, decode_only
 from extract.engine.engine import Engine
 from extract.engine.models import load_models
@@ -51,7 +51,11 @@ OPTIONS: Options = {
 
 @dataclass(frozen=True)
 class Result:
-    """A preset's times: the least of all repetitions, since other programs can only add to them."""
+    """A preset's times: the least of all repetitions, since other programs can only add to them.
+
+    ``busy`` is the share of the wall time in which the device lane computed, ``fill`` the mean share of the
+    batch size that a batch had, of each expert of that lane.
+    """
 
     preset: str
     start_up: Cost
@@ -60,10 +64,17 @@ class Result:
     wall: Cost
     rows: Mapping[str, int]
     cores: int
+    busy: float = 0.0
+    fill: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def efficiency(self) -> float:
         return max(self.decode.cost.seconds, self.compute.seconds) / self.wall.seconds
+
+    @property
+    def speed(self) -> float:
+        """Seconds of video a second."""
+        return self.decode.video_seconds / self.wall.seconds
 
     @property
     def bound_seconds(self) -> float:
@@ -92,41 +103,53 @@ def measure(config: RunConfig, *, name: str, repeat: int) -> Result:
         for _ in engine.run(tasks):
             pass
     record = recorder.record
-    decodes, computes, walls = [], [], []
+    decodes, computes, runs = [], [], []
     for number in range(repeat):
         decodes.append(decode_only(selection, settings, tasks, record))
         computes.append(compute_only(selection, settings, models, record))
-        wall, report = _whole_run(config, store=config.out / f"{name} {number}")
-        walls.append(wall)
+        runs.append(_whole_run(config, store=config.out / f"{name} {number}"))
+    wall, busy_seconds, report = min(runs, key=lambda run: run[0].seconds)
     return Result(
         preset=name,
         start_up=start_up,
         decode=min(decodes, key=lambda decoded: decoded.cost.seconds),
         compute=min(computes, key=lambda cost: cost.seconds),
-        wall=min(walls, key=lambda cost: cost.seconds),
+        wall=wall,
         rows=report.rows,
         cores=usable_cores(),
+        busy=busy_seconds / wall.seconds,
+        fill={
+            name: sum(sizes) / len(sizes) / settings.batch_size
+            for name, sizes in record.batches.items()
+            if selection.experts[name].lane == "device"
+        },
     )
 
 
-def _whole_run(config: RunConfig, *, store: Path) -> tuple[Cost, RunReport]:
-    """A normal run into a new store, without its start-up: from when its models are loaded."""
+def _whole_run(config: RunConfig, *, store: Path) -> tuple[Cost, float, RunReport]:
+    """A normal run into a new store, without its start-up: from when its models are loaded.
+
+    Beside its cost, the busy seconds of the device lane.
+    """
     ready: list[Cost] = []
+    engines: list[Engine] = []
 
     class TimedEngine(Engine):
         def __init__(self, *arguments: Any, **keywords: Any) -> None:
             super().__init__(*arguments, **keywords)
             ready.append(Cost.now())
+            engines.append(self)
 
     with patch("pipeline.work.host.Engine", TimedEngine):
         report = run_config(replace(config, out=store))
-    return Cost.now() - ready[0], report
+    cost = Cost.now() - ready[0]
+    return cost, engines[0].reading().busy_seconds.get("device", 0.0), report
 
 
-def render(folder: Path, *, copies: int) -> Path:
-    """The demo's trailers, each ``copies`` times under another name."""
+def render(folder: Path, *, copies: int, trailers: Sequence[Trailer] = DEMO) -> Path:
+    """The demo's trailers, or others, each ``copies`` times under another name."""
     for number in range(copies):
-        for trailer in DEMO:
+        for trailer in trailers:
             path = folder / f"{number} {trailer.name}.mp4"
             if number == 0:
                 render_trailer(path, trailer)
@@ -136,12 +159,21 @@ def render(folder: Path, *, copies: int) -> Path:
     return folder
 
 
+def chosen_experts(
+    preset: str, experts: Sequence[str] | None, changed: Options
+) -> tuple[tuple[str, ...], Options]:
+    """A preset's experts, or these of them; their options are :data:`OPTIONS`, then what is ``changed``."""
+    names = with_upstream(experts or load_preset(preset).experts)
+    ours = {name: values for name, values in OPTIONS.items() if name in names}
+    return choose(preset=preset, experts=names, layers=[ours, changed])
+
+
 def table(results: Sequence[Result]) -> str:
     """Two Markdown tables: times, and rows by expert."""
     lines = [
         "| preset | videos | start-up s | decode s (cpu) | compute s (cpu) | wall s (cpu) | efficiency "
-        "| bound s | of bound | videos/h | video s/s |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| bound s | of bound | videos/h | video s/s | device busy |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in results:
         decode = r.decode
@@ -150,11 +182,13 @@ def table(results: Sequence[Result]) -> str:
         lines.append(
             f"| {r.preset} | {decode.videos} | {r.start_up.seconds:.1f} | {times} | {r.efficiency:.2f} "
             f"| {r.bound_seconds:.1f} | {r.bound_seconds / r.wall.seconds:.2f} "
-            f"| {3600 * decode.videos / r.wall.seconds:.0f} | {decode.video_seconds / r.wall.seconds:.1f} |"
+            f"| {3600 * decode.videos / r.wall.seconds:.0f} | {r.speed:.1f} | {r.busy:.0%} |"
         )
-    lines += ["", "| preset | expert | rows | rows/s |", "|---|---|---|---|"]
+    lines += ["", "| preset | expert | rows | rows/s | fill of batches |", "|---|---|---|---|---|"]
     for r in results:
-        lines += [f"| {r.preset} | {n} | {k} | {k / r.wall.seconds:.1f} |" for n, k in r.rows.items()]
+        for name, rows in r.rows.items():
+            fill = f"{r.fill[name]:.0%}" if name in r.fill else ""
+            lines.append(f"| {r.preset} | {name} | {rows} | {rows / r.wall.seconds:.1f} | {fill} |")
     return "\n".join(lines)
 
 
@@ -172,10 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="marquee-bench-") as folder:
         videos = chosen.videos or render(Path(folder) / "videos", copies=chosen.copies)
         for preset in chosen.preset or PRESETS:
-            experts = with_upstream(chosen.experts or load_preset(preset).experts)
-            ours = {name: values for name, values in OPTIONS.items() if name in experts}
-            layers = [ours, parse_assignments(chosen.set)]
-            names, options = choose(preset=preset, experts=experts, layers=layers)
+            names, options = chosen_experts(preset, chosen.experts, parse_assignments(chosen.set))
             config = RunConfig(
                 videos=videos, out=Path(folder), experts=names, options=options, random_seed=SEED
             )

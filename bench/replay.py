@@ -49,9 +49,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Record:
-    """What crossed from the decoders to the models; held in memory."""
+    """What crossed from the decoders to the models, and in batches of how many items; held in memory."""
 
     items: dict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
+    batches: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     windows: list[NDArray[np.uint8]] = field(default_factory=list)
     answers: dict[bytes, NDArray[np.float32]] = field(default_factory=dict)
 
@@ -76,6 +77,7 @@ class Recorder:
 
         def compute(items: Sequence[Item], /) -> list[list[Row]]:
             self.record.items[name].extend(items)
+            self.record.batches[name].append(len(items))
             return model(items)
 
         return compute

@@ -90,8 +90,13 @@ def in_batches(frames: torch.Tensor, size: int, variant: Any) -> torch.Tensor:
     return torch.cat(flow)
 
 
+def endpoint_errors(mine: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(pairs, height, width) in pixels, of flow (pairs, 2, height, width)."""
+    return np.asarray(np.linalg.norm(mine - other, axis=1))
+
+
 def compare(mine: NDArray[np.float32], other: NDArray[np.float32]) -> str:
-    errors = np.linalg.norm(mine - other, axis=1)
+    errors = endpoint_errors(mine, other)
     medians, means = np.median(errors, axis=(1, 2)), errors.mean(axis=(1, 2))
     return (
         f"end-point error against OpenCV over {len(errors)} pairs: mean {means.mean():.4f} px "
@@ -114,18 +119,19 @@ def bytes_moved(scales: Sequence[Scale]) -> float:
     return launch * 4 * (9 * overlap + 6)
 
 
-def copy_bandwidth() -> float:
-    """Bytes per second of a large copy on the GPU, reading and writing counted."""
-    source = torch.zeros(1 << 28, device="cuda")
+def copy_bandwidth(device: str = "cuda", size: int = 1 << 30) -> float:
+    """Bytes per second of a copy of ``size`` bytes on the device, reading and writing counted."""
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     target.copy_(source)
-    torch.cuda.synchronize()
 
     def copy() -> None:
         target.copy_(source)
-        torch.cuda.synchronize()
+        if source.is_cuda:
+            torch.cuda.synchronize()
 
-    return 2 * source.numel() * 4 / best(copy, 10)[0]
+    copy()
+    return 2 * size / best(copy, 10)[0]
 
 
 def on_gpu(frames: Images, batch: int, opencv: NDArray[np.float32]) -> None:

@@ -52,6 +52,12 @@ class Work:
         self.texts[window] = decoded.tokens
 
 
+def noise(network: Any, windows: int) -> torch.Tensor:
+    """(windows, mels, frames) on the network's device, the same each time."""
+    values = np.random.default_rng(0).normal(0, 0.3, (windows, network.dims.n_mels, N_FRAMES))
+    return torch.from_numpy(values.astype(np.float32)).to(network.device)
+
+
 def one_at_a_time(network: Any, windows: Sequence[Window], tokens: int) -> list[list[int]]:
     found = []
     for window in windows:
@@ -93,8 +99,7 @@ def main() -> None:
     options = parser.parse_args()
     network: Any = load_network(options.model, Resources(device=options.device, random_seed=0))
     tokenizer = get_tokenizer(True, num_languages=network.num_languages)
-    noise = np.random.default_rng(0).normal(0, 0.3, (options.windows, network.dims.n_mels, N_FRAMES))
-    mels = torch.from_numpy(noise.astype(np.float32)).to(options.device)
+    mels = noise(network, options.windows)
     print(f"{options.model}, {options.windows} windows, {torch.get_num_threads()} threads, {options.device}")
     with inference(options.device, "float32"):
         heard = timed("encoder", len(mels), lambda: [network.encoder(mel[None])[0] for mel in mels])
