@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
+GPU_REPORT ?= gpu-report.json
 
 PY := $(VENV)/bin/python
 CORE := $(VENV)/marquee-core
@@ -20,7 +21,7 @@ $(PIP) uninstall --quiet --yes opencv-python opencv-python-headless opencv-contr
 $(PIP) install --quiet --no-deps $(OPENCV)
 endef
 
-.PHONY: help setup demo check quick test lint types pytest bench docker-resolve docker-test paddle-test slurm-test clean
+.PHONY: help setup demo check quick test lint types pytest bench gpu-check docker-resolve docker-test paddle-test slurm-test clean
 .DELETE_ON_ERROR:
 
 help:
@@ -29,6 +30,7 @@ help:
 	@echo "make check   setup, lint, types, the tests that are not slow and need no real media and no GPU"
 	@echo "make test    setup, lint, types, tests"
 	@echo "make bench   setup, decode and compute times and how well they overlap"
+	@echo "make gpu-check  ten minutes of a GPU, and its report in $(GPU_REPORT)"
 	@echo "make docker-resolve  whether what both images install fits together; needs a package index"
 	@echo "make docker-test  build the image and try it, alone and as a cluster; needs a running Docker engine"
 	@echo "make paddle-test  the engine paddleocr against the real package, in build/paddle (2 GB)"
@@ -80,6 +82,9 @@ quick: $(TEST)
 
 bench: $(TEST)
 	$(PY) -m bench.extract
+
+gpu-check: $(TEST)
+	$(PY) -m bench.gpu --out $(GPU_REPORT)
 
 docker-resolve: $(PY)
 	PYTHON=$(abspath $(PY)) docker/resolve.sh

@@ -50,12 +50,12 @@ PARTS: Mapping[str, Part] = {
     "tvl1": Part(flow, 0.9),
     "speed": Part(speed, 2.2),
     "whisper": Part(speech, 0.6),
-    "values": Part(values, 2.0),
+    "values": Part(values, 1.8),
     "runs": Part(runs, 2.2),
     "memory": Part(short_memory, 0.2),
     "faults": Part(broken_context, 0.6),
     "gpus": Part(all_gpus, 0.3),
-    "tests": Part(cuda_tests, 0.4),
+    "tests": Part(cuda_tests, 0.6),
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from extract.types import Item, Row
 from pipeline.work.config import Cluster, RunConfig
 from pipeline.work.run import run_config
 
-SHORT_OF_MEMORY = ("vit", 64)  # expert and batch
+BATCH = 64
 ROOM = 0.4  # of the memory that the whole batch takes beside the weights
 EXPERTS = Path(__file__).parents[1] / "experts"
 SHOTS = (Shot(2.0, "waves"), Shot(2.0, "discs"))
@@ -32,16 +31,13 @@ SHOTS = (Shot(2.0, "waves"), Shot(2.0, "discs"))
 
 def short_memory(gauge: Gauge) -> None:
     """A batch for which there is no room is halved until there is, and gives the same rows."""
-    expert, batch = SHORT_OF_MEMORY
-    call = partial(_short_memory, gauge, expert, batch)
-    gauge.measure({"expert": expert, "batch": batch}, call, needs_gpu=True)
+    expert = gauge.sizes.experts[0]
+    gauge.measure({"expert": expert, "batch": BATCH}, partial(_short_memory, gauge, expert), needs_gpu=True)
 
 
-def _short_memory(gauge: Gauge, name: str, batch: int) -> Measurement:
-    sizes = replace(gauge.sizes, experts=(name,))
-    found = shown(replace(gauge, sizes=sizes, folder=gauge.folder / name))
-    items = many(found[name], batch)
-    with_what = resources(gauge, "float32", batch)
+def _short_memory(gauge: Gauge, name: str) -> Measurement:
+    items = many(shown(gauge)[name], BATCH)
+    with_what = resources(gauge, "float32", BATCH)
     model = load(make(name), with_what)
     weights = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
@@ -51,7 +47,7 @@ def _short_memory(gauge: Gauge, name: str, batch: int) -> Measurement:
     limit = torch.cuda.memory_reserved() + ROOM * taken
     torch.cuda.set_per_process_memory_fraction(limit / torch.cuda.get_device_properties(0).total_memory)
     queue = BatchQueue[Item, list[Row]](
-        name, "device", model, done=lambda batch: None, batch_size=batch, resources=with_what
+        name, "device", model, done=lambda batch: None, batch_size=BATCH, resources=with_what
     )
     rows = queue.compute_in_parts(items)
     torch.cuda.set_per_process_memory_fraction(1.0)

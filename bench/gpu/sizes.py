@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from bench.demo_trailers import DEMO, Shot, Trailer
+from extract.expert import Precision
 from extract.nets.whisper import ModelName
 from extract.registry import expert_class, expert_names
 
@@ -20,7 +22,9 @@ class Sizes:
         matrix: rows and columns of what is multiplied.
         experts: whose networks are measured.
         compared_items: of each expert, whose rows are compared.
+        compared: precisions in which they are.
         batches: items in a batch.
+        precisions: that speed is measured in, the second only if there is time.
         flow_batches: pairs in a batch of TV-L1.
         flow_checked: pairs at each size that are compared with OpenCV's flow.
         whisper_model: which of the published networks.
@@ -39,7 +43,9 @@ class Sizes:
     matrix: int
     experts: tuple[str, ...]
     compared_items: int
+    compared: tuple[Precision, ...]
     batches: tuple[int, ...]
+    precisions: tuple[Precision, ...]
     flow_batches: tuple[int, ...]
     flow_checked: int
     whisper_model: ModelName
@@ -67,7 +73,9 @@ def full() -> Sizes:
         matrix=8192,
         experts=networks(),
         compared_items=3,
+        compared=get_args(Precision),
         batches=(8, 64, 256),
+        precisions=("bfloat16", "float32"),
         flow_batches=(16, 32, 64, 128, 256, 512),
         flow_checked=8,
         whisper_model="turbo",
@@ -90,7 +98,9 @@ def dry() -> Sizes:
         matrix=128,
         experts=("musicnet",),
         compared_items=2,
+        compared=("float32", "bfloat16"),
         batches=(1,),
+        precisions=("float32",),
         flow_batches=(1,),
         flow_checked=1,
         whisper_model="tiny",
@@ -98,7 +108,7 @@ def dry() -> Sizes:
         tokens=2,
         trailers=(Trailer("dry", (Shot(1.5, "waves"), Shot(1.5, "discs"))),),
         copies=1,
-        presets=(("sulun2024", ("musicnet",)),),
+        presets=(("sulun2024", ("scenes", "musicnet")),),
         decoders=1,
         tests=("tests/extract/ops/network/test_device.py",),
     )

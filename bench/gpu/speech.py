@@ -17,8 +17,6 @@ from extract.nets.whisper import load_network
 from extract.nets.whisper_greedy import PROMPT_TOKENS, GreedyDecoder
 from extract.ops.network.inference import inference
 
-PRECISIONS: tuple[Precision, ...] = ("bfloat16", "float16", "float32")
-
 
 def speech(gauge: Gauge) -> None:
     """Windows of noise, whose texts are as long as they may be with weights drawn from a seed."""
@@ -30,7 +28,7 @@ def speech(gauge: Gauge) -> None:
         return {}
 
     gauge.measure({"model": sizes.whisper_model, "part": "loaded"}, load)
-    for precision in PRECISIONS if networks else ():
+    for precision in sizes.precisions if networks else ():
         with inference(gauge.device, precision):
             _at_precision(gauge, networks[0], precision)
 

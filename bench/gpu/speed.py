@@ -11,24 +11,21 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.gpu.machine import peak
 from bench.gpu.measuring import Gauge, Measurement
 from bench.gpu.shown import load, make, many, resources, shown
-from bench.gpu.values import precisions
+from bench.gpu.values import depends_on
 from extract.expert import Expert, Model, Precision
 from extract.ops.network.device import free_device_memory
 from extract.types import Item
-
-ORDER: tuple[Precision, ...] = ("bfloat16", "float32")  # the second of all experts if there is time
 
 
 def speed(gauge: Gauge) -> None:
     """At each batch size; batches that would take too long are left out."""
     found = shown(gauge)
-    for precision in ORDER:
+    for precision in gauge.sizes.precisions:
         for name in gauge.sizes.experts:
             expert = make(name)
-            if precision == "bfloat16" and precision not in precisions(expert):
-                continue
-            _of_expert(gauge, expert, found[name], precision)
-            free_device_memory()
+            if depends_on(precision, expert):
+                _of_expert(gauge, expert, found[name], precision)
+                free_device_memory()
 
 
 def _of_expert(gauge: Gauge, expert: Expert, items: list[Item], precision: Precision) -> None:

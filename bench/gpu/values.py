@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,6 @@ from extract.ops.network.device import free_device_memory
 from extract.ops.sound.speech_chunks import Chunk
 from extract.types import Item
 
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Vectors = NDArray[np.float64]  # (rows, values)
 
 
@@ -28,15 +26,17 @@ def values(gauge: Gauge) -> None:
         comparison = _Comparison(gauge, make(name), many(found[name], gauge.sizes.compared_items))
         what = {"expert": name, "precision": "float32", "on": "CPU"}
         gauge.measure(what, comparison.take_reference)
-        for precision in precisions(comparison.expert) if comparison.reference is not None else ():
+        for precision in gauge.sizes.compared:
+            if comparison.reference is None or not depends_on(precision, comparison.expert):
+                continue
             what = {"expert": name, "precision": precision, "on": gauge.device}
             gauge.measure(what, partial(comparison.compare, precision))
             free_device_memory()
 
 
-def precisions(expert: Expert) -> tuple[Precision, ...]:
-    """Those in which its rows differ."""
-    return PRECISIONS if expert.tolerance else ("float32",)
+def depends_on(precision: Precision, expert: Expert) -> bool:
+    """Whether the expert is computed in it; some always are in float32."""
+    return precision == "float32" or expert.tolerance is not None
 
 
 class _Comparison:
