@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from bench.gpu.measuring import Gauge, Measurement
@@ -86,5 +85,5 @@ def _profiled(gauge: Gauge, make: Pairs) -> Measurement:
     return {
         "launches": sum(event.count for event in events if event.key.startswith(LAUNCHES)),
         "copies": sum(event.count for event in events if event.key in COPIES),
-        "device ms": sum(e.self_device_time_total for e in events if e.device_type == DeviceType.CUDA) / 1000,
+        "device ms": sum(e.self_device_time_total for e in events if e.device_type.name == "CUDA") / 1000,
     }

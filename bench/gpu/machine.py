@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 
@@ -56,7 +57,8 @@ def _card() -> Measurement:
 
 
 def _libraries() -> Measurement:
-    return {"value": f"{torch.version.cuda}, {torch.backends.cudnn.version()}"}
+    cudnn: Any = torch.backends.cudnn
+    return {"value": f"{torch.version.cuda}, {cudnn.version()}"}
 
 
 def _asked(name: str) -> Measurement:
@@ -98,7 +100,9 @@ def products(gauge: Gauge) -> None:
         dtype = torch.float32 if kind in ("float32", "tf32") else getattr(torch, kind)
         a, b = (torch.randn(size, size, device=gauge.device).to(dtype) for _ in range(2))
         with exact_products(gauge.device) if kind == "float32" else tf32():
-            return {"TFLOP/s": 2 * size**3 / gauge.seconds(lambda: a @ b) / 1e12}
+            seconds = gauge.seconds(lambda: a @ b)
+        clock = _asked("clocks.sm")["value"] if gauge.on_gpu else None
+        return {"TFLOP/s": 2 * size**3 / seconds / 1e12, "clock after it": clock}
 
     for kind in PRODUCTS:
         gauge.measure(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +122,21 @@ def run_apart(section: Section, gauge: Gauge) -> str | None:
     except EOFError:
         pass
     finally:
-        if process.is_alive() and problem is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid or 0, signal.SIGKILL)
+        if problem is not None:
+            _kill(process)
         process.join()
+        reader.close()
     if problem is None and process.exitcode:
         problem = f"its process ended with status {process.exitcode}"
     return problem
+
+
+def _kill(process: ForkProcess) -> None:
+    """With all that it has started: nothing yet where it is too young to have a session of its own."""
+    process.kill()
+    if process.pid is not None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _work(section: Section, gauge: Gauge, writer: Connection) -> None:
