@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,6 +12,8 @@ from extract.declarations import Resources
 from extract.errors import OutOfDeviceMemory
 from extract.ops.network.device import free_device_memory, is_out_of_memory
 from extract.ops.network.device_errors import as_device_error, reason_of
+
+PART_ITEMS = 16  # a batch is not cut smaller: networks lose more by that than urgent requests gain
 
 LaneName = Literal["device", "host"]
 Request = TypeVar("Request")
@@ -27,13 +30,22 @@ class Batch(Generic[Request, Result]):
         self.error: Exception | None = None
         self.seconds = 0.0
 
-    def compute(self) -> None:
-        started = self.queue.now()
+    def compute(self, between: Callable[[], None] = lambda: None) -> None:
+        """``between`` is called between the parts of a batch that takes long; its time is not the batch's."""
+        now = self.queue.now
+        started, elsewhere = now(), 0.0
+
+        def pause() -> None:
+            nonlocal elsewhere
+            left = now()
+            between()
+            elsewhere += now() - left
+
         try:
-            self.results = self.queue.compute_in_parts(self.requests)
+            self.results = self.queue.compute_in_parts(self.requests, pause)
         except Exception as error:
             self.error = as_device_error(error)
-        self.seconds = self.queue.now() - started
+        self.seconds = now() - started - elsewhere
 
     def report(self) -> None:
         self.queue.done(self)
@@ -46,7 +58,8 @@ class BatchQueue(Generic[Request, Result]):
     that computed it. ``unwanted`` is asked about each request when its turn has come, in the owner's
     thread; one that is unwanted leaves the queue uncomputed. ``resources`` are the model's, whose
     batch size follows when a batch does not fit the device's memory. An ``urgent`` queue goes
-    before others and waits for no full batch. ``now`` is its clock.
+    before others and waits for no full batch. ``now`` is its clock; a batch that takes longer than
+    ``turn_seconds`` is computed in parts, between which urgent ones have their turn.
     """
 
     def __init__(
@@ -66,6 +79,8 @@ class BatchQueue(Generic[Request, Result]):
         self.done = done
         self.urgent = urgent
         self.now: Callable[[], float] = time.monotonic
+        self.turn_seconds = math.inf
+        self._item_seconds = 0.0  # of the last part
         self.halved = 0  # how often a batch did not fit the device's memory
         # An earlier engine with the same model may have halved its batch.
         self.size = batch_size if resources is None else min(batch_size, resources.batch_size)
@@ -111,19 +126,25 @@ class BatchQueue(Generic[Request, Result]):
                 wanted.append(request)
         return Batch(self, wanted) if wanted else None
 
-    def compute_in_parts(self, requests: Sequence[Request]) -> list[Result]:
-        """The results of a batch, in as many parts as the device's memory asks for.
+    def compute_in_parts(
+        self, requests: Sequence[Request], between: Callable[[], None] = lambda: None
+    ) -> list[Result]:
+        """The results of a batch, in as many parts as its time and the device's memory ask for.
 
         A part that does not fit is halved, and so is the queue's batch size from then on: what a
         model pads to a whole batch does not get smaller otherwise. Raises OutOfDeviceMemory if an
         item does not fit alone, at a batch size of one and with nothing cached.
         """
         results: list[Result] = []
-        step, last_try = self.size, False
+        step, last_try = self._part_items(), False
         while len(results) < len(requests):
+            if results:
+                between()
+            started = self.now()
             part = requests[len(results) : len(results) + step]
             try:
                 results.extend(self._results(part))
+                self._item_seconds = (self.now() - started) / len(part)
                 last_try = False
                 continue
             except Exception as error:
@@ -142,6 +163,13 @@ class BatchQueue(Generic[Request, Result]):
                 self._halve()
             step = min((len(part) + 1) // 2, self.size)
         return results
+
+    def _part_items(self) -> int:
+        """How many items are computed in a turn, as far as the last ones tell: a power of two, or all."""
+        if self._item_seconds * self.size <= self.turn_seconds:
+            return self.size
+        in_turn = int(self.turn_seconds / self._item_seconds)
+        return min(self.size, max(PART_ITEMS, 1 << max(in_turn.bit_length() - 1, 0)))
 
     def _results(self, requests: Sequence[Request]) -> Sequence[Result]:
         results = self._compute(requests)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import Protocol
@@ -18,6 +19,7 @@ from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
 from extract.types import Item, Row
 
 WINDOWS = "windows"  # of the shot network
+TURN_SECONDS = 0.25  # that windows wait for the device at most, where batches can be cut
 TABLES = "tables"  # that text experts read
 
 ItemBatch = Batch[QueuedItem, list[Row]]
@@ -39,7 +41,7 @@ class Owner(Protocol):
 
 
 class _AnyBatch(Protocol):
-    def compute(self) -> None: ...
+    def compute(self, between: Callable[[], None] = ..., /) -> None: ...
 
     def report(self) -> None: ...
 
@@ -119,6 +121,10 @@ class Lanes:
         self._queues: tuple[_AnyQueue, ...] = (self.windows, self.tables, *self.items.values())
         for queue in self._queues:
             queue.now = machine.now
+        if models.predict is not None:  # decoders wait for its answers
+            for items in self.items.values():
+                items.turn_seconds = TURN_SECONDS
+        self._urgent: deque[WindowBatch] = deque()
         self._running: dict[LaneName, int] = {"device": 0, "host": 0}
         self._room: dict[LaneName, int] = {"device": 2, "host": host_threads + 1}
         self._computing: dict[int, tuple[LaneName, float]] = {}  # by thread
@@ -148,7 +154,16 @@ class Lanes:
         return list(self._computing.values())
 
     def dispatch(self, *, flush: Container[LaneName] = ()) -> None:
-        """Start as many batches as there is room for; partial ones in the lanes of ``flush``."""
+        """Start as many batches as there is room for; partial ones in the lanes of ``flush``.
+
+        Windows wait for no room: a busy device takes them before the next part of its batch. Those that come
+        until then go together after that.
+        """
+        windows = None if self._urgent else self.windows.take()
+        if windows is not None:
+            self._running["device"] += 1
+            self._urgent.append(windows)
+            self._pools["device"].submit(self._run_urgent)
         for lane, room in self._room.items():
             while self._running[lane] < room:
                 batch = self._next_batch(lane, flush=lane in flush)
@@ -174,7 +189,7 @@ class Lanes:
 
     def _next_queue(self, lane: LaneName, *, flush: bool) -> _AnyQueue | None:
         """Whose turn it is: retries, then what is urgent, then the fullest queue that may go."""
-        queues = [queue for queue in self._queues if queue.lane == lane]
+        queues = [queue for queue in self._queues if queue.lane == lane and queue is not self.windows]
         first = [q for q in queues if q.has_single] or [q for q in queues if q.urgent and len(q)]
         if first:
             return first[0]
@@ -187,10 +202,27 @@ class Lanes:
         return max(ready, key=lambda queue: queue.share, default=None)
 
     def _run(self, lane: LaneName, batch: _AnyBatch) -> None:
-        self._computing[threading.get_ident()] = lane, self._now()
-        batch.compute()
-        del self._computing[threading.get_ident()]
+        thread = threading.get_ident()
+        self._computing[thread] = lane, self._now()
+        if lane == "device":
+            self._run_urgent()
+            batch.compute(self._run_urgent)
+        else:
+            batch.compute()
+        del self._computing[thread]
         batch.report()
+
+    def _run_urgent(self) -> None:
+        """In the device's thread: what has come for the shot network, if no earlier turn has taken it."""
+        thread = threading.get_ident()
+        while self._urgent:
+            windows = self._urgent.popleft()
+            outer = self._computing.get(thread)
+            self._computing[thread] = outer or ("device", self._now())
+            windows.compute()
+            if outer is None:
+                del self._computing[thread]
+            windows.report()
 
 
 def _answers(models: Models, windows: Sequence[WindowRequest]) -> Sequence[NDArray[np.float32]]:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from extract.decoder.messages import WindowAnswer
 from extract.detectors.service import Predict
 from extract.engine import batches as module
 from extract.engine.batches import Batch
@@ -328,3 +329,33 @@ def test_memory_that_is_missing_by_another_name_halves_too(bench: Callable[..., 
     run.put(2)
     assert found(run.next()) == [0, 1]
     assert sizes == [2, 1, 1]
+
+
+def test_windows_have_their_turn_between_the_parts_of_a_long_batch() -> None:
+    """On a clock that a model sets: its second batch is known to take long, and is cut."""
+    seconds, order, answers = [0.0], list[str](), list[WindowAnswer]()
+
+    def model(items: Sequence[Item]) -> list[list[Row]]:
+        seconds[0] += len(items)
+        order.append(f"{len(items)} items")
+        if len(order) == 2:
+            run.lanes.windows.put(WindowRequest(np.zeros(1, np.uint8), answers.append, lambda: True))
+            run.lanes.dispatch()
+        return numbers(items)
+
+    def predict(windows: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seconds[0] += 0.5
+        order.append("window")
+        return np.zeros((len(windows), 50), np.float32)
+
+    run = Bench(model, batch_size=64, predict=predict)
+    run.lanes.items["one"].now = run.lanes.windows.now = lambda: seconds[0]
+    run.put(64)
+    run.next()
+    run.put(64)
+    run.lanes.dispatch(flush=("device",))
+    window, items = (run.back.get(timeout=WAIT_SECONDS) for _ in range(2))
+    run.lanes.close()
+    assert order == ["64 items", "16 items", "window", "16 items", "16 items", "16 items"]
+    assert (window.seconds, items.seconds) == (0.5, 64.0)
+    assert found(items) == list(range(64))
