@@ -85,17 +85,22 @@ class GenreModel(nn.Module, ABC):
         """
         return {}
 
-    def watch(self, batch: Batch) -> None:
+    def watch(self, batch: Batch, positive_weights: Tensor) -> None:
         """See a batch of an epoch's validation, without gradients; by default nothing."""
 
-    def watched(self) -> None:
-        """That was the last one; by default nothing. What it finds is kept in buffers."""
+    def watched(self) -> Tensor | None:
+        """That was the last one; by default nothing. What it finds is kept in buffers.
 
-    def settle(self, validation: Iterable[Batch]) -> None:
+        A model of parts that are stopped each on its own returns a scalar that falls as long as one of them
+        improves. It is the epoch's validation loss then, in place of that of the logits.
+        """
+
+    def settle(self, validation: Iterable[Batch], positive_weights: Tensor) -> None:
         """Fit buffers on the validation split; by default nothing. Called once, when training is over.
 
-        The model has its best weights and is in evaluation mode on the device of the batches, which have
-        labels and may be gone through again. Gradients are recorded unless the model says otherwise.
+        ``positive_weights`` (genres,) are those of the losses. The model has its best weights and is in
+        evaluation mode on the device of the batches, which have labels and may be gone through again.
+        Gradients are recorded unless the model says otherwise.
         """
 
 

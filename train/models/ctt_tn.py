@@ -84,7 +84,7 @@ class CttTn(GenreModel):
         return {"frames": self.frames, "sound": self.sound}
 
     @torch.no_grad()
-    def settle(self, validation: Iterable[Batch]) -> None:
+    def settle(self, validation: Iterable[Batch], positive_weights: Tensor) -> None:
         """The share with the highest micro-averaged average precision, which is the paper's figure for all
         else that it chooses in validation; of equal ones the nearest to the one that was given.
         """

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import BinaryAveragePrecision, MultilabelAveragePrecision
 
 from train.loading.batch import Batch
@@ -57,6 +57,7 @@ class GenreLearner(Learner):
         super().__init__(training)
         self.model = model
         self.register_buffer("weights", weights, persistent=False)
+        self.mean_loss = MeanMetric(sync_on_compute=False)
         self.average_precision = _average_precision(model.genres)
         self.pooled_precision = BinaryAveragePrecision(sync_on_compute=False)
 
@@ -78,14 +79,16 @@ class GenreLearner(Learner):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         assert batch.labels is not None
         logits = self.model(batch)
-        self.log(LOSS, genre_loss(logits, batch.labels, self.weights), batch_size=len(batch))
+        self.mean_loss.update(genre_loss(logits, batch.labels, self.weights), len(batch))
         scores, labels = logits.float().sigmoid(), batch.labels.int()
         self.average_precision.update(scores, labels)
         self.pooled_precision.update(scores.flatten(), labels.flatten())
-        self.model.watch(batch)
+        self.model.watch(batch, self.weights)
 
     def on_validation_epoch_end(self) -> None:
-        self.model.watched()
+        own = self.model.watched()
+        self.log(LOSS, self.mean_loss.compute() if own is None else own)
+        self.mean_loss.reset()
         self.log(MAP, self.average_precision.compute())
         self.average_precision.reset()
         self.log(MICRO, self.pooled_precision.compute())

@@ -55,7 +55,7 @@ def train_model(
     if not (each or whole):
         return None
     device = hardware.torch_device
-    model.to(device).eval().settle(_OnDevice(data.batches("validation"), device))
+    model.to(device).eval().settle(_OnDevice(data.batches("validation"), device), weights.to(device))
     return whole or _together(each, _validation_map(model, data, hardware))
 
 

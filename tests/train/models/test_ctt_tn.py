@@ -46,7 +46,7 @@ def test_settling_finds_the_best_share() -> None:
         average_precision_score(labels, w * frames + (1 - w) * sound, average="micro")
         for w in np.linspace(0, 1, 21)
     ]
-    model.settle(validation)
+    model.settle(validation, torch.ones(4))
     assert by_share[round(20 * float(model.share))] == pytest.approx(max(by_share), abs=1e-9)
     assert max(by_share) > by_share[12] + 1e-3, "0.6 was not the best here"
 
@@ -57,13 +57,13 @@ def test_of_equal_shares_the_nearest_to_the_papers_is_kept() -> None:
     for network in (model.frames, model.sound):  # both say the same of all videos
         for parameter in network.head.parameters():
             torch.nn.init.zeros_(parameter)
-    model.settle(batches())
+    model.settle(batches(), torch.ones(4))
     assert float(model.share) == pytest.approx(0.6)
 
 
 def test_the_share_may_be_given() -> None:
     model = make(share=0.25, search=False)
-    model.settle(batches())
+    model.settle(batches(), torch.ones(4))
     assert float(model.share) == 0.25
 
 

@@ -79,7 +79,7 @@ class Settled(GenreModel):
     def loss(self, batch, positive_weights):
         return super().loss(batch, positive_weights) + self.layer.weight.square().sum()
 
-    def settle(self, validation):
+    def settle(self, validation, positive_weights):
         assert not self.training and not self.shift.any()
         batches = [*validation, *validation]
         self.shift = torch.cat([batch.labels for batch in batches]).mean(0)
@@ -189,6 +189,7 @@ def test_a_training_step_minimises_the_models_own_loss_and_validation_measures_t
     more = float(model.layer.weight.detach().square().sum())  # type: ignore[union-attr, operator]
     assert module.training_step(batch, 0).item() == pytest.approx(plain.item() + more)
     module.validation_step(batch, 0)
+    module.on_validation_epoch_end()
     assert logged["validation/loss"] == pytest.approx(plain.item())
 
 

@@ -1,5 +1,5 @@
-"""LeBaron, movies by poster, trailer, text and metadata. What the typeset figure holds is not known here;
-docs/results.md says so, and what ours holds.
+"""LeBaron, movies by poster, trailer, text and metadata. The paper's Figure 5 is a table of average
+precisions (micro, macro, samples) for each network; ours has a row for each genre.
 """
 
 from __future__ import annotations
