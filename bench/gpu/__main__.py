@@ -53,7 +53,7 @@ PARTS: Mapping[str, Part] = {
     "values": Part(values, 1.8),
     "runs": Part(runs, 2.2),
     "memory": Part(short_memory, 0.2),
-    "faults": Part(broken_context, 0.6),
+    "faults": Part(broken_context, 1.2),
     "gpus": Part(all_gpus, 0.3),
     "tests": Part(cuda_tests, 0.6),
 }

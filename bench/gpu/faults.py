@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import extract.experts
 from bench.demo_trailers import Shot, Trailer, render_trailer
 from bench.experts.assertion import FATAL
 from bench.gpu.measuring import GRACE_SECONDS, Gauge, Measurement, run_apart
@@ -105,7 +106,8 @@ def _make_fault(kind: str) -> None:
 
 def _fatal_video(gauge: Gauge) -> Measurement:
     """One of four videos breaks the context each time: it alone is to be ``failed``."""
-    os.environ["MARQUEE_EXPERTS"] = str(EXPERTS)
+    os.environ["MARQUEE_EXPERTS"] = str(EXPERTS)  # for processes that are started; here it was read already
+    extract.experts.__path__ = [*extract.experts.__path__, str(EXPERTS)]
     names = ("first", "second", f"{FATAL} one", "third")
     return _states(gauge, "assertion", names, Cluster())
 
@@ -129,7 +131,7 @@ def _states(gauge: Gauge, expert: str, names: tuple[str, ...], cluster: Cluster)
             out=gauge.folder / f"store of {expert}",
             experts=(expert,),
             random_seed=SEED,
-            device="cuda",
+            device="auto",
             cluster=cluster,
         )
     )

@@ -50,13 +50,13 @@ def _of_expert(gauge: Gauge, expert: Expert, items: list[Item], precision: Preci
 
 
 def _timed(gauge: Gauge, model: Model, items: list[Item], precision: Precision) -> Measurement:
-    """Operations are those that torch's counter knows, padding among them; TV-L1's are not."""
+    """Operations are those that torch's counter sees, padding among them: no TV-L1, and no CUDA graphs."""
     if gauge.on_gpu:
         torch.cuda.reset_peak_memory_stats()
+    seconds = gauge.seconds(lambda: model(items))
     with FlopCounterMode(display=False) as counter:
         model(items)
     operations = counter.get_total_flops()
-    seconds = gauge.seconds(lambda: model(items))
     top = peak(gauge, precision)
     return {
         "items/s": len(items) / seconds,

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+import extract.experts
 from bench.gpu import measuring, sizes
 from bench.gpu.__main__ import PARTS, main
 from bench.gpu.cuda_tests import counts
+from bench.gpu.faults import _fatal_video
 from bench.gpu.measuring import Gauge, Measurement, run_apart
 from bench.gpu.report import GpuReport
 from extract.registry import expert_class, expert_names
@@ -158,6 +160,15 @@ def test_the_file_is_whole_after_every_measurement(tmp_path: Path) -> None:
         "seconds": 2.0,
         "measurements": [],
     }
+
+
+def test_one_fatal_video_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU the index that CUDA would assert is an error of its video."""
+    monkeypatch.setenv("MARQUEE_EXPERTS", "")  # both are put back behind the test
+    monkeypatch.setattr(extract.experts, "__path__", extract.experts.__path__)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    found = _fatal_video(gauge(tmp_path, []))
+    assert {name: found[name] for name in ("videos", "ok", "failed")} == {"videos": 4, "ok": 3, "failed": 1}
 
 
 def test_counts_of_tests() -> None:
