@@ -100,9 +100,8 @@ def features_cosine(frames: Sequence[Grey]) -> float:
     model = I3d(I3dOptions(modalities="flow", frames=STACK, step=STACK)).load(Resources(random_seed=0))
     assert isinstance(model, I3dModel)
     flows = zip(*(both_flows(a, b) for a, b in pairwise(frames)), strict=True)
-    clips = np.stack(
-        [scale_flow(centre_square(np.stack(f).transpose(0, 2, 3, 1), CROP, "floor"), "none") for f in flows]
-    )
+    stacks = [torch.from_numpy(np.stack(flow)).permute(0, 2, 3, 1) for flow in flows]
+    clips = torch.stack([scale_flow(centre_square(stack, CROP, "floor"), "none") for stack in stacks])
     mine, other = model.embed(model.networks["flow"], clips).astype(np.float64)
     return float(mine @ other / np.linalg.norm(mine) / np.linalg.norm(other))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from extract.declarations import Resources, Tap
 from extract.ops.motion.frame_grid import SceneStacks, Stack
-from extract.ops.network.batching import fixed_batches
+from extract.ops.network.batching import fixed_batches, stacked
 from extract.types import Column, Frame, Item, Row, Scene
 
 T = TypeVar("T")
@@ -71,20 +71,20 @@ class ClipTap(Tap, Generic[T]):
 
 def embedding_rows(
     items: Sequence[Item],
-    clip: Callable[[Item], NDArray[np.generic]],
-    network: Callable[[NDArray[np.generic]], NDArray[np.floating]],
+    clip: Callable[[Item], Any],
+    network: Callable[[Any], NDArray[np.floating]],
     resources: Resources,
 ) -> list[Row]:
     """A row for each item: ``embedding`` is what ``network`` makes of its ``clip``, all of one shape.
 
     The network sees one stack at once on a CPU, where more only cost memory, else always as many; no more
-    clips than that are made at a time.
+    clips than that are made at a time. Clips are arrays, or tensors on the device.
     """
     size = 1 if resources.device == "cpu" else resources.at_most(DEVICE_BATCH)
     rows = []
     for start in range(0, len(items), size):
         part = items[start : start + size]
-        clips = np.stack([clip(item) for item in part])
+        clips = stacked([clip(item) for item in part])
         embeddings = fixed_batches(network, clips, size, device=resources.device)
         rows += [item.row(embedding=e) for item, e in zip(part, embeddings, strict=True)]
     return rows

@@ -34,6 +34,8 @@ from extract.weights.checkpoints import fill, load_state_dict
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
+    import torch
+
     from extract.nets.i3d import InceptionI3d
 
 # The network's own module holds torch, which a tap must not import.
@@ -151,7 +153,7 @@ class I3dModel:
                 rows[place] = [row]
         return rows
 
-    def embed(self, network: InceptionI3d, clips: NDArray[np.generic]) -> NDArray[np.floating]:
+    def embed(self, network: InceptionI3d, clips: NDArray[np.generic] | torch.Tensor) -> NDArray[np.floating]:
         """(batch, time, 224, 224, channels), uint8 or already in [-1, 1] -> float32 (batch, 1024)."""
         import torch
 
@@ -162,30 +164,36 @@ class I3dModel:
             features, _, _ = network(values)
             return np.asarray(features.float().cpu().numpy())
 
-    def _clip(self, item: Item) -> NDArray[np.generic]:
-        """(frames, 224, 224, channels): a stack shorter than ``frames`` is repeated from its beginning."""
+    def _clip(self, item: Item) -> NDArray[np.generic] | torch.Tensor:
+        """(frames, 224, 224, channels): a stack shorter than ``frames`` is repeated from its beginning.
+
+        Flow is on the device and stays there.
+        """
         if "rgb" in item.arrays:
             return looped(item.arrays["rgb"], self.options.frames)
+        import torch
+
         flow = self._flow(item.arrays["grey"], item.columns["frames"])
         scaled = scale_flow(centre_square(flow, CROP, self.options.crop), self.options.quantisation)
-        return looped(scaled, self.options.frames)
+        return scaled[torch.arange(self.options.frames, device=scaled.device) % len(scaled)]
 
-    def _flow(self, grey: NDArray[np.uint8], frames: int) -> NDArray[np.float32]:
-        """uint8 (frames [+ 1], H, W) -> pixels (frames, H, W, 2), from each frame to the next.
+    def _flow(self, grey: NDArray[np.uint8], frames: int) -> torch.Tensor:
+        """uint8 (frames [+ 1], H, W) -> pixels (frames, H, W, 2) on the device, from each frame to the next.
 
         A scene's last frame has no next one: it takes the flow of the frame before, or none.
         """
+        import torch
+
+        device = self.resources.device
         if len(grey) == 1:
-            return np.zeros((1, *grey.shape[1:], 2), np.float32)
-        on_cpu = self.resources.device == "cpu"
-        at_once = len(grey) if on_cpu else PAIRS_FOR_A_STACK * self.resources.at_most(DEVICE_BATCH)
+            return torch.zeros((1, *grey.shape[1:], 2), device=device)
+        at_once = len(grey) if device == "cpu" else PAIRS_FOR_A_STACK * self.resources.at_most(DEVICE_BATCH)
         parts = []
         for start in range(0, len(grey) - 1, at_once):
-            pictures = to_device(grey[start : start + at_once + 1], self.resources.device)
+            pictures = to_device(grey[start : start + at_once + 1], device)
             flow = tvl1.tvl1(pictures[:-1], pictures[1:], options=tvl1.VARIANTS[self.options.flow])
-            parts.append(flow.permute(0, 2, 3, 1).cpu().numpy())
-        pixels: NDArray[np.float32] = np.concatenate(parts)
-        return pixels if len(pixels) == frames else np.concatenate([pixels, pixels[-1:]])
+            parts.append(flow.permute(0, 2, 3, 1))
+        return torch.cat(parts if sum(map(len, parts)) == frames else [*parts, parts[-1][-1:]])
 
 
 class I3d(Expert):
@@ -229,7 +237,9 @@ class I3d(Expert):
         """A frame (H, W, 3) as it goes to the model."""
         resized = resize(image)
         return Prepared(
-            rgb=centre_square(resized, CROP, self.options.crop) if "rgb" in self.modalities else None,
+            rgb=np.ascontiguousarray(centre_square(resized, CROP, self.options.crop))
+            if "rgb" in self.modalities
+            else None,
             grey=to_grey(resized) if "flow" in self.modalities else None,
         )
 
@@ -275,21 +285,21 @@ def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return grey
 
 
-def centre_square(pictures: NDArray[Any], size: int, placing: Literal["floor", "round"]) -> NDArray[Any]:
-    """The middle (..., size, size, channels) of (..., H, W, channels)."""
+def centre_square(pictures: Any, size: int, placing: Literal["floor", "round"]) -> Any:
+    """The middle (..., size, size, channels) of an array or a tensor (..., H, W, channels): a view."""
     height, width = pictures.shape[-3:-1]
     margins = (height - size) / 2, (width - size) / 2
     top, left = (int(m) if placing == "floor" else round(m) for m in margins)
-    return np.ascontiguousarray(pictures[..., top : top + size, left : left + size, :])
+    return pictures[..., top : top + size, left : left + size, :]
 
 
-def scale_flow(pixels: NDArray[np.float32], quantisation: Quantisation) -> NDArray[np.float32]:
-    """Pixels clipped to ±20 -> [-1, 1], directly or over 8-bit levels."""
-    flow = np.clip(pixels, -BOUND, BOUND)
+def scale_flow(pixels: torch.Tensor, quantisation: Quantisation) -> torch.Tensor:
+    """Pixels clipped to ±20 -> [-1, 1], directly or over 8-bit levels; float32, on their device."""
+    flow = pixels.clamp(-BOUND, BOUND)
     if quantisation == "none":
-        return (flow / BOUND).astype(np.float32)
+        return flow / BOUND
     if quantisation == "denseflow":
-        levels = quantise(pixels).astype(np.float32)
+        levels = quantise(pixels).float()
     else:
-        levels = np.rint(128 + flow * np.float32(255 / (2 * BOUND)))
-    return (levels * (2 / 255) - 1).astype(np.float32)
+        levels = (128 + flow * (255 / (2 * BOUND))).round()
+    return levels * (2 / 255) - 1

@@ -10,19 +10,22 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 BOUND = 20.0  # pixels
 JPEG_QUALITY = 95
 NAME_BYTES = 200  # file systems allow 255
 
 
-def quantise(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Pixels, clipped to ±BOUND, to levels 255 (v + BOUND) / (2 BOUND), half to even; any shape."""
-    levels = 255 * (np.clip(flow, -BOUND, BOUND).astype(np.float64) + BOUND) / (2 * BOUND)
-    return np.rint(levels).astype(np.uint8)
+def quantise(flow: torch.Tensor) -> torch.Tensor:
+    """Pixels, clipped to ±BOUND, to uint8 levels 255 (v + BOUND) / (2 BOUND), half to even; any shape."""
+    return (255 * (flow.clamp(-BOUND, BOUND).double() + BOUND) / (2 * BOUND)).round().byte()
 
 
 def folder_name(path: str | os.PathLike[str]) -> str:
@@ -42,12 +45,13 @@ def write_flow(folder: Path, number: int, flow: NDArray[np.float32]) -> None:
     A picture appears whole, in place of an older one or of a link. Raises OSError where ``folder`` is a link,
     because what is written through one lands elsewhere, or where the disk refuses.
     """
+    import torch
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
     if folder.is_symlink():
         raise OSError(f"{str(folder)!r} is a link: delete it, or give another folder")
-    for axis, levels in zip("xy", quantise(flow), strict=True):
+    for axis, levels in zip("xy", quantise(torch.from_numpy(flow)).numpy(), strict=True):
         path = folder / f"flow_{axis}_{number:05d}.jpg"
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".tmp-", delete=False) as file:
             Image.fromarray(levels).save(file, "JPEG", quality=JPEG_QUALITY)

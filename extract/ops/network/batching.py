@@ -6,10 +6,14 @@ always sees the same batch shape gives each row the same bits whatever stands be
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 CPU_BATCH = 4  # on a CPU larger batches gain nothing, and padding a small one costs little
 
@@ -20,8 +24,8 @@ def network_batch(device: str, batch_size: int) -> int:
 
 
 def fixed_batches(
-    network: Callable[[NDArray[np.generic]], NDArray[np.floating]],
-    inputs: NDArray[np.generic],
+    network: Callable[[Any], NDArray[np.floating]],
+    inputs: NDArray[np.generic] | torch.Tensor,
     size: int,
     *,
     device: str = "cpu",
@@ -38,6 +42,19 @@ def fixed_batches(
         there = len(part)
         whole = size if device == "cpu" else min(size, 1 << (there - 1).bit_length())
         if there < whole:
-            part = np.concatenate([part, np.repeat(part[-1:], whole - there, axis=0)])
+            part = _joined([part, *[part[-1:]] * (whole - there)])
         outputs.append(network(part)[:there])
     return np.concatenate(outputs)
+
+
+def stacked(parts: Sequence[Any]) -> Any:
+    """Arrays, or tensors of one device, of one shape along a new first axis."""
+    return _joined([part[None] for part in parts])
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    import torch
+
+    return torch.cat(list(parts))

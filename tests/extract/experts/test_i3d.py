@@ -19,6 +19,7 @@ from extract.experts.i3d import FILES, I3d, I3dOptions, centre_square, scale_flo
 from extract.ops.motion import tvl1
 from extract.ops.motion.frame_grid import looped
 from extract.types import Frame, Item, MediaInfo, Scene
+from tests.fixtures.pretended_device import pretended_device
 
 MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, True, False)
 SHORT = I3dOptions(frames=9, step=9)
@@ -100,14 +101,17 @@ def test_grey_is_the_published_one(parity: Any) -> None:
 
 def test_flow_is_clipped_and_scaled_as_each_source_says() -> None:
     flow = np.array([-100, -20, -10, 0, 0.1, 20, 55], np.float32)
-    np.testing.assert_allclose(scale_flow(flow, "none"), [-1, -1, -0.5, 0, 0.005, 1, 1], atol=1e-7)
+    pixels = torch.from_numpy(flow)
+    np.testing.assert_allclose(scale_flow(pixels, "none"), [-1, -1, -0.5, 0, 0.005, 1, 1], atol=1e-7)
     # 128 + 6.375 f, rounded, times 2 / 255, minus 1: zero is off by half a level and 20 pixels by one
     theirs = np.round(128 + 255 / 40 * np.clip(flow, -20, 20).astype(np.float64)) * 2 / 255 - 1
-    np.testing.assert_allclose(scale_flow(flow, "video_features"), theirs, atol=1e-6)
-    assert scale_flow(flow, "video_features")[[3, 6]] == pytest.approx([0.0039216, 1.0078431], abs=1e-6)
+    np.testing.assert_allclose(scale_flow(pixels, "video_features"), theirs, atol=1e-6)
+    assert scale_flow(pixels, "video_features")[[3, 6]].tolist() == pytest.approx(
+        [0.0039216, 1.0078431], abs=1e-6
+    )
     theirs = np.round(255 * (np.clip(flow, -20, 20).astype(np.float64) + 20) / 40) / 255 * 2 - 1
-    np.testing.assert_allclose(scale_flow(flow, "denseflow"), theirs, atol=1e-6)
-    assert scale_flow(flow, "denseflow")[[0, 6]] == pytest.approx([-1, 1], abs=1e-6)
+    np.testing.assert_allclose(scale_flow(pixels, "denseflow"), theirs, atol=1e-6)
+    assert scale_flow(pixels, "denseflow")[[0, 6]].tolist() == pytest.approx([-1, 1], abs=1e-6)
 
 
 def test_crops_are_placed_as_asked() -> None:
@@ -167,7 +171,7 @@ def test_the_last_frame_of_a_scene_takes_the_flow_before(random_model: Any, monk
         (list(range(8)), list(range(1, 9))),
         ([0, 1], [1, 2]),
     ]
-    tens = {n: np.rint(clip[:, 0, 0, 0] * 200).astype(int).tolist() for n, clip in clips.items()}
+    tens = {n: (clip[:, 0, 0, 0] * 200).round().int().tolist() for n, clip in clips.items()}
     assert tens == {
         10: [0, 1, 2, 3, 4, 5, 6, 7, 8],
         9: [0, 1, 2, 3, 4, 5, 6, 7, 7],
@@ -301,3 +305,23 @@ def test_flow_follows_the_batch_size_of_an_accelerator(monkeypatch: pytest.Monke
     assert counts == [64, 64, *[16] * 4, *[8] * 8]
     for pixels in found.values():
         np.testing.assert_array_equal(pixels[..., 0], np.diff(grey.astype(np.float32), axis=0))
+
+
+def test_flow_stays_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a batch of flow the host sees the embeddings and nothing else; a short stack is in it."""
+
+    def differences(first: torch.Tensor, second: torch.Tensor, **_: Any) -> torch.Tensor:
+        return torch.stack([second.float() - first.float()] * 2, dim=1)
+
+    monkeypatch.setattr(tvl1, "tvl1", differences)
+    monkeypatch.setattr(tvl1, "check_backend", lambda device: None)
+    expert = I3d(I3dOptions(modalities="flow", frames=9, step=9))
+    items = [
+        item("i3d_flow", "grey", pictures(count, 256, 340), frames=min(count, 9)) for count in (10, 4, 1)
+    ]
+    with pretended_device() as asked:
+        model: Any = expert.load(Resources(device="cuda:0", random_seed=0, batch_size=4))
+        asked.reset()
+        rows = model(items)
+    assert len(rows) == 3
+    assert asked.syncs == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from extract.ops.motion.flow_images import folder_name, quantise, write_flow
 
@@ -19,14 +20,16 @@ def denseflow_level(value: float, low: float, high: float) -> int:
 
 def test_levels_at_the_edges() -> None:
     pixels = np.array([-1e9, -20, -10, -0.1, 0.1, 10, 19.99, 20, 1e9], np.float32)
-    assert quantise(pixels).tolist() == [0, 0, 64, 127, 128, 191, 255, 255, 255]
+    assert quantise(torch.from_numpy(pixels)).tolist() == [0, 0, 64, 127, 128, 191, 255, 255, 255]
 
 
 def test_levels_are_denseflows() -> None:
     halves = (np.arange(255) + 0.5) * 40 / 255 - 20  # where rounding turns
     random = np.random.default_rng(3).normal(scale=12, size=4000)
     pixels = np.concatenate([halves, random, [0.0]]).astype(np.float32)
-    assert quantise(pixels).tolist() == [denseflow_level(value, -20.0, 20.0) for value in pixels.tolist()]
+    assert quantise(torch.from_numpy(pixels)).tolist() == [
+        denseflow_level(value, -20.0, 20.0) for value in pixels.tolist()
+    ]
     assert np.abs(pixels).max() > 20
 
 
