@@ -107,28 +107,33 @@ def run_apart(section: Section, gauge: Gauge) -> str | None:
     process = context.Process(target=_work, args=(section, gauge, writer))
     process.start()
     writer.close()
-    problem: str | None = None
     try:
-        while problem is None:
-            left = max(0.0, gauge.seconds_left + GRACE_SECONDS)
-            if not reader.poll(None if left == float("inf") else left):
-                problem = "took too long and was killed"
-                break
-            message = reader.recv()
-            if isinstance(message, str):
-                problem = message
-            else:
-                gauge.take(message)
-    except EOFError:
-        pass
-    finally:
-        if problem is not None:
+        problem = _listen(reader, gauge)
+        if problem is None:  # it has nothing more to say
+            process.join()
+    finally:  # also where this process is interrupted, or cannot write the report
+        if process.exitcode is None:
             _kill(process)
         process.join()
         reader.close()
     if problem is None and process.exitcode:
         problem = f"its process ended with status {process.exitcode}"
     return problem
+
+
+def _listen(reader: Connection, gauge: Gauge) -> str | None:
+    """Take measurements until there are no more, or until there is a problem."""
+    while True:
+        left = max(0.0, gauge.seconds_left + GRACE_SECONDS)
+        if not reader.poll(None if left == float("inf") else left):
+            return "took too long and was killed"
+        try:
+            message = reader.recv()
+        except EOFError:
+            return None
+        if isinstance(message, str):
+            return message
+        gauge.take(message)
 
 
 def _kill(process: ForkProcess) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from bench.gpu.cuda_tests import counts
 from bench.gpu.faults import _fatal_video
 from bench.gpu.measuring import Gauge, Measurement, run_apart
 from bench.gpu.report import GpuReport
+from extract.errors import StoreError
 from extract.registry import expert_class, expert_names
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +111,22 @@ def test_a_section_that_fails_keeps_what_it_had(
     problem = run_apart(section, gauge(tmp_path, found))
     assert problem is not None and problem.startswith(said)
     assert found == [{"what": "before"}]
+
+
+def _measures_and_hangs(mine: Gauge) -> None:
+    mine.take({"what": "before"})
+    signal.pause()
+
+
+def test_no_section_outlives_a_report_that_cannot_be_written(tmp_path: Path) -> None:
+    """Nor one that is interrupted."""
+
+    def full_disk(measurement: Measurement) -> None:
+        raise StoreError("no space is left")
+
+    with pytest.raises(StoreError, match="no space is left"):
+        run_apart(_measures_and_hangs, replace(gauge(tmp_path, []), take=full_disk))
+    assert multiprocessing.active_children() == []
 
 
 def test_a_section_that_hangs_is_killed(tmp_path: Path) -> None:
