@@ -68,7 +68,9 @@ def test_every_number_of_the_paper_says_where_it_is_from(name: str) -> None:
     for line in (PRESETS / f"{name}.toml").read_text("utf-8").splitlines():
         section = line if line.startswith("[") else section
         if "=" in line and section in SECTION_LINES:
-            assert any(f"# {source}" in line for source in ("paper", "code", "ours", "the largest")), line
+            assert any(f"# {source}" in line for source in ("(3.2", "paper", "code", "ours", "not stated")), (
+                line
+            )
 
 
 def test_the_users_options_are_over_the_presets() -> None:
@@ -78,8 +80,8 @@ def test_the_users_options_are_over_the_presets() -> None:
         options=parse_assignments(["model.dropout=0.3", "clip.cap=9", "clip.how=random", "training.seed=4"]),
     )
     assert choices.experts == ("clip", "panns")
-    assert choices.model_options["dropout"] == "0.3" and choices.model_options["width"] == 1280
-    assert choices.steps["clip"] == {"cap": "9", "how": "random"}
+    assert choices.model_options["dropout"] == "0.3" and choices.model_options["width"] == 128
+    assert choices.steps["clip"] == {"cap": "9", "how": "random", "whole": True}
     assert choices.training.seed == 4 and choices.training.learning_rate == 1e-5
     assert "musicnet" in choices.optional and "clip" not in choices.optional
 

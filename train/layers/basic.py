@@ -53,7 +53,9 @@ class TransformerOptions:
         dropout: on tokens and inside the blocks.
         norm: layer normalisation after each block's sum (``post``, the original) or before its input.
         positions: a learned table, or the sines and cosines of the original.
-        longest: rows of the learned table; later steps share its last row.
+        activation: inside the blocks.
+        final_norm: a layer normalisation after the last block; with ``norm`` ``pre`` there always is one.
+        longest: rows of the learned table, see :class:`StepTokens`.
     """
 
     width: int = 256
@@ -63,6 +65,8 @@ class TransformerOptions:
     dropout: float = 0.1
     norm: Literal["post", "pre"] = "pre"
     positions: Literal["learned", "sinusoidal"] = "learned"
+    activation: Literal["gelu", "relu"] = "gelu"
+    final_norm: bool = False
     longest: int = 512
 
     def __post_init__(self) -> None:
@@ -88,11 +92,11 @@ def transformer(options: TransformerOptions) -> ClsTransformer:
         options.heads,
         options.feedforward,
         options.dropout,
-        activation="gelu",
+        activation=options.activation,
         batch_first=True,
         norm_first=options.norm == "pre",
     )
-    return ClsTransformer(block, options.layers)
+    return ClsTransformer(block, options.layers, final_norm=options.final_norm)
 
 
 def token(width: int) -> nn.Parameter:
@@ -101,7 +105,14 @@ def token(width: int) -> nn.Parameter:
 
 
 class StepTokens(nn.Module):
-    """The steps of one expert as tokens: projected, with the embedding of their place added."""
+    """The steps of one expert as tokens: projected, with the embedding of their place added.
+
+    Of a table of learned positions only those rows have learned anything that training has reached. A longer
+    video is read whole: its places are spread evenly over these rows, between which the embeddings are
+    interpolated linearly (as Dosovitskiy et al. 2021 do for larger pictures).
+    """
+
+    reached: Tensor  # rows of the table that training has reached
 
     def __init__(self, dim: int, options: TransformerOptions) -> None:
         super().__init__()
@@ -111,19 +122,32 @@ class StepTokens(nn.Module):
         self.table = None
         if options.positions == "learned":
             self.table = nn.Parameter(0.02 * torch.randn(options.longest, options.width))
+            self.register_buffer("reached", torch.tensor(0))
 
     def forward(self, features: Tensor, padding: Tensor) -> Tensor:
         """(batch, time, dim) to (batch, time, width); of padding, which is not read, zeros."""
         videos, steps = padding.shape
         there = (~padding).flatten().nonzero().squeeze(1)
         rows: Tensor = self.project(features.flatten(0, 1).index_select(0, there))
-        rows = self.dropout(rows + self._positions(there % steps))
+        rows = self.dropout(rows + self._positions(there % steps, (~padding).sum(dim=1)[there // steps]))
         return rows.new_zeros(videos * steps, self.width).index_copy(0, there, rows).view(videos, steps, -1)
 
-    def _positions(self, places: Tensor) -> Tensor:
-        if self.table is not None:
-            return self.table[places.clamp(max=len(self.table) - 1)]
-        return sinusoids(places, self.width)
+    def _positions(self, places: Tensor, steps: Tensor) -> Tensor:
+        """(places,) and how many steps the video of each has, (places,), to (places, width)."""
+        if self.table is None:
+            return sinusoids(places, self.width)
+        last = len(self.table) - 1
+        if self.training:
+            if len(places):
+                self.reached.copy_(torch.maximum(self.reached, places.max() + 1).clamp(max=last + 1))
+            end = torch.full_like(self.reached, last)
+        else:
+            end = torch.where(self.reached > 0, self.reached - 1, last)
+        spread = places * (end / (steps - 1).clamp(min=1)).clamp(max=1)
+        before = spread.floor().long().clamp(max=last)
+        share = (spread - before).unsqueeze(-1)
+        after = (before + 1).clamp(max=last)
+        return self.table[before] * (1 - share) + self.table[after] * share
 
 
 def sinusoids(places: Tensor, width: int) -> Tensor:

@@ -14,13 +14,14 @@ class ClsTransformer(nn.Module):
     """The blocks of :class:`torch.nn.TransformerEncoder`, and of the last one what the first token gets.
 
     Parameters, and so saved weights, are those of ``nn.TransformerEncoder``: ``layers`` copies of ``block``,
-    and a last normalisation where ``block`` normalises its inputs.
+    and a last normalisation where ``block`` normalises its inputs or ``final_norm`` asks for one.
     """
 
-    def __init__(self, block: nn.TransformerEncoderLayer, layers: int) -> None:
+    def __init__(self, block: nn.TransformerEncoderLayer, layers: int, *, final_norm: bool = False) -> None:
         super().__init__()
         self.layers = nn.ModuleList(copy.deepcopy(block) for _ in range(layers))
-        self.norm = nn.LayerNorm(block.linear1.in_features) if block.norm_first else nn.Identity()
+        normed = block.norm_first or final_norm
+        self.norm = nn.LayerNorm(block.linear1.in_features) if normed else nn.Identity()
 
     def forward(self, tokens: Tensor, hidden: Tensor) -> Tensor:
         """(batch, tokens, width) to (batch, width), what the encoder gives for the first token.

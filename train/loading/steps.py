@@ -26,6 +26,7 @@ class Steps(Checked):
 
     Attributes:
         tested: outside of training at most so many steps, equidistant ones; None: as in training.
+        whole: outside of training all steps.
         columns: what is read of a step: the table's vectors (``embedding``), columns of numbers, or both,
             side by side in this order.
         rows: of the table that are one step and are read together, such as ten crops of a picture.
@@ -35,11 +36,14 @@ class Steps(Checked):
     how: How = "truncate"
     mean: bool = False
     tested: Positive | None = None
+    whole: bool = False
     columns: tuple[str, ...] = (EMBEDDING,)
     rows: Positive = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.whole and self.tested is not None:
+            raise UsageError(f"tested is {self.tested} and whole is true: give one of them")
         if not self.columns or len(set(self.columns)) < len(self.columns):
             raise UsageError(
                 f"columns are {', '.join(self.columns) or 'none'}; name at least one, and none twice"
@@ -48,6 +52,8 @@ class Steps(Checked):
     @property
     def at_test(self) -> Steps:
         """How steps are chosen outside of training."""
+        if self.whole:
+            return replace(self, cap=None)
         return self if self.tested is None else replace(self, cap=self.tested, how="equidistant")
 
     def kept(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """One transformer over the steps of all experts (Sulun et al. 2024, "single-transformer").
 
-The tokens are <CLS>, then each expert's steps, each expert followed by <SEP>. An expert has a projection
-and positions of its own. An expert that a video does not have leaves no token, nor does its <SEP>.
+The tokens are <CLS>, then each expert's <SEP> and its steps (section 3.2.2). An expert has a <SEP>, a
+projection and positions of its own. An expert that a video does not have leaves no token, nor does its <SEP>.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from train.model import GenreModel
 class SingleTransformer(GenreModel):
     """Steps of different experts attend to each other."""
 
-    summary = "one transformer over the steps of all experts, one <CLS>, <SEP> between experts"
+    summary = "one transformer over the steps of all experts, one <CLS>, a <SEP> before each expert"
     Options = TransformerOptions
 
     def __init__(self, inputs: Mapping[str, int], genres: int, options: TransformerOptions) -> None:
         super().__init__(inputs, genres, options)
         self.steps = nn.ModuleList(StepTokens(dim, options) for dim in inputs.values())
         self.cls = token(options.width)
-        self.sep = token(options.width)
+        self.seps = nn.ParameterList(token(options.width) for _ in inputs)
         self.transformer = transformer(options)
         self.head = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(options.width, genres))
 
@@ -34,10 +34,10 @@ class SingleTransformer(GenreModel):
         videos = len(batch)
         tokens = [self.cls.expand(videos, 1, -1)]
         hidden = []
-        for expert, steps in zip(self.inputs, self.steps, strict=True):
+        for expert, sep, steps in zip(self.inputs, self.seps, self.steps, strict=True):
             padding = batch.padding[expert]
-            tokens += [steps(batch.features[expert], padding), self.sep.expand(videos, 1, -1)]
-            hidden += [padding, padding.all(dim=1, keepdim=True)]
+            tokens += [sep.expand(videos, 1, -1), steps(batch.features[expert], padding)]
+            hidden += [padding.all(dim=1, keepdim=True), padding]
         seen = torch.zeros_like(hidden[0][:, :1])
         encoded: Tensor = self.transformer(torch.cat(tokens, dim=1), torch.cat([seen, *hidden], dim=1))
         return encoded

@@ -40,7 +40,9 @@ SMALL: Mapping[str, Any] = {
 # Beside the defaults: what takes another way through a model.
 VARIANTS = [
     *((name, {}) for name in model_names()),
+    ("mlp", {"layers": 0}),
     ("multi-transformer", {"averaged": "ast"}),
+    ("multi-transformer", {"activation": "relu", "norm": "post", "final_norm": True}),
     ("multi-transformer", {"head": 12}),
     ("single-transformer", {"positions": "sinusoidal", "norm": "post"}),
     *(("ctt", {"head": head}) for head in "AB"),
@@ -261,6 +263,7 @@ def test_names_are_the_files() -> None:
         ("mlp", {"depth": 3}, "model 'mlp' has no option 'depth'; it has: width, layers, dropout"),
         ("mlp", {"dropout": "1"}, "dropout is 1.0; a share from 0 to below 1"),
         ("mlp", {"width": "0"}, "at least 1"),
+        ("mlp", {"layers": -1}, "at least 0"),
         ("single-transformer", {"width": 10, "heads": 4}, "width 10 is not a multiple of heads 4"),
         ("single-transformer", {"layers": 0}, "layers is 0; at least 1"),
         ("single-transformer", {"norm": "batch"}, "model.norm is 'batch'; allowed: post, pre"),
