@@ -1,8 +1,8 @@
 """Sulun et al. 2024: their published ``features.pkl`` as a store and a table of labels.
 
 The file is a pickle of a dictionary: ``samples`` maps a YouTube id to ``features`` (expert -> vectors) and
-``labels``, ``idx_to_label`` maps a label's number to its genre, ``stats`` holds the features' statistics,
-which the trainer recomputes (https://github.com/serkansulun/trailer-genre-classification).
+``label`` (``labels`` in its README), ``idx_to_label`` maps a label's number to its genre, ``stats`` holds the
+features' statistics, which the trainer recomputes (https://github.com/serkansulun/trailer-genre-classification).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def import_sulun(path: Path, out: Location, labels: Path, *, dtype: Dtype = "flo
     content = load_arrays(path)
     samples = _samples(path, content)
     genres = _genres(path, content)
-    named = {name: _names(name, sample.get("labels"), genres) for name, sample in samples.items()}
+    named = {name: _names(name, _labels(sample), genres) for name, sample in samples.items()}
     dims = _dims(samples)
     digest = _sha256(path)
     sources = [
@@ -93,10 +93,15 @@ def _genres(path: Path, content: Mapping[str, Any]) -> list[str]:
     raise DataError(f"{str(path)!r} has no idx_to_label that names labels 0, 1, ...: fetch it again")
 
 
+def _labels(sample: Mapping[str, Any]) -> Any:
+    """The public code writes and reads ``label``, its README says ``labels``."""
+    return sample["label"] if sample.get("label") is not None else sample.get("labels")
+
+
 def _names(sample: str, labels: Any, genres: list[str]) -> list[str]:
     """Genres of a sample: a vector with an entry for each genre, or a list of numbers or names."""
     if labels is None:
-        raise DataError(f"sample {sample!r} has no labels: fetch the file again")
+        raise DataError(f"sample {sample!r} has no 'label' and no 'labels': fetch the file again")
     values = np.asarray(labels).reshape(-1)
     if values.dtype.kind in "US" or (values.dtype == object and all(isinstance(v, str) for v in values)):
         return sorted({str(value) for value in values})

@@ -84,6 +84,18 @@ def test_the_command(tmp_path: Path) -> None:
     assert open_store(tmp_path / "out").shards() == [0]
 
 
+def test_both_layouts_of_the_file_give_the_same(tmp_path: Path) -> None:
+    tables = []
+    for key in ("labels", "label"):
+        made = content()
+        for sample in made["samples"].values():
+            sample[key] = sample.pop("labels")
+        out = tmp_path / key
+        import_sulun(write(tmp_path / "features.pkl", made), out, tmp_path / f"{key}.csv")
+        tables.append((tmp_path / f"{key}.csv").read_text())
+    assert tables[0] == tables[1]
+
+
 def test_other_spellings_of_labels(tmp_path: Path) -> None:
     made = content()
     made["idx_to_label"] = OrderedDict({str(i): name for i, name in enumerate(GENRES)})
@@ -152,7 +164,7 @@ def test_a_pickle_inside_a_tensor_does_not_run_either(tmp_path: Path) -> None:
         (lambda made: made.pop("idx_to_label"), "no idx_to_label"),
         (lambda made: made["idx_to_label"].pop(0), "no idx_to_label"),
         (lambda made: made["samples"]["zzz"].pop("features"), "sample 'zzz' has no features"),
-        (lambda made: made["samples"]["zzz"].pop("labels"), "sample 'zzz' has no labels"),
+        (lambda made: made["samples"]["zzz"].pop("labels"), "sample 'zzz' has no 'label'"),
         (lambda made: made["samples"]["zzz"].update(labels=[7]), "there are 3 genres"),
         (lambda made: made["samples"]["zzz"].update(labels=[0.5]), "numbers of genres"),
         (lambda made: made["samples"]["zzz"]["features"].update(clip=np.ones((2, 9))), "others have 8"),
