@@ -39,7 +39,7 @@ class TorchTransformer(nn.Module):
 
     def __init__(self, cls_only: ClsTransformer, block: nn.TransformerEncoderLayer) -> None:
         super().__init__()
-        norm = copy.deepcopy(cls_only.norm) if block.norm_first else None
+        norm = copy.deepcopy(cls_only.norm) if isinstance(cls_only.norm, nn.LayerNorm) else None
         self.encoder = nn.TransformerEncoder(block, len(cls_only.layers), norm, enable_nested_tensor=False)
         self.encoder.load_state_dict(cls_only.state_dict())
 
@@ -54,7 +54,7 @@ class TorchTokens(StepTokens):
     def forward(self, features: Tensor, padding: Tensor) -> Tensor:
         tokens: Tensor = self.project(without_padding(features, padding))
         places = torch.arange(tokens.shape[1], device=tokens.device)
-        placed: Tensor = self.dropout(tokens + self._positions(places))
+        placed: Tensor = self.dropout(tokens + self._positions(places, torch.full_like(places, len(places))))
         return placed
 
 
