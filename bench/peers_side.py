@@ -1,0 +1,126 @@
+"""One side of ``python -m bench.peers``, in a process of its own: its imports and networks are its start-up.
+
+Standard input holds a :class:`Side` as JSON; standard output gets its :class:`Times` as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from bench.replay import Cost
+from extract.declarations import Model
+from extract.engine.models import Models, load_models
+from extract.selection import Selection, select
+from extract.types import Item, Row
+from pipeline.work.config import RunConfig, usable_cores
+from pipeline.work.run import run_config
+
+
+@dataclass(frozen=True)
+class Side:
+    """What to run. ``way``: ``ours``, or the preset whose authors' way it is; ``began``: a monotonic time."""
+
+    way: str
+    videos: str
+    out: str
+    experts: tuple[str, ...]
+    options: Mapping[str, Mapping[str, Any]]
+    random_seed: int
+    began: float
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds since the process began, and processor seconds until then, of its ended children too.
+
+    ``loaded``: all networks are; ``first_batch``: the first one begins to compute.
+    """
+
+    loaded: float
+    first_batch: float
+    ended: float
+    cpu_loaded: float
+    cpu_ended: float
+
+
+class _Notes:
+    """Loads models that note when they are there and when the first of them is called."""
+
+    def __init__(self) -> None:
+        self.loaded: Cost | None = None
+        self.first_batch: float | None = None
+
+    def load(self, selection: Selection, *, batch_size: int) -> Models:
+        models = load_models(selection, batch_size=batch_size)
+        self.loaded = Cost.now()
+        computing = [name for name, expert in selection.experts.items() if expert.lane != "none"]
+        noting = {name: self._noting(models.by_expert[name]) for name in computing}
+        return replace(models, by_expert={**models.by_expert, **noting})
+
+    def _noting(self, model: Model) -> Model:
+        def compute(items: Sequence[Item], /) -> list[list[Row]]:
+            if self.first_batch is None:
+                self.first_batch = time.monotonic()
+            return model(items)
+
+        return compute
+
+    def times(self, began: float) -> Times:
+        end = Cost.now()
+        if self.loaded is None or self.first_batch is None:
+            raise RuntimeError("no network has computed anything; choose experts that have one")
+        return Times(
+            self.loaded.seconds - began,
+            self.first_batch - began,
+            end.seconds - began,
+            self.loaded.cpu_seconds,
+            end.cpu_seconds,
+        )
+
+
+def main() -> None:
+    side = Side(**json.load(sys.stdin))
+    config = RunConfig(
+        videos=Path(side.videos),
+        out=Path(side.out),
+        experts=tuple(side.experts),
+        options=side.options,
+        random_seed=side.random_seed,
+        device="cpu",
+        dtype="float32",
+    )
+    notes = _Notes()
+    if side.way == "ours":
+        with patch("extract.engine.engine.load_models", notes.load):
+            run_config(config)
+    else:
+        _theirs(config, side.way, notes)
+    json.dump(asdict(notes.times(side.began)), sys.stdout)
+
+
+def _theirs(config: RunConfig, way: str, notes: _Notes) -> None:
+    import pyarrow.parquet as pq
+
+    from bench.peers_passes import BATCH, Peer
+
+    assert isinstance(config.videos, Path) and isinstance(config.out, Path)
+    selection = select(config)
+    models = notes.load(selection, batch_size=BATCH)
+    peer = Peer(selection, models, config.out / "files", usable_cores())
+    for ledger in peer.extract(way, sorted(config.videos.iterdir())):
+        for tables in ledger.buffers.values():
+            for name, buffer in tables.items():
+                folder = config.out / "tables" / name
+                folder.mkdir(parents=True, exist_ok=True)
+                pq.write_table(buffer.table(), folder / f"{ledger.task.video_id}.parquet")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""The comparison with other ways of extracting."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.peers import Result, main
+from bench.peers_side import Times
+
+
+def test_the_steady_state_begins_when_the_networks_are_there() -> None:
+    times = Times(loaded=4, first_batch=5, ended=14, cpu_loaded=3, cpu_ended=18)
+    result = Result("sulun2024", 5, 2, times, times, ())
+    assert result.seconds_a_video(times) == 2
+    assert result.efficiency(times) == 0.75
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("preset", "expert", "tables"),
+    [("sulun2024", "musicnet", {"musicnet"}), ("fish2021", "vggish", {"vggish"})],
+)
+def test_both_ways_give_the_same_rows(
+    preset: str, expert: str, tables: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--videos", "2", "--seconds", "5", "--preset", preset, "--only", expert])
+    rows = [
+        line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| " + preset)
+    ]
+    times, agreements = rows[:3], {row[2].strip(): row[3:6] for row in rows[3:]}
+    assert [row[2].strip() for row in times] == ["theirs", "ours", "theirs / ours"]
+    assert set(agreements) == tables
+    for ours, theirs, cosine in agreements.values():
+        assert int(ours) == int(theirs) > 0
+        assert float(cosine) > 0.9999
