@@ -18,9 +18,7 @@ from extract.weights.files import WeightFile
 if TYPE_CHECKING:
     import torch
 
-ARCHITECTURE = "ViT-B-32-quickgelu"  # OpenAI trained with QuickGELU; open_clip's plain ViT-B-32 has GELU
 EMBEDDING_SIZE = 512
-HEAD_WIDTH = 64
 
 # open_clip's OPENAI_DATASET_MEAN and _STD
 CLIP_NORMALISATION = Normalisation((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -73,7 +71,7 @@ class Clip(PictureExpert):
     summary = "CLIP ViT-B/32 image embedding of each shot's keyframe"
     tolerance = Tolerance(bfloat16=0.04, float16=0.005)
     Options = ClipOptions
-    packages = (Package("open_clip", "clip"),)
+    packages = (Package("torch", "clip"),)
     dimension = EMBEDDING_SIZE
     network_name = "CLIP ViT-B/32 (image tower)"
     normalisation = CLIP_NORMALISATION
@@ -85,7 +83,9 @@ class Clip(PictureExpert):
         return preprocess(image, resize=self.options.resize)
 
     def build(self) -> torch.nn.Module:
-        return image_tower()
+        from extract.nets.clip_tower import ClipTower
+
+        return ClipTower()
 
     def tensors(self, path: Path) -> Mapping[str, torch.Tensor]:
         state = super().tensors(path)
@@ -100,23 +100,3 @@ def preprocess(image: NDArray[np.uint8], *, resize: Literal["shorter", "longer"]
     if resize == "longer":
         return fit_longer(image, IMAGE_SIZE, resample=Image.Resampling.BICUBIC)
     return centre_crop(resize_shorter(image, IMAGE_SIZE, resample=Image.Resampling.BICUBIC), IMAGE_SIZE)
-
-
-def image_tower() -> torch.nn.Module:
-    """open_clip's own vision transformer without its text tower; nothing is fetched."""
-    from open_clip import get_model_config
-    from open_clip.transformer import QuickGELU, VisionTransformer
-
-    config: dict[str, Any] = get_model_config(ARCHITECTURE)
-    vision = config["vision_cfg"]
-    network: torch.nn.Module = VisionTransformer(
-        image_size=vision["image_size"],
-        patch_size=vision["patch_size"],
-        width=vision["width"],
-        layers=vision["layers"],
-        heads=vision["width"] // HEAD_WIDTH,
-        mlp_ratio=4.0,
-        output_dim=config["embed_dim"],
-        act_layer=QuickGELU,
-    )
-    return network
