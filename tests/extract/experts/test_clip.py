@@ -181,6 +181,6 @@ def test_options_and_files() -> None:
 @pytest.mark.slow
 def test_the_network_brings_no_library_beside_torch() -> None:
     """Importing them takes longer than everything else before the first picture."""
-    code = "import extract.nets.clip_tower, sys; print({'torchvision', 'timm', 'transformers'} & set(sys.modules))"
+    code = "import sys, extract.nets.clip_tower; print({'torchvision', 'timm', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
