@@ -25,6 +25,7 @@ from extract.detectors.transnetv2 import LocalPredictor
 from extract.engine.ledger import VideoLedger
 from extract.engine.models import Models
 from extract.engine.task import VideoTask
+from extract.media.picture import Picture
 from extract.media.probe import probe
 from extract.media.stream import DecodeCounts, read
 from extract.selection import Selection
@@ -84,7 +85,7 @@ class Peer:
         job = DecodeJob(
             path=bytes(video.path),
             experts={expert.name: self.selection.options[expert.name]},
-            shot_service=service and service.name,
+            shot_service=service.name if service else None,
             shot_options=self.selection.options[service.name] if service else {},
             scenes=video.scenes,
             threads=self.cores,
@@ -113,7 +114,7 @@ class Peer:
             samples = np.concatenate([block.samples for block in blocks])
             np.savez(video.sound(sound), samples=samples, start_seconds=blocks[0].start_seconds)
 
-    def _read(self, video: _Video, *sounds: Sound, pictures: bool = False) -> Iterator[object]:
+    def _read(self, video: _Video, *sounds: Sound, pictures: bool = False) -> Iterator[Picture | AudioBlock]:
         counts = DecodeCounts()
         path, threads = bytes(video.path), self.cores
         yield from read(
