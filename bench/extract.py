@@ -19,17 +19,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 from bench.demo_trailers import DEMO, Trailer, render_trailer
 from bench.replay import Cost, Decoded, Recorder, compute_only, decode_only
-from extract.engine.engine import Engine
+from extract.engine.engine import Engine, EngineSettings
 from extract.engine.models import load_models
 from extract.engine.task import VideoTask
 from extract.presets import Options
 from extract.registry import with_upstream
-from extract.selection import select
+from extract.selection import Selection, select
 from pipeline.settings import choose, load_preset, parse_assignments
 from pipeline.storage.scan import scan
 from pipeline.work.config import RunConfig, usable_cores
@@ -135,8 +134,9 @@ def _whole_run(config: RunConfig, *, store: Path) -> tuple[Cost, float, RunRepor
     engines: list[Engine] = []
 
     class TimedEngine(Engine):
-        def __init__(self, *arguments: Any, **keywords: Any) -> None:
-            super().__init__(*arguments, **keywords)
+        def __init__(self, selection: Selection, settings: EngineSettings) -> None:
+            models = load_models(selection, batch_size=settings.batch_size)
+            super().__init__(selection, settings, models=models)
             ready.append(Cost.now())
             engines.append(self)
 

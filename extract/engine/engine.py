@@ -8,12 +8,15 @@ wait or compute. Items in flight are bounded in bytes, so a slow model holds the
 from __future__ import annotations
 
 import queue
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from extract.declarations import PassThrough
 from extract.decoder import messages
 from extract.decoder.owner import STALL_SECONDS
 from extract.engine.batches import Batch, LaneName, Request, Result
@@ -24,7 +27,7 @@ from extract.engine.machine import Machine, VideoDecoder
 from extract.engine.meter import Meter, Reading
 from extract.engine.models import Models, load_models
 from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
-from extract.engine.task import VideoTask
+from extract.engine.task import Tasks, VideoTask
 from extract.errors import DeviceFault, DeviceUnusable
 from extract.options import Checked, Positive, Seconds
 from extract.scratch import Scratch
@@ -62,30 +65,10 @@ class EngineSettings(Checked):
     videos_in_flight: Positive = 32
 
 
-class _Tasks:
-    """The caller's tasks. ``dry``: there was none when last asked, but more may come; ``over``: none will."""
-
-    def __init__(self, tasks: Iterable[VideoTask | None]) -> None:
-        self._tasks = iter(tasks)
-        self.dry = self.over = False
-
-    def take(self) -> VideoTask | None:
-        self.dry = False
-        if self.over:
-            return None
-        try:
-            task = next(self._tasks)
-        except StopIteration:
-            self.over = True
-            return None
-        self.dry = task is None
-        return task
-
-
 class Engine:
-    """Loads the selected experts' models once, unless they are given, then runs videos through them.
+    """Loads the selected experts' models once, unless they are given, and runs videos through them.
 
-    Use as a context manager: leaving it ends the decoder processes and removes spilled rows.
+    Decoders begin while models load. Use as a context manager: leaving it ends them and removes spilled rows.
     """
 
     def __init__(
@@ -107,16 +90,12 @@ class Engine:
         self._spill = Scratch("rows")
         self._events = machine.inbox()  # for the caller's thread
         self._credit = self._credits()
-        self._models = models or load_models(selection, batch_size=self.settings.batch_size)
-        self._lanes = Lanes(
-            selection.experts,
-            self._models,
-            self,
-            batch_size=self.settings.batch_size,
-            host_threads=self.settings.host_threads,
-            machine=machine,
-        )
         self._machine = machine
+        self._loading: Future[Lanes] = Future()
+        if models is None:
+            threading.Thread(target=self._load, args=(None,), name="load").start()
+        else:
+            self._load(models)
         self._decoders: list[VideoDecoder] = []  # started when a video finds none idle
         self._idle: deque[VideoDecoder] = deque()
         self._decoding: dict[VideoDecoder, VideoLedger] = {}
@@ -131,8 +110,28 @@ class Engine:
     def close(self) -> None:
         for decoder in self._decoders:
             decoder.close()
-        self._lanes.close()
+        if self._loading.exception() is None:  # waits, too
+            self._lanes.close()
         self._spill.close()
+
+    def _load(self, models: Models | None) -> None:
+        try:
+            lanes = Lanes(
+                self.selection.experts,
+                models or load_models(self.selection, batch_size=self.settings.batch_size),
+                self,
+                batch_size=self.settings.batch_size,
+                host_threads=self.settings.host_threads,
+                machine=self._machine,
+            )
+            self._loading.set_result(lanes)
+        except BaseException as error:
+            self._loading.set_exception(error)
+
+    @property
+    def _lanes(self) -> Lanes:
+        """Waits until the models are loaded."""
+        return self._loading.result()
 
     def run(
         self,
@@ -148,10 +147,10 @@ class Engine:
         is true, videos that are not finished are given up. ``each_turn`` is called several times a second,
         whatever the videos do.
 
-        Raises DeviceFault where this process has lost its device, DeviceUnusable where no process can use it;
-        nothing of the videos in work is known then.
+        Raises what :func:`load_models` does, DeviceFault where this process has lost its device,
+        DeviceUnusable where no process can use it; nothing of the videos in work is known then.
         """
-        waiting = _Tasks(tasks)
+        waiting = Tasks(tasks)
         while not stop():
             each_turn()
             self._feed(waiting)
@@ -168,6 +167,8 @@ class Engine:
 
     def reading(self) -> Reading:
         """What the stages do, and what waits for them, now. Cheap; any thread may call this."""
+        if not self._loading.done() or self._loading.exception():
+            return self.meter.reading([])
         return replace(
             self.meter.reading(self._lanes.computing),
             waiting=self._lanes.waiting,
@@ -195,7 +196,7 @@ class Engine:
             "host": Credit(max(settings.batch_size, settings.host_threads), host_bytes),
         }
 
-    def _feed(self, waiting: _Tasks) -> None:
+    def _feed(self, waiting: Tasks) -> None:
         """Give decoders work, as long as there are tasks."""
         most = self.settings
         while len(self._decoding) < most.decoders and len(self._videos) < most.videos_in_flight:
@@ -303,7 +304,7 @@ class Engine:
         """An item on its way to the expert's model, or straight to the books where there is none."""
         queued = QueuedItem(ledger, ledger.expect(expert), item)
         if self.selection.experts[expert].lane == "none":
-            self._book(expert, queued, self._models.by_expert[expert]([item])[0])
+            self._book(expert, queued, PassThrough()([item])[0])
         elif not self.item_unwanted(expert, queued):
             self._lanes.items[expert].put(queued)
 
