@@ -75,6 +75,7 @@ class LabelOptions(Checked):
     Attributes:
         id, genres, group, duration: names of columns; groups stay in one part of the split.
         least_videos: a genre with fewer videos is left out.
+        least_shots: leave out videos of which the table ``scenes`` has fewer rows.
         duration_filter: leave out videos of unusual length (:func:`train.labels.table.duration_filter`).
     """
 
@@ -83,7 +84,13 @@ class LabelOptions(Checked):
     group: str | None = None
     duration: str | None = None
     least_videos: Positive = 1
+    least_shots: int = 0
     duration_filter: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.least_shots < 0:
+            raise ValueError(f"least_shots is {self.least_shots}; 0 or more is needed")
 
 
 @dataclass(frozen=True)

@@ -128,13 +128,19 @@ def relabel(
     parts: Annotated[
         str, typer.Option(help="Parts of the split whose videos may get more genres.")
     ] = "train,validation,test",
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="The predicted genres replace the label's, instead of adding to them."
+        ),
+    ] = False,
 ) -> None:
-    """Add the genres that a run predicts to the labels of its videos."""
+    """Add the genres that a run predicts to the labels of its videos, or replace them."""
     from train.runs import relabel as augmentation
 
-    found = augmentation.relabel(RunFolder(run), threshold=threshold, parts=names_in(parts))
+    found = augmentation.relabel(RunFolder(run), threshold=threshold, parts=names_in(parts), replace=replace)
     found.write(out)
-    screen, table = console(), Table("genre", "before", "added", "after")
+    screen, table = console(), Table("genre", "before", "added", "removed", "after")
     for genre, *counts in found.counts():
         table.add_row(genre, *map(str, counts))
     screen.print(table, markup=False)

@@ -1,10 +1,14 @@
 """Experts that gate each other, clip by clip (Fish, Weinbren and Gilbert 2021, arXiv 2012.02639).
 
 A clip is a shot. Each expert's steps in it are averaged, those of audio pooled by NetVLAD, and projected to
-one width; the experts gate each other (:mod:`train.layers.gating`) and become one vector of unit length. Some
-consecutive clips, side by side, make a sequence; all sequences, side by side, the video's bottleneck; two
-layers classify it. With the paper's numbers: 9 clips of 128 are 1152, to 256; 40 sequences are 10240, to
-2048; then 1024 and the genres.
+one width; the experts gate each other (:mod:`train.layers.gating`) and become one vector of unit length
+(:mod:`train.layers.fusion`). Some consecutive clips, side by side, make a sequence; all sequences, side by
+side, the video's bottleneck; two layers classify it. With the paper's numbers (section 7): 9 clips of 128 are
+1152, by the two layers of j to 256; 40 sequences are 10240, by the two layers of k to 2048; then l, 1024 and
+the genres. The widths inside j and k are not stated; here they are those of their outputs.
+
+Section 3.2 also classifies sequences: with ``per_sequence`` k sees one at a time, each has the genres of its
+video in the loss, and a video's prediction is the mean of its sequences'.
 
 Places in which a video has no clip hold zeros, and a sequence without a clip stays zero; the paper has the
 sequences' layer see the zeros, so that its bias stands there. A video of more sequences than there are
@@ -15,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +27,12 @@ from torch.nn import functional
 from extract.errors import UsageError
 from train.layers.basic import check_dropout
 from train.layers.clips import Clips, NetVlad, clip_means, clips_of
-from train.layers.gating import Activation, CollaborativeGating, GatedEmbedding, spread
+from train.layers.ctt import averaged
+from train.layers.fusion import Fusion, GatedFusion, SideBySide
+from train.layers.gating import Activation, CollaborativeGating, spread
 from train.layers.sequenced import SequencedModel
 from train.loading.batch import Batch
+from train.model import genre_loss
 
 TIMELINE = "scenes"
 AUDIO = ("vggish",)  # pooled by NetVLAD where nobody says otherwise
@@ -37,7 +43,11 @@ class MmxOptions:
     """Sizes; without a preset small ones.
 
     Attributes:
-        fusion: the experts gate each other, or are only put side by side.
+        fusion: the experts gate each other; or are put side by side, with a layer after it
+            (``naive-concat``) or as they are (``direct``).
+        per_sequence: genres of each sequence.
+        motion: experts that are one, side by side: the paper's motion expert is two networks (section 4.2).
+            Those that are not there count nothing.
         vlad: experts that are pooled by NetVLAD instead of averaged; None: ``vggish``, if it is there.
         vlad_clusters: its centres.
         width: to which every expert is projected.
@@ -49,7 +59,9 @@ class MmxOptions:
         dropout: on the inputs of the bottleneck and of both layers after it.
     """
 
-    fusion: Literal["gated", "naive-concat"] = "gated"
+    fusion: Fusion = "gated"
+    per_sequence: bool = False
+    motion: tuple[str, ...] = ()
     vlad: tuple[str, ...] | None = None
     vlad_clusters: int = 16
     width: int = 64
@@ -88,24 +100,16 @@ class Mmx(SequencedModel):
         self.sizes = options
         pooled = _pooled(inputs, options)
         self.vlads = nn.ModuleDict({name: NetVlad(inputs[name], options.vlad_clusters) for name in pooled})
-        dims = [dim * (options.vlad_clusters if name in pooled else 1) for name, dim in inputs.items()]
-        self.projections = nn.ModuleList(nn.Linear(dim, options.width) for dim in dims)
-        self.gating = None
-        if options.fusion == "gated":
-            self.gating = CollaborativeGating(
-                len(inputs),
-                options.width,
-                g_layers=options.g_layers,
-                h_layers=options.h_layers,
-                activation=options.activation,
-                batch_norm=options.batch_norm,
-                include_self=options.include_self,
-            )
-        self.clip = GatedEmbedding(len(inputs) * options.width, options.clip_width)
-        self.sequence = nn.Linear(options.clips * options.clip_width, options.sequence_width)
-        self.whole = nn.Linear(options.sequences * options.sequence_width, options.bottleneck_width)
+        dims = {name: dim * (options.vlad_clusters if name in pooled else 1) for name, dim in inputs.items()}
+        self.experts = _experts(inputs, options.motion)
+        self.projections = nn.ModuleList(
+            nn.Linear(sum(dims[name] for name in names), options.width) for names in self.experts
+        )
+        self.fusion = _fusion(len(self.experts), options)
+        self.sequence = _two_layers(options.clips * self.fusion.width, options.sequence_width)
+        seen = 1 if options.per_sequence else options.sequences
+        self.whole = _two_layers(seen * options.sequence_width, options.bottleneck_width)
         self.head = nn.Sequential(
-            nn.ReLU(),
             nn.Dropout(options.dropout),
             nn.Linear(options.bottleneck_width, options.hidden),
             nn.ReLU(),
@@ -119,12 +123,44 @@ class Mmx(SequencedModel):
         return self.sizes.bottleneck_width
 
     def forward(self, batch: Batch) -> Tensor:
+        if self.sizes.per_sequence:
+            each, there = self.sequence_logits(batch)
+            return averaged(each, there / there.sum(dim=1, keepdim=True))
         logits: Tensor = self.head(self.embed(batch))
         return logits
 
+    def loss(self, batch: Batch, positive_weights: Tensor) -> Tensor:
+        if not self.sizes.per_sequence:
+            return super().loss(batch, positive_weights)
+        assert batch.labels is not None
+        each, there = self.sequence_logits(batch)
+        return genre_loss(each[there], batch.labels[there.nonzero()[:, 0]], positive_weights)
+
+    def sequence_logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits (batch, sequences, genres) of each sequence, and (batch, sequences) which there are.
+
+        Raises UsageError for a model that was not trained ``per_sequence``.
+        """
+        if not self.sizes.per_sequence:
+            raise UsageError("the model sees all sequences at once: train with --set model.per_sequence=true")
+        sequences, there = self.sequences(batch)
+        logits: Tensor = self.head(self.whole(self.dropout(sequences)))
+        return logits, there
+
+    def embed(self, batch: Batch) -> Tensor:
+        sequences, there = self.sequences(batch)
+        return self._mean(sequences, there) if self.sizes.per_sequence else self.pool(sequences)
+
     def pool(self, sequences: Tensor) -> Tensor:
+        if self.sizes.per_sequence:
+            return self._mean(sequences, sequences.detach().ne(0).any(dim=2))
         pooled: Tensor = self.whole(self.dropout(sequences.flatten(1)))
         return pooled
+
+    def _mean(self, sequences: Tensor, there: Tensor) -> Tensor:
+        """The mean of what k makes of each sequence, (batch, bottleneck)."""
+        each: Tensor = self.whole(self.dropout(sequences)) * there.unsqueeze(2)
+        return each.sum(dim=1) / there.sum(dim=1, keepdim=True).clamp(min=1)
 
     def sequences(self, batch: Batch) -> tuple[Tensor, Tensor]:
         sizes = self.sizes
@@ -133,32 +169,67 @@ class Mmx(SequencedModel):
         clips, row = clips.keep(row >= 0), row[row >= 0]
         rows = len(batch) * sizes.sequences
         vectors = self._clip_vectors(batch, clips)
-        side = vectors.new_zeros(rows * sizes.clips, sizes.clip_width)
+        side = vectors.new_zeros(rows * sizes.clips, self.fusion.width)
         side = side.index_copy(0, row * sizes.clips + clips.place % sizes.clips, vectors)
         there = torch.zeros(rows, dtype=torch.bool, device=row.device).index_fill(0, row, value=True)
-        seen = spread(functional.relu(self.sequence(side.view(rows, -1)[there])), there)
+        seen = spread(self.sequence(side.view(rows, -1)[there]), there)
         shape = (len(batch), sizes.sequences)
         return seen.view(*shape, -1), there.view(shape)
 
     def _clip_vectors(self, batch: Batch, clips: Clips) -> Tensor:
-        """(clips, clip_width), each of unit length."""
+        """(clips, width), as the fusion makes them."""
         vectors, present = [], []
-        for name, project in zip(self.inputs, self.projections, strict=True):
-            owner = clips.owners[name]
-            steps, owner = batch.features[name][~batch.padding[name]][owner >= 0], owner[owner >= 0]
-            pooled = (
-                self.vlads[name](steps, owner, len(clips))
-                if name in self.vlads
-                else clip_means(steps, owner, len(clips))
-            )
-            there = torch.bincount(owner, minlength=len(clips)) > 0
+        for names, project in zip(self.experts, self.projections, strict=True):
+            parts, known = zip(*(self._pooled(batch, clips, name) for name in names), strict=True)
+            pooled, there = torch.cat(parts, dim=1), torch.stack(known).any(dim=0)
             vectors.append(spread(functional.normalize(project(pooled[there]), dim=1), there))
             present.append(there)
-        joined = torch.stack(vectors, dim=1)
-        if self.gating is not None:
-            joined = self.gating(joined, torch.stack(present, dim=1))
-        embedded: Tensor = self.clip(joined.flatten(1))
-        return embedded
+        fused: Tensor = self.fusion(torch.stack(vectors, dim=1), torch.stack(present, dim=1))
+        return fused
+
+    def _pooled(self, batch: Batch, clips: Clips, name: str) -> tuple[Tensor, Tensor]:
+        """What a table says of each clip, zero where it has no step; and where it has one, (clips,)."""
+        owner = clips.owners[name]
+        steps, owner = batch.features[name][~batch.padding[name]][owner >= 0], owner[owner >= 0]
+        there = torch.bincount(owner, minlength=len(clips)) > 0
+        if name in self.vlads:
+            return self.vlads[name](steps, owner, len(clips)), there
+        return clip_means(steps, owner, len(clips)), there
+
+
+def _experts(inputs: Mapping[str, int], motion: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The tables of each expert; those of ``motion`` are together where the first of them stands."""
+    joined = tuple(name for name in inputs if name in motion)
+    return [
+        joined if name in joined else (name,) for name in inputs if name not in joined or name == joined[0]
+    ]
+
+
+def _fusion(experts: int, options: MmxOptions) -> GatedFusion | SideBySide:
+    if options.fusion != "gated":
+        width = options.clip_width if options.fusion == "naive-concat" else None
+        return SideBySide(experts, options.width, width)
+    if options.clip_width < experts:
+        raise UsageError(f"model.clip_width is {options.clip_width}; {experts} experts need as much at least")
+    gating = CollaborativeGating(
+        experts,
+        options.width,
+        g_layers=options.g_layers,
+        h_layers=options.h_layers,
+        activation=options.activation,
+        batch_norm=options.batch_norm,
+        include_self=options.include_self,
+    )
+    return GatedFusion(gating, experts, options.width, options.clip_width)
+
+
+def _two_layers(inputs: int, width: int) -> nn.Sequential:
+    """With He's first weights: PyTorch's would shrink what tells videos apart by half in every layer."""
+    layers = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+    for weight in layers.parameters():
+        if weight.ndim == 2:
+            nn.init.kaiming_normal_(weight, nonlinearity="relu")
+    return layers
 
 
 def _pooled(inputs: Mapping[str, int], options: MmxOptions) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from extract.errors import UsageError
 from extract.options import checked
 from extract.presets import merged
@@ -19,6 +21,8 @@ from train.loading.normalise import Normalised, Normaliser
 from train.loading.steps import Steps
 from train.loading.stream import Loader, Stream
 from train.registry import model_class, model_options
+
+SHOTS = "scenes"  # the table with a row for each shot
 
 if TYPE_CHECKING:
     from train.runs.config import FitConfig
@@ -111,7 +115,9 @@ def load(config: FitConfig) -> TrainingData:
     features = FeatureSet.open(
         config.features,
         config.videos_of or experts or None,
-        timelines=model_class(choices.model).timelines,
+        timelines=tuple(
+            {*model_class(choices.model).timelines, *([SHOTS] if choices.labels.least_shots else [])}
+        ),
         columns=columns_of(choices.steps),
         allow_random_weights=config.allow_random_weights,
     )
@@ -126,6 +132,8 @@ def load(config: FitConfig) -> TrainingData:
     if asked.duration_filter:
         labels = duration_filter(labels)
     matched = match(labels, features.ids)
+    if asked.least_shots:
+        matched = _of_enough_shots(matched, features, asked.least_shots)
     split = _split(choices.split, labels, matched)
     labels = matched
     if not split.train or not split.validation:
@@ -139,6 +147,19 @@ def load(config: FitConfig) -> TrainingData:
     steps = make_steps(merged([rows, choices.steps]), features.dims, optional=choices.optional)
     notes = (*features.report(), *labels.notes, *split.notes)
     return TrainingData(features, labels, split, steps, choices, notes, config.hardware.on_gpu)
+
+
+def _of_enough_shots(labels: LabelTable, features: FeatureSet, least: int) -> LabelTable:
+    """Without videos of fewer shots; a store without shots cannot tell, and all of its videos are kept."""
+    if SHOTS not in features.read:
+        return labels.select(
+            np.ones(len(labels.ids), bool),
+            f"labels.least_shots={least} has no effect: the store has no table {SHOTS!r}",
+        )
+    shots = dict(zip(features.ids, features.read[SHOTS].steps.tolist(), strict=True))
+    kept = np.array([shots[name] >= least for name in labels.ids], bool)
+    few = int((~kept).sum())
+    return labels.select(kept, f"{few} videos have fewer than {least} shots: left out")
 
 
 def _split(options: SplitOptions, labels: LabelTable, matched: LabelTable) -> Split:

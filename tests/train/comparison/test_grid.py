@@ -67,6 +67,7 @@ def test_a_paper_is_trained_and_fine_tuned(tmp_path: Path) -> None:
             "training": {"epochs": 1, "batch_size": 16},
             "finetune": {"epochs": 2, "batch_size": 8},
             "clip": {"cap": 19},
+            "split": {"fractions": [0.6, 0.2, 0.2]},
         },
     )
     text = report.read_text("utf-8")
@@ -107,7 +108,7 @@ def test_an_option_goes_to_the_models_that_have_it(folder: Path, tmp_path: Path)
         (
             {"paper": "fish2021"},
             DataError,
-            "has none of senet, places, i3d, r2plus1d, vggish, which fish2021",
+            "has none of senet, places, i3d_flow, r2plus1d, vggish, which fish2021",
         ),
         ({"paper": "fish2021", "models": ("mlp",)}, UsageError, "--models is not an option for fish2021"),
         (

@@ -50,6 +50,7 @@ VARIANTS = [
     ("ctt", {"dense": True}),
     *((name, {"padded": 4}) for name in ("ctt", "lstm")),
     ("mmx", {"fusion": "naive-concat", "clips": 2, "sequences": 6}),
+    ("mmx", {"fusion": "direct", "per_sequence": True, "clips": 2, "sequences": 12}),
     ("mmx", {"vlad": "ast", "batch_norm": True, "include_self": True, "activation": "mish"}),
 ]
 TOLERANCE = 1e-5  # other shapes, other kernels: float32 roundings of values near 1

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from extract.errors import UsageError
 from tests.fixtures.batches import make_batch
+from train.layers.gating import CollaborativeGating, GatedEmbedding
 from train.loading.batch import Batch
 from train.loading.steps import Steps
 from train.models.mmx import Mmx
@@ -20,7 +21,7 @@ from train.registry import make_model
 from train.settings import choose, load_preset, preset_names
 
 PRESETS = [name for name in preset_names() if name.startswith("fish2021/")]
-DIMS = {"senet": 2048, "places": 512, "i3d_rgb": 1024, "i3d_flow": 1024, "r2plus1d": 512, "vggish": 128}
+DIMS = {"senet": 2048, "places": 512, "i3d_flow": 1024, "r2plus1d": 512, "vggish": 128}
 SMALL = {"width": 4, "clip_width": 3, "clips": 2, "sequences": 3, "sequence_width": 5, "bottleneck_width": 7}
 
 
@@ -40,21 +41,67 @@ def test_the_sizes_of_the_paper(name: str, clips: int, joined: int) -> None:
     with torch.device("meta"):
         model: Any = make_model("mmx", DIMS, 20, choose(preset=f"fish2021/{name}").model_options)
     assert model.sizes.clips == clips
-    projected = [2048, 512, 1024, 1024, 512, 16 * 128]  # 16 centres for audio
+    projected = [2048, 512, 1024 + 512, 16 * 128]  # motion is two networks, audio has 16 centres
     assert [sizes(layer) for layer in model.projections] == [(dim, 768) for dim in projected]
-    assert [sizes(unit.look) for unit in model.gating.units] == [(768, 768)] * 6
-    assert sizes(model.clip.project) == (6 * 768, 128) and sizes(model.clip.gate) == (128, 128)
-    assert sizes(model.sequence) == (joined, 256)
-    assert sizes(model.whole) == (10240, 2048) and model.bottleneck == 2048
-    assert [sizes(layer) for layer in model.head if isinstance(layer, nn.Linear)] == [
-        (2048, 1024),
-        (1024, 20),
+    assert [sizes(unit.look) for unit in model.fusion.gating.units] == [(768, 768)] * 4
+    assert [sizes(module.project) for module in model.fusion.embeddings] == [(768, 32)] * 4
+    assert model.fusion.width == 128 and model.bottleneck == 2048
+    assert layers(model.sequence) == [(joined, 256), "ReLU", (256, 256), "ReLU"]
+    assert layers(model.whole) == [(10240, 2048), "ReLU", (2048, 2048), "ReLU"]
+    assert layers(model.head) == [(2048, 1024), "ReLU", (1024, 20)]
+
+
+def layers(module: Any) -> list[Any]:
+    """Sizes of the linear layers and the names of the others, but for dropout."""
+    return [
+        sizes(layer) if isinstance(layer, nn.Linear) else type(layer).__name__
+        for layer in module
+        if not isinstance(layer, nn.Dropout)
     ]
+
+
+@torch.no_grad()
+def test_motion_is_one_expert_of_two_networks() -> None:
+    model = small({"flow": 3, "a": 6, "r2": 2}, fusion="direct", motion=("flow", "r2"))
+    assert model.experts == [("flow", "r2"), ("a",)]
+    assert small({"a": 6, "r2": 2}, motion=("flow", "r2")).experts == [("a",), ("r2",)]
+    batch = make_batch({"flow": (1, 1), "a": (1, 1), "r2": (1, 0)}, model.inputs)
+    both = torch.cat([batch.features["flow"][:, 0], batch.features["r2"][:, 0]], dim=1)
+    motion = functional.normalize(model.projections[0](both), dim=1)  # the second video has no r2: zeros
+    other = functional.normalize(model.projections[1](batch.features["a"][:, 0]), dim=1)
+    joined = functional.pad(torch.cat([motion, other], dim=1), (0, 8))
+    torch.testing.assert_close(model.sequences(batch)[0][:, 0], model.sequence(joined))
+
+
+@torch.no_grad()
+def test_each_gated_expert_goes_through_its_own_module_and_a_clip_has_unit_length() -> None:
+    model: Any = small({"a": 6, "b": 4}, clip_width=6)
+    vectors = functional.normalize(torch.randn(5, 2, 4), dim=2)
+    present = torch.tensor([[True, True], [True, False], [False, True], [True, True], [True, True]])
+    found = model.fusion(vectors * present.unsqueeze(2), present)
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(5))
+    gated = model.fusion.gating(vectors * present.unsqueeze(2), present)
+    for i, module in enumerate(model.fusion.embeddings):
+        own = functional.normalize(module(gated[:, i]) * present[:, i, None], dim=1)
+        part = functional.normalize(found[:, 3 * i : 3 * i + 3], dim=1)
+        torch.testing.assert_close(part, own)
+    assert not found[1, 3:].any() and not found[2, :3].any(), "an absent expert has zeros"
+    with pytest.raises(UsageError, match="clip_width is 1; 2 experts need as much"):
+        small({"a": 6, "b": 4}, clip_width=1)
+
+
+@pytest.mark.parametrize("fusion", ["naive-concat", "direct"])
+def test_the_baselines_have_no_gate(fusion: str) -> None:
+    model: Any = small({"a": 6, "b": 4}, fusion=fusion)
+    assert not [name for name, _ in model.named_modules() if "gat" in name or "look" in name]
+    assert not [m for m in model.modules() if isinstance(m, (GatedEmbedding, CollaborativeGating))]
+    wide = [("direct", [(2 * 2 * 4, 5)]), ("naive-concat", [(2 * 3, 5)])]
+    assert layers(model.sequence)[0] == dict(wide)[fusion][0]
 
 
 def test_the_presets_are_the_papers_comparisons() -> None:
     assert [name.removeprefix("fish2021/") for name in PRESETS] == [
-        "mmx", "naive-concat", "pair", "sequence-1", "sequence-20", "sequence-5", "single",
+        "mmx", "naive-concat", "pair", "per-sequence", "sequence-1", "sequence-20", "sequence-5", "single",
     ]  # fmt: skip
     changed: dict[str, Any] = {}
     paper = choose(preset="fish2021/mmx")
@@ -63,27 +110,32 @@ def test_the_presets_are_the_papers_comparisons() -> None:
         training = choices.training
         assert (training.optimizer, training.learning_rate) == ("amsgrad", 3e-5)
         assert (training.epochs, training.batch_size, training.patience) == (200, 32, None)
-        different = set(choices.model_options.items()) - set(paper.model_options.items())
-        changed[name.removeprefix("fish2021/")] = dict(different), len(choices.experts)
+        assert training.balance and choices.split.fractions == (0.8, 0.1, 0.1)
+        assert choices.labels.least_shots == 10
+        usual = paper.model_options
+        different = {key: value for key, value in choices.model_options.items() if usual.get(key) != value}
+        changed[name.removeprefix("fish2021/")] = different, len(choices.experts)
     assert changed == {
         "mmx": ({}, 5), "naive-concat": ({"fusion": "naive-concat"}, 5), "pair": ({}, 2),
+        "per-sequence": ({"per_sequence": True}, 5),
         "sequence-1": ({"clips": 1}, 5), "sequence-5": ({"clips": 5}, 5), "sequence-20": ({"clips": 20}, 5),
-        "single": ({"fusion": "naive-concat"}, 1),
+        "single": ({"fusion": "direct"}, 1),
     }  # fmt: skip
     assert load_preset("fish2021/single").summary.endswith("another by --experts")
 
 
 def sequence(model: Mmx, clips: list[Tensor]) -> Tensor:
     """One sequence of these clips, zeros after them."""
-    room = model.sizes.clips * model.sizes.clip_width
+    room = model.sizes.clips * model.fusion.width
     joined = torch.cat(clips)
-    return functional.relu(model.sequence(functional.pad(joined, (0, room - len(joined)))))
+    found: Tensor = model.sequence(functional.pad(joined, (0, room - len(joined))))
+    return found
 
 
 def clip(model: Mmx, steps: Tensor) -> Tensor:
     """A clip of one expert, without gating."""
     projected = functional.normalize(model.projections[0](steps.mean(0)), dim=0)
-    vector: Tensor = model.clip(projected.unsqueeze(0))[0]
+    vector: Tensor = model.fusion(projected[None, None], torch.ones(1, 1, dtype=torch.bool))[0]
     return vector
 
 
@@ -157,7 +209,7 @@ def test_audio_is_pooled_by_netvlad_and_another_expert_if_it_is_named() -> None:
         mean = {**batch.features, name: batch.features[name].mean(1, keepdim=True).expand(-1, 3, -1)}
         return float((model(batch) - model(replace(batch, features=mean))).abs().max())
 
-    wide = {"sequence_width": 32}
+    wide = {"clip_width": 8, "sequence_width": 32, "bottleneck_width": 32}
     plain = small({"vggish": 5, "a": 6}, **wide)
     assert list(plain.vlads) == ["vggish"]
     assert moved(plain, "vggish") > 1e-5 > 1e-6 > moved(plain, "a")
@@ -178,6 +230,25 @@ def one_clip(dims: dict[str, int]) -> Batch:
         present={**batch.present, "scenes": torch.ones(2, dtype=torch.bool)},
         start_seconds={**batch.start_seconds, "scenes": torch.zeros(2, 1).double()},
     )
+
+
+@torch.no_grad()
+def test_genres_of_every_sequence() -> None:
+    model = small({"a": 6}, fusion="naive-concat", per_sequence=True)
+    batch = make_batch({"a": (3, 5, 1)}, {"a": 6}, genres=4)
+    assert batch.labels is not None
+    sequences, there = model.sequences(batch)
+    each, known = model.sequence_logits(batch)
+    assert torch.equal(known, there) and each.shape == (3, 3, 4)
+    torch.testing.assert_close(each, model.head(model.whole(sequences)))
+    for video, count in enumerate((2, 3, 1)):
+        mean = each[video, :count].sigmoid().mean(0)
+        torch.testing.assert_close(model(batch)[video].sigmoid(), mean)
+        torch.testing.assert_close(model.embed(batch)[video], model.whole(sequences[video, :count]).mean(0))
+    expected = functional.binary_cross_entropy_with_logits(each[there], batch.labels[[0, 0, 1, 1, 1, 2]])
+    torch.testing.assert_close(model.loss(batch, torch.ones(4)), expected)
+    with pytest.raises(UsageError, match="per_sequence"):
+        small({"a": 6}).sequence_logits(batch)
 
 
 def test_it_trains_in_mixed_precision() -> None:

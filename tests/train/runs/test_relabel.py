@@ -45,9 +45,21 @@ def run(tmp_path: Path) -> RunFolder:
 def test_genres_are_added_from_the_threshold_on_and_none_is_taken_away(run: RunFolder) -> None:
     found = relabel(run)
     assert np.array_equal(found.before, TARGET) and np.array_equal(found.after, AUGMENTED)
-    assert found.counts() == [("action", 1, 2, 3), ("comedy|drama", 1, 1, 2), ("sci-fi, horror", 1, 2, 3)]
+    assert found.counts() == [
+        ("action", 1, 2, 0, 3), ("comedy|drama", 1, 1, 0, 2), ("sci-fi, horror", 1, 2, 0, 3)
+    ]  # fmt: skip
     assert np.array_equal(relabel(run, threshold=1.0).after, TARGET)
     assert relabel(run, threshold=0.0).after.all()
+
+
+def test_the_genres_that_are_seen_may_replace_the_label(run: RunFolder) -> None:
+    found = relabel(run, replace=True)
+    seen = np.array([[0, 1, 0], [0, 1, 1], [1, 1, 0], [1, 0, 0]], bool)
+    assert np.array_equal(found.after, seen) and found.removed.sum() == 2
+    assert found.summary().startswith("4 of 4 videos have 5 more genres, 2 have lost 2; those of the test")
+    assert np.array_equal(relabel(run, replace=True, threshold=1.0).after, TARGET), "none seen: as it was"
+    kept = relabel(run, replace=True, parts=("train",)).after
+    assert np.array_equal(kept, np.vstack([seen[:2], TARGET[2:]]))
 
 
 def test_other_parts_of_the_split_keep_their_labels(run: RunFolder) -> None:
