@@ -12,7 +12,7 @@ from train.runs.config import FitConfig
 from train.runs.training_data import load
 from train.settings import Hardware, choose, parse_assignments
 
-FILMS = 12
+FILMS = 30
 
 
 def shots(video_id: str) -> NDArray[np.float32]:
