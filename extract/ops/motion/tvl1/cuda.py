@@ -26,11 +26,14 @@ TILE = 64  # side of what a program of `iterate` holds
 HALO = 6  # iterations to a launch; divides OpenCV's 30
 BLOCK = 256  # pixels of one program, of all kernels but `iterate`
 WARPS = 16  # of a program of `iterate`: TILE² / (32 * WARPS) pixels to a thread
-PAIRS_AT_ONCE = 256
-SHARE_OF_FREE_MEMORY = 0.5  # that one plan may take
-KEPT_PLANS = 4  # shapes whose graph and memory are kept
+PAIRS_AT_ONCE = 512
+SHARE_OF_FREE_MEMORY = 0.25  # that one plan may take
+KEPT_PLANS = 2  # with their graphs and memory
 
-_plans: OrderedDict[tuple[object, ...], _Plan] = OrderedDict()  # the last used at the end
+_Shape = tuple[Size, Tvl1Options, torch.device, int]
+_plans: OrderedDict[tuple[_Shape, int], _Plan] = (
+    OrderedDict()
+)  # by shape and pairs wanted, the last used at the end
 _lock = threading.Lock()
 
 
@@ -39,20 +42,18 @@ def solve(
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Flow (n, 2, height, width) of pictures (n, height, width), uint8 or float32 in [0, 1], and iterations.
 
-    Those are int64 (n,) for each scale, coarsest first. As many pairs go at once as half of the free memory
-    holds, at most PAIRS_AT_ONCE; a pair's flow does not depend on how many.
+    Those are int64 (n,) for each scale, coarsest first. As many pairs go at once as a quarter of the free
+    memory holds, at most PAIRS_AT_ONCE; a pair's flow does not depend on how many.
     """
     count, height, width = first.shape
     flow = torch.empty((count, 2, height, width), device=first.device)
     levels = len(level_sizes(first.shape[1:], options))
     iterations = torch.empty((levels, count), dtype=torch.int64, device=first.device)
-    start = 0
     with _lock:
-        while start < count:
-            plan = _plan(count - start, (height, width), options, first.device)
+        plan = _plan(count, (height, width), options, first.device)
+        for start in range(0, count, plan.pairs):
             part = slice(start, start + plan.pairs)
             plan(first[part], second[part], flow[part], iterations[:, part])
-            start += plan.pairs
     return flow, list(iterations)
 
 
@@ -67,33 +68,30 @@ def bytes_for_a_pair(size: Size, options: Tvl1Options) -> int:
 
 def pairs_that_fit(wanted: int, size: Size, options: Tvl1Options, free_bytes: float) -> int:
     """A power of two, so that there are few shapes: no less than ``wanted`` where that fits; at least 1."""
-    pairs = triton.next_power_of_2(min(wanted, PAIRS_AT_ONCE))
+    pairs = _power_of_two(min(wanted, PAIRS_AT_ONCE))
     while pairs > 1 and pairs * bytes_for_a_pair(size, options) > SHARE_OF_FREE_MEMORY * free_bytes:
         pairs //= 2
-    return int(pairs)
+    return pairs
 
 
 def _plan(wanted: int, size: Size, options: Tvl1Options, device: torch.device) -> _Plan:
-    """The plan for ``wanted`` pairs or as many as there is memory for; its work belongs to one stream."""
-    on_gpu = device.type == "cuda"
-    stream = torch.cuda.current_stream(device).cuda_stream if on_gpu else 0
-
-    def key(pairs: int) -> tuple[object, ...]:
-        return pairs, size, options, device, stream
-
-    pairs = pairs_that_fit(wanted, size, options, float("inf"))
-    if key(pairs) not in _plans:
-        pairs = pairs_that_fit(wanted, size, options, _free_bytes(device))
-    if key(pairs) not in _plans:
+    """A plan for ``wanted`` pairs or as many as there is memory for; its work belongs to one stream."""
+    stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+    shape = (size, options, device, stream)
+    wanted = _power_of_two(min(wanted, PAIRS_AT_ONCE))
+    large_enough = [key for key in _plans if key[0] == shape and key[1] >= wanted]
+    key = min(large_enough, key=lambda key: key[1], default=(shape, wanted))
+    if key not in _plans:
         while len(_plans) >= KEPT_PLANS:
             _plans.popitem(last=False)
         try:
-            _plans[key(pairs)] = _Plan(pairs, size, options, device)
+            pairs = pairs_that_fit(wanted, size, options, _free_bytes(device))
+            _plans[key] = _Plan(pairs, size, options, device)
         except torch.OutOfMemoryError:
             _plans.clear()
             raise
-    _plans.move_to_end(key(pairs))
-    return _plans[key(pairs)]
+    _plans.move_to_end(key)
+    return _plans[key]
 
 
 def _free_bytes(device: torch.device) -> float:
@@ -218,6 +216,10 @@ class _Plan:
         return self.options.epsilon**2 * size[0] * size[1]
 
 
+def _power_of_two(number: int) -> int:
+    return int(triton.next_power_of_2(number))
+
+
 def _blocks(pixels: int) -> int:
     return int(triton.cdiv(pixels, BLOCK))
 
@@ -225,8 +227,8 @@ def _blocks(pixels: int) -> int:
 def _judging(size: Size) -> dict[str, int]:
     return {
         "HALO": HALO,
-        "TILES": triton.next_power_of_2(_tiles(size)),
-        "STEPS": triton.next_power_of_2(HALO),
+        "TILES": _power_of_two(_tiles(size)),
+        "STEPS": _power_of_two(HALO),
     }
 
 

@@ -305,9 +305,9 @@ def test_the_pairs_at_once_follow_the_free_memory() -> None:
 
     size, options, gigabyte = (256, 340), Tvl1Options(), 1 << 30
     assert 7.5e6 < bytes_for_a_pair(size, options) < 8e6  # what docs/tvl1.md says
-    assert pairs_that_fit(1000, size, options, 80 * gigabyte) == 256
+    assert pairs_that_fit(1000, size, options, 80 * gigabyte) == 512
     assert pairs_that_fit(100, size, options, 80 * gigabyte) == 128
-    assert pairs_that_fit(256, size, options, 1 * gigabyte) == 64
+    assert pairs_that_fit(256, size, options, 1 * gigabyte) == 32
     assert pairs_that_fit(256, size, options, 0) == 1
 
 
