@@ -228,6 +228,29 @@ def import_sulun(
     console().print(text, markup=False, soft_wrap=True)
 
 
+@imports.command("sulun-classifier")
+def import_sulun_classifier(
+    model: Annotated[Path, typer.Argument(help="MODEL.pt; no code in it is run.")],
+    config: Annotated[Path, typer.Argument(help="MODEL_config.pt, which belongs to it.")],
+    out: Annotated[Path, typer.Option(help="Run folder, new.")],
+    published: Annotated[Path | None, typer.Option(help="Their features.pkl: names of genres.")] = None,
+    genres: Annotated[str | None, typer.Option(help="Names of the outputs, comma-separated.")] = None,
+    features: Annotated[str | None, typer.Option(help="Store to predict, for evaluate.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels of its videos.")] = None,
+) -> None:
+    """A published classifier of Sulun et al. 2024 as a run, for predict and evaluate."""
+    from train.importers import sulun_classifier
+
+    if (features is None) != (labels is None):
+        raise UsageError("--features and --labels belong together: give both or none")
+    run = sulun_classifier.import_classifier(model, config, out, published=published, genres=names_in(genres))
+    text = f"a run of {len(run.config()['inputs'])} experts and {len(run.config()['genres'])} genres in {out}"
+    if features is not None and labels is not None:
+        count = sulun_classifier.predict_labelled(run, location(features), labels)
+        text += f"; {count} videos predicted"
+    console().print(text, markup=False, soft_wrap=True)
+
+
 @imports.command("lmtd")
 def import_lmtd(
     file: Annotated[Path, typer.Argument(help="lmtd9_resnet152.pickle; no code in it is run.")],

@@ -42,7 +42,7 @@ def import_sulun(path: Path, out: Location, labels: Path, *, dtype: Dtype = "flo
     """
     content = load_arrays(path)
     samples = _samples(path, content)
-    genres = _genres(path, content)
+    genres = genres_of_file(path, content)
     named = {name: _names(name, _labels(sample), genres) for name, sample in samples.items()}
     dims = _dims(samples)
     digest = _sha256(path)
@@ -81,7 +81,7 @@ def _samples(path: Path, content: Any) -> dict[str, Mapping[str, Any]]:
     return dict(samples)
 
 
-def _genres(path: Path, content: Mapping[str, Any]) -> list[str]:
+def genres_of_file(path: Path, content: Mapping[str, Any]) -> list[str]:
     """Genres by number; ``idx_to_label`` is a list, or a dictionary from number to name."""
     found = content.get("idx_to_label")
     if isinstance(found, Mapping):

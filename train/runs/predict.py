@@ -118,6 +118,11 @@ def predict_videos(
             f"{str(run.root)!r} was trained on features of random weights: train on real ones, or pass "
             "--allow-random-weights for a dry run"
         )
+    if not config["experts"]:
+        raise DataError(
+            f"{str(run.root)!r} is an imported classifier, which does not say what made its features, so it "
+            f"cannot see a video; predict from a store that has {', '.join(config['inputs'])}"
+        )
     with Scratch("predict") as scratch:
         report = pipeline.run(
             videos,
