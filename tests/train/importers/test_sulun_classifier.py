@@ -104,7 +104,7 @@ def test_the_command_makes_a_run_that_predict_and_evaluate_use(tmp_path: Path) -
         result = CliRunner().invoke(app, command)
         assert result.exit_code == 0, (result.output, result.exception)
     figures = json.loads((run / "metrics.json").read_text())["figures"]
-    with pytest.raises(DataError, match="imported classifier.* predict from a store that has asr_sentiment"):
+    with pytest.raises(DataError, match=r"imported classifier.* predict from a store that has asr_sentiment"):
         predict_videos(run, tmp_path)
     assert {"ap_macro", "precision_macro@0.5", "recall_macro@0.5"} <= set(figures)
 
@@ -132,7 +132,7 @@ def test_features_are_scaled_only_where_the_configuration_says_so(tmp_path: Path
     assert not any(mean.any() for mean in plain.mean.values())
     assert all((std == 1).all() for std in plain.std.values())
     model, config, reference = published("mlp", tmp_path, standardize=True)
-    with pytest.raises(DataError, match=r"scaled \(standardize\) .* --published features.pkl"):
+    with pytest.raises(DataError, match=r"scaled \(standardize\), .* --published features.pkl"):
         import_classifier(model, config, tmp_path / "run")
     names = json.loads(str(reference["config"]))["features"]
     stats = {name: {"mean": 2.0, "std": 4.0} for name in names}
