@@ -243,7 +243,10 @@ def stack_items(expert: i3d.I3d | r2plus1d.R2plus1d, start: float, stop: float) 
             clip = _blank(length, r2plus1d.CROP, r2plus1d.CROP, 3, dtype=np.float32)
             yield Item(begin, end, {"clip": clip})
             continue
-        yield Item(begin, end, {"rgb": _blank(length, i3d.CROP, i3d.CROP, 3)}, table="i3d_rgb")
+        if "rgb" in expert.modalities:
+            yield Item(begin, end, {"rgb": _blank(length, i3d.CROP, i3d.CROP, 3)}, table="i3d_rgb")
+        if "flow" not in expert.modalities:
+            continue
         shown = length + (stack.following is not None)
         grey = _blank(shown, i3d.SHORT_SIDE, i3d.SHORT_SIDE * WIDTH // HEIGHT)
         yield Item(begin, end, {"grey": grey}, table="i3d_flow")

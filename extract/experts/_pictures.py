@@ -78,10 +78,13 @@ class PictureModel:
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
         if not items:
             return []
-        images = np.stack([item.arrays["image"] for item in items])
-        size = network_batch(self.resources.device, self.resources.batch_size)
-        embeddings = fixed_batches(self.embed, images, size, device=self.resources.device)
+        embeddings = self.vectors(np.stack([item.arrays["image"] for item in items]))
         return [[item.row(embedding=e)] for item, e in zip(items, embeddings, strict=True)]
+
+    def vectors(self, images: NDArray[Any]) -> NDArray[np.floating]:
+        """uint8 (pictures, 224, 224, 3) RGB, however many -> float32 (pictures, dimension)."""
+        size = network_batch(self.resources.device, self.resources.batch_size)
+        return fixed_batches(self.embed, images, size, device=self.resources.device)
 
     def embed(self, images: NDArray[np.generic]) -> NDArray[np.floating]:
         """uint8 (batch, 224, 224, 3) RGB -> float32 (batch, dimension)."""

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.expert import Package, Tolerance
-from extract.experts._pictures import IMAGE_SIZE, PictureExpert
+from extract.experts._frames import FramesExpert
+from extract.experts._pictures import IMAGE_SIZE
 from extract.ops.picture.images import centre_crop, squash
 from extract.weights.files import WeightFile
 
@@ -28,7 +29,7 @@ FILE = WeightFile(
 )
 
 
-class Places(PictureExpert):
+class Places(FramesExpert):
     """ResNet-18 trained on Places365 (Zhou et al. 2017): the global average pool, (512,).
 
     Input (224, 224, 3) RGB: the picture squeezed to 256 x 256 whatever its aspect, as the authors'

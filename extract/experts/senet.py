@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from extract.errors import WeightsError
 from extract.expert import Package, Tolerance
-from extract.experts._pictures import IMAGE_SIZE, PictureExpert
+from extract.experts._frames import FramesExpert
+from extract.experts._pictures import IMAGE_SIZE
 from extract.ops.picture.images import centre_crop, resize_shorter
 from extract.weights.files import WeightFile
 
@@ -41,14 +42,15 @@ CADENE_FILE = WeightFile(
 )
 
 
-class Senet(PictureExpert):
+class Senet(FramesExpert):
     """SENet154 of Hu et al. 2018, trained on ImageNet: the global average pool, (2048,).
 
     Input (224, 224, 3) RGB: the shorter side at 256 by Pillow's bilinear filter, the middle 224,
     ImageNet's mean and standard deviation. The published conversions by Cadene and by timm
     (``legacy_senet154``) hold the same tensors under the same names, and either loads. Gluon's
     SENet154 has other names and another first max-pool, and is refused. Fish et al. 2021 take this
-    as their image expert and do not state the preprocessing.
+    as their image expert, on the frames of a clip and averaged (``frames=every``), and do not state the
+    preprocessing.
     """
 
     summary = "SENet154 (ImageNet) embedding of each shot's keyframe"
