@@ -34,9 +34,9 @@ def test_batches_are_full_and_take_no_more_room_than_they_need() -> None:
 
 
 def test_little_room_is_kept_to_and_costs_speed() -> None:
-    """Within 256 MiB batches of clips are a third full, and networks compute what they are padded with."""
-    little = simulate("fish2021", videos=50, queue_bytes=256 << 20)
-    assert little.peak_bytes <= 256 << 20
+    """Within 128 MiB batches of clips are a third full, and networks compute what they are padded with."""
+    little = simulate("fish2021", videos=50, queue_bytes=128 << 20)
+    assert little.peak_bytes <= 128 << 20
     assert little.fill["i3d"] < 0.5
     assert run("fish2021", slower=FAST, videos=50).speed > 1.3 * little.speed
 
