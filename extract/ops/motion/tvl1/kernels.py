@@ -48,9 +48,8 @@ def iterate(
     steps = tl.where(again, repeat, goes_on * count)
     source = tl.where(again, 1 - buffer, buffer)
     from_smooth = tl.where(again, smoothed_before, smoothed)
-    if tile == 0:
+    if tile == 0:  # RUNNING or DONE: what is repeated now is done
         newest = tl.where(goes_on == 1, 1 - buffer, buffer)
-        # RUNNING or DONE: what is repeated now is done.
         note(after, pair, goes_on, newest, iterations + goes_on * count, steps, from_smooth)
     if steps > 0:
         line = tl.arange(0, TILE)
@@ -75,16 +74,11 @@ def iterate(
         p21, p22 = _load2(old + 4 * area + place, area, inside)
         ix, iy = _load2(data + pair * 3 * area + place, area, inside)
         constant = tl.load(data + (pair * 3 + 2) * area + place, inside, 0.0)
-        square = ix * ix + iy * iy
-        bound = DATA_STEP * square
-        inverse = tl.where(square > FLAT, -1.0 / tl.maximum(square, FLAT), 0.0)
+        bound, inverse = _thresholds(ix * ix + iy * iy, DATA_STEP, FLAT)
 
         sums = errors + (pair * tiles + tile) * HALO
         for step in range(steps):
-            residual = constant + (ix * u1 + iy * u2)
-            share = residual * inverse
-            share = tl.where(residual > bound, -DATA_STEP, share)
-            share = tl.where(residual < -bound, DATA_STEP, share)
+            share = _share(constant + (ix * u1 + iy * u2), inverse, bound, DATA_STEP)
             div1 = (p11 - tl.gather(p11, left, 1)) + (p12 - tl.gather(p12, above, 0))
             div2 = (p21 - tl.gather(p21, left, 1)) + (p22 - tl.gather(p22, above, 0))
             new1 = tl.where(inside, (u1 + share * ix) + THETA * div1, 0.0)
@@ -94,12 +88,7 @@ def iterate(
             u1, u2 = new1, new2
             p11, p12 = _ascend(u1, p11, p12, right, below, has_right, has_below, DUAL_STEP)
             p21, p22 = _ascend(u2, p21, p22, right, below, has_right, has_below, DUAL_STEP)
-        tl.store(target, u1, own)
-        tl.store(target + area, u2, own)
-        tl.store(target + 2 * area, p11, own)
-        tl.store(target + 3 * area, p12, own)
-        tl.store(target + 4 * area, p21, own)
-        tl.store(target + 5 * area, p22, own)
+        _store6(target, area, own, u1, u2, p11, p12, p21, p22)
 
 
 @triton.jit
@@ -117,6 +106,32 @@ def _neighbours(line: tl.tensor, TILE: tl.constexpr) -> tl.tensor:
 @triton.jit
 def _load2(source: tl.tensor, area: tl.tensor, inside: tl.tensor) -> tl.tensor:
     return tl.load(source, inside, 0.0), tl.load(source + area, inside, 0.0)
+
+
+@triton.jit
+def _store6(
+    target: tl.tensor, area: tl.tensor, own: tl.tensor,
+    u1: tl.tensor, u2: tl.tensor, p11: tl.tensor, p12: tl.tensor, p21: tl.tensor, p22: tl.tensor,
+) -> None:  # fmt: skip
+    tl.store(target, u1, own)
+    tl.store(target + area, u2, own)
+    tl.store(target + 2 * area, p11, own)
+    tl.store(target + 3 * area, p12, own)
+    tl.store(target + 4 * area, p21, own)
+    tl.store(target + 5 * area, p22, own)
+
+
+@triton.jit
+def _thresholds(square: tl.tensor, DATA_STEP: tl.constexpr, FLAT: tl.constexpr) -> tl.tensor:
+    """Between which residuals the step ends on the data, and what it is a multiple of there."""
+    return DATA_STEP * square, tl.where(square > FLAT, -1.0 / tl.maximum(square, FLAT), 0.0)
+
+
+@triton.jit
+def _share(residual: tl.tensor, inverse: tl.tensor, bound: tl.tensor, DATA_STEP: tl.constexpr) -> tl.tensor:
+    """The step along the gradient that lowers the residual, never longer than DATA_STEP (thresholding)."""
+    share = tl.where(residual > bound, -DATA_STEP, residual * inverse)
+    return tl.where(residual < -bound, DATA_STEP, share)
 
 
 @triton.jit
