@@ -1,8 +1,9 @@
-"""The ViT + AST baseline of Sulun et al. 2024, in two stages.
+"""After the ViT + AST baseline of Sulun et al. 2024 (sections 3.2.5 and 3.2.6), in one stage.
 
-The networks that see pictures and sound are fixed: ``vit`` and ``ast`` are experts. Of each, a
-transformer over time makes one vector (first stage); a hidden layer over both vectors joins them (second
-stage). The paper does not say how the two are joined; docs/results.md names the choice.
+The networks that see pictures and sound are fixed: ``vit`` and ``ast`` are experts. Of each, a transformer
+over time makes one vector; a hidden layer over both vectors joins them. The paper first trains an image MLP
+and an audio MLP on single frames with the video's labels and freezes them, and joins the two vectors by a
+linear layer: neither is done here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from train.model import GenreModel
 
 @dataclass(frozen=True)
 class VitAstOptions(TransformerOptions):
-    """``joint``: width of the second stage's hidden layer."""
+    """``joint``: width of the hidden layer over the vectors."""
 
     joint: int = 256
 
@@ -33,7 +34,7 @@ class VitAstOptions(TransformerOptions):
 class VitAst(GenreModel):
     """Works with any experts; with ``vit`` and ``ast`` it is the baseline."""
 
-    summary = "two stages: a transformer over each expert's time, a hidden layer over all"
+    summary = "a transformer over each expert's time, a hidden layer over all"
     Options = VitAstOptions
 
     def __init__(self, inputs: Mapping[str, int], genres: int, options: VitAstOptions) -> None:
