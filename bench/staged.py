@@ -59,7 +59,7 @@ def main() -> None:
                 note(value)
 
     try:
-        with patch("pipeline.cli.commands.RunProgress", Noting):
+        with patch("pipeline.cli.reports.RunProgress", Noting):
             cli.main()
     finally:
         note("over")

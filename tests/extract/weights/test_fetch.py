@@ -204,7 +204,7 @@ def test_a_folder_that_cannot_be_written_is_named(
     server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MARQUEE_CACHE", __file__)
-    with pytest.raises(WeightsError, match=r"cannot be written: Not a directory; MARQUEE_CACHE"):
+    with pytest.raises(WeightsError, match=r"cannot be written: Not a directory; set MARQUEE_CACHE"):
         fetch(weight(url=f"{server.url}/net.pth"))
     assert server.requests == []
 

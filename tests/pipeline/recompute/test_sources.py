@@ -39,7 +39,7 @@ def test_every_video_comes_once(remote: bool, tmp_path: Path, request: pytest.Fi
     digest = str(content_digest(root / VIDEOS[4].path, 4))
     found = given(root, {"film 3": digest, "film 4": digest})
     assert found.keys() == {video.video_id for video in VIDEOS}
-    assert "vanished" in found["film 0"][1] or found["film 0"][1] == "the file is gone"
+    assert "was deleted" in found["film 0"][1] or found["film 0"][1] == "the file is gone"
     assert "changed" in found["film 2"][1] and "4 bytes" in found["film 2"][1]
     assert found["film 3"] == (None, "the file has changed since: same size, different contents")
     assert {found[video.video_id] for video in VIDEOS[4:]} == {(b"film", "")}

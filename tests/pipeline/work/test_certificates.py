@@ -245,7 +245,7 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_said(certificates: Path, tmp_path: Path) -> None:
     key = certificates / "key.pem"
     key.chmod(0o644)
-    with pytest.raises(UsageError, match=r"key\.pem can be read by others \(mode 0644\): chmod 600"):
+    with pytest.raises(UsageError, match=r"key\.pem can be read by others \(mode 0644\): run chmod 600"):
         read_certificates(certificates)
     key.chmod(0o600)
     assert isinstance(read_certificates(certificates), Security)

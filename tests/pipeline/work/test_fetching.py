@@ -73,7 +73,7 @@ def test_an_object_that_vanished_or_changed_fails_alone(
     fetcher.request("gone", bucket / "v" / "gone.mp4", 3)
     fetcher.request("longer", put(bucket, "longer.mp4", b"12345"), 3)
     for key, message in (
-        ("gone", "'s3://.*/v/gone.mp4' vanished"),
+        ("gone", "'s3://.*/v/gone.mp4' was deleted"),
         ("longer", "'s3://.*/v/longer.mp4' changed: it had 3 bytes when it was found and has 5 now"),
     ):
         error = settled(fetcher, key)

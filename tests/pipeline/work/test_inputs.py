@@ -60,7 +60,7 @@ def test_another_folder_is_refused_and_nothing_is_written(heard: tuple[Path, Pat
     before = files(out)
     tone(tmp_path / "B" / "trailer.wav", 5000)
     with pytest.raises(
-        UsageError, match=rf"those of '{videos}', not of '{tmp_path}/B' \(1 of 2 known.*--new-root"
+        UsageError, match=rf"from the videos of '{videos}', not of '{tmp_path}/B' \(1 of 2 known.*--new-root"
     ):
         hear(tmp_path / "B", out)
     with pytest.raises(UsageError, match=rf"a subfolder of it: give --videos '{videos}'"):

@@ -119,7 +119,7 @@ def test_a_wrong_option_is_found_before_anything_is_written(videos: Path, tmp_pa
 
 
 def test_kills_at_random_instants_lose_and_double_nothing(videos: Path, tmp_path: Path) -> None:
-    """SIGKILL to the whole process group, 10 times, each run going on where the last was killed."""
+    """SIGKILL to the whole process group, 6 times, each run going on where the last was killed."""
     clock = random.Random(7)
     reference = tmp_path / "reference"
     started = time.monotonic()
@@ -127,7 +127,7 @@ def test_kills_at_random_instants_lose_and_double_nothing(videos: Path, tmp_path
     usual_seconds = time.monotonic() - started
     expected = contents(reference)
     kills = rounds = 0
-    while kills < 10:
+    while kills < 6:
         rounds += 1
         out = tmp_path / f"features-{rounds}"
         while True:

@@ -134,15 +134,12 @@ def exactly_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_genre_that_is_exactly_one_of_two_sounds_is_learned(
-    exactly_one: Path, tmp_path: Path, seed: int
-) -> None:
+def test_a_genre_that_is_exactly_one_of_two_sounds_is_learned(exactly_one: Path, tmp_path: Path) -> None:
     """No segment alone tells: what averages predictions of segments ends near chance."""
     given = [
         "model.moments=4", "model.filters=16", "model.hidden=16", "model.parts=4", "model.samples=2",
         "training.epochs=30", "training.monitor=loss", "training.batch_size=16",
-        "training.learning_rate=0.01", f"training.seed={seed}",
+        "training.learning_rate=0.01", "training.seed=0",
     ]  # fmt: skip
     choices = choose(model="ctt-s", options=parse_assignments(given))
     config = FitConfig(
