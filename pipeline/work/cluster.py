@@ -211,8 +211,14 @@ def _client(cluster: Cluster) -> Iterator[Client]:
         with client:
             yield client
         return
-    with _local_cluster(cluster) as started, Client(started, set_as_default=False) as client:
-        yield client
+    started = _local_cluster(cluster)
+    try:
+        with Client(started, set_as_default=False) as client:
+            yield client
+    finally:
+        # On a busy machine a worker may take longer to end than Dask waits after its SIGKILL.
+        with suppress(TimeoutError):
+            started.close()
 
 
 def _security(cluster: Cluster) -> Security:

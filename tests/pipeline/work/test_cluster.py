@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
@@ -28,7 +29,7 @@ from pipeline.work.driver import ClusterError, Workers, drive
 from pipeline.work.jobs import DEATHS_TO_BLAME
 from tests.pipeline.runs import ROOT, TABLES, contents, go, in_order, start, workers_of
 
-pytest.importorskip("distributed")
+distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.usefixtures("planted_experts")
 
 
@@ -279,3 +280,19 @@ def test_places_exclude_each_other() -> None:
         Cluster(worker_lifetime_seconds=3600)
     with pytest.raises(UsageError, match="--workers is -1"):
         Cluster(workers=-1)
+
+
+def test_workers_that_end_late_take_nothing_from_a_run(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask waits some seconds for a worker that it has killed; a busy machine may need longer."""
+    close = distributed.LocalCluster.close
+
+    def late(cluster: Any, timeout: float | None = None) -> None:
+        close(cluster, timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(distributed.LocalCluster, "close", late)
+    out = tmp_path / "features"
+    assert go(videos, out, experts=("scenes",), cluster=Cluster(workers=1)).exit_status == 3
+    assert verify(open_store(out)).clean
