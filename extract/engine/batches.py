@@ -11,7 +11,7 @@ from typing import Generic, Literal, TypeVar
 from extract.declarations import Resources
 from extract.errors import OutOfDeviceMemory
 from extract.ops.network.device import free_device_memory, is_out_of_memory
-from extract.ops.network.device_errors import as_device_error, reason_of
+from extract.ops.network.device_errors import MAKE_ROOM, as_device_error, reason_of
 
 PART_ITEMS = 16  # a batch is not cut smaller: networks lose more by that than urgent requests gain
 
@@ -155,8 +155,7 @@ class BatchQueue(Generic[Request, Result]):
             free_device_memory()
             if last_try:
                 raise OutOfDeviceMemory(
-                    f"one item of {self.name} does not fit into the device's memory ({reason}): stop other "
-                    "programs that use it, run fewer experts at a time, or use --device cpu"
+                    f"one item of {self.name} does not fit into the device's memory ({reason}): {MAKE_ROOM}"
                 )
             last_try = len(part) == 1 and self.size == 1
             if self.size > 1:

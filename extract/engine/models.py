@@ -10,7 +10,7 @@ from extract.declarations import Model, PassThrough, Resources
 from extract.detectors.service import Predict
 from extract.errors import OutOfDeviceMemory
 from extract.ops.network.device import is_out_of_memory
-from extract.ops.network.device_errors import as_device_error, reason_of
+from extract.ops.network.device_errors import MAKE_ROOM, as_device_error, reason_of
 from extract.selection import Selection
 
 
@@ -64,7 +64,7 @@ def _one_line(expert: str, device: str) -> Iterator[None]:
         if is_out_of_memory(error):
             raise OutOfDeviceMemory(
                 f"the network of {expert} does not fit into the memory of {device} ({reason_of(error)}): "
-                "stop other programs that use it, run fewer experts at a time, or use --device cpu"
+                f"{MAKE_ROOM}"
             ) from error
         ours = as_device_error(error, loading=True)
         if ours is error:

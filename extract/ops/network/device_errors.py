@@ -94,6 +94,10 @@ def as_device_error(error: Exception, *, loading: bool = False) -> Exception:
     return error
 
 
+# What helps where something does not fit.
+MAKE_ROOM = "stop other programs that use it, run fewer experts at a time, or use --device cpu"
+
+
 def reason_of(error: BaseException) -> str:
     """The first line of what an error says."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
