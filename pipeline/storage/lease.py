@@ -1,7 +1,9 @@
 """One writer per remote store: an object that its holder renews, and that others watch before they take it.
 
 Nothing here compares clocks. A lease counts as abandoned when its object has not changed while
-somebody watched it for longer than three renewals.
+somebody watched it for longer than three renewals. On S3 a renewal and a takeover replace the very version
+that was read (``If-Match`` with its ETag), so that of two at one moment one fails and looks again. fsspec
+hands no such condition to other object stores: there both go through, and the later one stands.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from extract.errors import StoreError
-from pipeline.storage.location import read_bytes, storage_errors
+from pipeline.storage.location import code, read_bytes, storage_errors
 
 if TYPE_CHECKING:
     from upath import UPath
 
 Holder = Mapping[str, Any]
+RENEWALS = 3  # that may fail because the object changes just then
+CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")  # of a PUT with If-Match
 
 
 @contextmanager
@@ -89,7 +93,7 @@ class _Lease:
         seen: Holder | None = None
         since = time.monotonic()
         while True:
-            found = self._read()
+            found, version = self._read()
             if found is None:
                 if self._create():
                     self._require_conditions()
@@ -99,11 +103,11 @@ class _Lease:
             elif found != seen:
                 raise StoreError(self._taken(self._root, found))
             elif time.monotonic() - since >= self._watch_seconds:
-                self._delete()
-                # Who watched as long may delete what is created now: it has to stay for a while.
-                if self._create() and not self.stop.wait(self._renew_seconds / 4) and self._is_mine():
+                # Where versions are ignored, another that watched as long may put its own: look again.
+                replaced = self._replace(version)
+                if replaced and not self.stop.wait(self._renew_seconds / 4) and self._is_mine():
                     break
-                raise StoreError(self._taken(self._root, self._read() or {}))
+                raise StoreError(self._taken(self._root, self._read()[0] or {}))
             if found is not None:
                 self.stop.wait(self._renew_seconds / 4)
         self._renewed = time.monotonic()
@@ -127,19 +131,20 @@ class _Lease:
                 self._delete()
 
     def _renew(self) -> None:
+        """Raises StoreError where the storage is out of reach, or the object changes each time."""
         with self._renewing:
-            found = self._read()
-            if found is None:  # someone took it for abandoned, or deleted it by hand
-                if self._create():
-                    self._renewed = time.monotonic()
-            elif found.get("token") != self._holder["token"]:
-                who = self._taken(self._root, found)
-                self._lost = f"{who} (it took over from this run, whose lease was not renewed in time)"
-            else:
+            for _ in range(RENEWALS):
+                found, version = self._read()
+                if found is not None and found.get("token") != self._holder["token"]:
+                    who = self._taken(self._root, found)
+                    self._lost = f"{who} (it took over from this run, whose lease was not renewed in time)"
+                    return
                 self._holder["counter"] += 1
-                with storage_errors(self._path, "write"):
-                    self._path.fs.pipe_file(self._path.path, self._text())
-                self._renewed = time.monotonic()
+                # None: someone deleted it by hand
+                if self._create() if found is None else self._replace(version):
+                    self._renewed = time.monotonic()
+                    return
+            raise StoreError(f"{str(self._path)!r} changes while it is renewed: run the same command again")
 
     def _create(self) -> bool:
         """Put the object unless there is one. A put whose answer was lost is repeated, so look again."""
@@ -148,6 +153,18 @@ class _Lease:
                 self._path.fs.pipe_file(self._path.path, self._text(), mode="create")
             except FileExistsError:
                 return self._is_mine()
+        return True
+
+    def _replace(self, version: str) -> bool:
+        """Put the object in place of this version; False where it is another by now. ``""``: of any."""
+        condition = {"IfMatch": version} if version else {}
+        with storage_errors(self._path, "write"):
+            try:
+                self._path.fs.pipe_file(self._path.path, self._text(), **condition)
+            except OSError as error:
+                if code(error) not in CHANGED:
+                    raise
+                return False
         return True
 
     def _require_conditions(self) -> None:
@@ -160,13 +177,22 @@ class _Lease:
             )
 
     def _is_mine(self) -> bool:
-        return bool((self._read() or {}).get("token") == self._holder["token"])
+        return bool((self._read()[0] or {}).get("token") == self._holder["token"])
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self) -> tuple[dict[str, Any] | None, str]:
+        """Who holds it (None: there is no object), and the version of the object, or an older one."""
         try:
-            return parsed_holder(read_bytes(self._path), self._path)
+            version = self._version()  # first: what changes after it is never taken for what is read
+            return parsed_holder(read_bytes(self._path), self._path), version
         except FileNotFoundError:
-            return None
+            return None, ""
+
+    def _version(self) -> str:
+        """The object's ETag on S3, "" elsewhere."""
+        if not self._path.protocol.startswith("s3"):
+            return ""
+        with storage_errors(self._path):
+            return str(self._path.fs.info(self._path.path).get("ETag") or "")
 
     def _delete(self) -> None:
         with storage_errors(self._path, "write"), suppress(FileNotFoundError):

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -165,3 +169,78 @@ def test_only_the_store_that_is_held_asks(store: Store) -> None:
         with pytest.raises(StoreError, match="took over"):
             write(held)
     assert sorted(names(store.root)) == [LOCK_FILE, "another program's"]
+
+
+def at_next_put(store: Store, monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
+    """Run ``action`` once, after the next put to the store was decided and before it is done."""
+    fs: Any = store.root.fs  # type: ignore[union-attr]
+    put = fs.pipe_file
+    waiting = [action]
+
+    def late(*args: Any, **options: Any) -> Any:
+        if waiting and options.get("mode") != "create":
+            waiting.pop()()
+        return put(*args, **options)
+
+    monkeypatch.setattr(fs, "pipe_file", late)
+
+
+def test_a_renewal_never_overwrites_a_takeover(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StoreError, match="took over"), writing(store, **QUICK) as (held, _):
+        at_next_put(store, monkeypatch, lambda: lock(store, json.dumps(STALE).encode()))
+        for _ in until(lambda: lock(store) == STALE and _lost(held)):
+            pass
+    assert lock(store) == STALE
+
+
+def test_a_takeover_never_overwrites_a_renewal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock(store, json.dumps(STALE).encode())
+    renewed = {**STALE, "counter": 5}
+    at_next_put(store, monkeypatch, lambda: lock(store, json.dumps(renewed).encode()))
+    with pytest.raises(StoreError, match="is being written by pid 7"), writing(store, **SOON):
+        pass
+    assert lock(store) == renewed
+
+
+def test_a_lease_that_changes_at_every_renewal_is_not_trusted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version that never fits (an ETag that the server does not know again) ends the writing."""
+    fs: Any = store.root.fs  # type: ignore[union-attr]
+    slow = {"renew_seconds": 60.0, "watch_seconds": 0.2}
+    with pytest.raises(StoreError, match="changes while it is renewed"), writing(store, **slow) as (held, _):
+        monkeypatch.setattr(fs, "info", lambda path: {"ETag": '"0"'})
+        time.sleep(0.2)
+        write(held)
+    assert names(store.root) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_was_suspended_beyond_its_lease_leaves_the_next_one_alone(store: Store) -> None:
+    """Two processes: the first is stopped, the second takes over, the first goes on and finds out."""
+    code = (
+        "import sys, time\n"
+        "from pipeline.storage.location import location\n"
+        "from pipeline.store.layout import open_store\n"
+        "from pipeline.store.lock import writing\n"
+        "store = open_store(location(sys.argv[1]), create=True)\n"
+        "with writing(store, renew_seconds=0.1, watch_seconds=0.3) as (held, token):\n"
+        "    print(token, flush=True)\n"
+        "    while True: held.check_held(); time.sleep(0.01)"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code, str(store.root)], stdout=PIPE, stderr=PIPE, text=True)
+    try:
+        assert run.stdout is not None
+        first = run.stdout.readline().strip()
+        assert first, run.communicate()
+        assert lock(store)["token"] == first
+        run.send_signal(signal.SIGSTOP)
+        with writing(store, **SOON) as (held, token):
+            run.send_signal(signal.SIGCONT)
+            _, errors = run.communicate(timeout=30)
+            assert run.returncode and "took over" in errors
+            assert lock(store)["token"] == token != first
+            write(held)
+    finally:
+        run.kill()
+    assert names(store.root) == ["x"]
