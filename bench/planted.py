@@ -83,7 +83,7 @@ COLUMNS: dict[str, Column] = {
     "mmx, sound": Column("mmx", _NARROW | _PLAIN, ("sound",)),
     "mmx, fine": Column("mmx", _SHOTS),
 }
-_SULUN = ("mlp", "multi-transformer", "single-transformer", "vit-ast", "multi-transformer, head 256")
+_SULUN = ("mlp", "multi-transformer", "single-transformer", "multi-transformer, head 256")
 MODELS: dict[Plant, tuple[str, ...]] = {
     "mean": _SULUN,
     "order": _SULUN,

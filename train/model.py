@@ -78,22 +78,12 @@ class GenreModel(nn.Module, ABC):
         return genre_loss(self(batch), batch.labels, positive_weights)
 
     def independent_networks(self) -> Mapping[str, GenreModel]:
-        """Networks that are trained instead of the model, each alone on its own ``inputs``, by name.
+        """Networks that are trained before the model, each alone on its own ``inputs``, by name.
 
-        Each has its own best epoch and its own end; the model itself is only settled. By default there are
-        none, and the model is trained as a whole.
+        Each has its own best epoch and its own end, and is frozen then. What else the model learns is trained
+        after them; if that is nothing, the model is only settled. By default there are none.
         """
         return {}
-
-    def watch(self, batch: Batch, positive_weights: Tensor) -> None:
-        """See a batch of an epoch's validation, without gradients; by default nothing."""
-
-    def watched(self) -> Tensor | None:
-        """That was the last one; by default nothing. What it finds is kept in buffers.
-
-        A model of parts that are stopped each on its own returns a scalar that falls as long as one of them
-        improves. It is the epoch's validation loss then, in place of that of the logits.
-        """
 
     def settle(self, validation: Iterable[Batch], positive_weights: Tensor) -> None:
         """Fit buffers on the validation split; by default nothing. Called once, when training is over.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -83,6 +85,14 @@ class TransformerOptions:
 def check_dropout(dropout: float) -> None:
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout is {dropout}; a share from 0 to below 1 is needed")
+
+
+def hidden_layers(widths: Sequence[int], dropout: float) -> nn.Sequential:
+    """Of a perceptron, from ``widths[0]`` through all others: each with dropout before and ReLU after it."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Dropout(dropout), nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers)
 
 
 def transformer(options: TransformerOptions) -> ClsTransformer:

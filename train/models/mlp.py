@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from train.layers.basic import check_dropout, mean_over_time
+from train.layers.basic import check_dropout, hidden_layers, mean_over_time
 from train.loading.batch import Batch
 from train.model import GenreModel
 
@@ -43,10 +42,7 @@ class Mlp(GenreModel):
     def __init__(self, inputs: Mapping[str, int], genres: int, options: MlpOptions) -> None:
         super().__init__(inputs, genres, options)
         sizes = [sum(inputs.values()), *[options.width] * options.layers]
-        hidden: list[nn.Module] = []
-        for before, after in pairwise(sizes):
-            hidden += [nn.Dropout(options.dropout), nn.Linear(before, after), nn.ReLU()]
-        self.hidden = nn.Sequential(*hidden)
+        self.hidden = hidden_layers(sizes, options.dropout)
         self.head = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(sizes[-1], genres))
 
     def embed(self, batch: Batch) -> Tensor:

@@ -1,57 +1,66 @@
-"""After the ViT + AST baseline of Sulun et al. 2024 (sections 3.2.5 and 3.2.6), in one stage.
+"""The ViT + AST baseline of Sulun et al. 2024 (sections 3.2.5 and 3.2.6), in its two stages.
 
-The networks that see pictures and sound are fixed: ``vit`` and ``ast`` are experts. Of each, a transformer
-over time makes one vector; a hidden layer over both vectors joins them. The paper first trains an image MLP
-and an audio MLP on single frames with the video's labels and freezes them, and joins the two vectors by a
-linear layer: neither is done here.
+The networks that see pictures and sound are fixed: ``vit`` and ``ast`` are experts. First a multi-layer
+perceptron for each is trained on single frames, which have the genres of their video. Then these are frozen,
+and a transformer over the time of each and a linear layer over both are trained on whole videos.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from train.layers.basic import SequenceEncoder, TransformerOptions
+from train.layers.frame_mlp import FrameMlp
+from train.layers.gating import spread
 from train.loading.batch import Batch
 from train.model import GenreModel
 
 
 @dataclass(frozen=True)
 class VitAstOptions(TransformerOptions):
-    """``joint``: width of the hidden layer over the vectors."""
+    """``frame_width``, ``frame_layers``: of the perceptrons on single frames."""
 
-    joint: int = 256
+    frame_width: int = 256
+    frame_layers: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.joint < 1:
-            raise ValueError(f"joint is {self.joint}; at least 1 is needed")
+        for name in ("frame_width", "frame_layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; at least 1 is needed")
 
 
 class VitAst(GenreModel):
     """Works with any experts; with ``vit`` and ``ast`` it is the baseline."""
 
-    summary = "a transformer over each expert's time, a hidden layer over all"
+    summary = "two stages: a perceptron on each expert's single steps, then transformers over time"
     Options = VitAstOptions
 
     def __init__(self, inputs: Mapping[str, int], genres: int, options: VitAstOptions) -> None:
         super().__init__(inputs, genres, options)
-        self.encoders = nn.ModuleList(SequenceEncoder(dim, options) for dim in inputs.values())
-        self.joint = nn.Sequential(
-            nn.Dropout(options.dropout), nn.Linear(options.width * len(inputs), options.joint), nn.GELU()
+        sizes: Any = {
+            "width": options.frame_width, "layers": options.frame_layers, "dropout": options.dropout
+        }  # fmt: skip
+        self.perceptrons: Any = nn.ModuleList(
+            FrameMlp({expert: dim}, genres, **sizes) for expert, dim in inputs.items()
         )
-        self.head = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(options.joint, genres))
+        self.encoders = nn.ModuleList(SequenceEncoder(options.frame_width, options) for _ in inputs)
+        self.head = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(options.width * len(inputs), genres))
+
+    def independent_networks(self) -> Mapping[str, GenreModel]:
+        return dict(zip(self.inputs, self.perceptrons, strict=True))
 
     def embed(self, batch: Batch) -> Tensor:
         vectors = [
-            encoder(batch.features[expert], batch.padding[expert])
-            for expert, encoder in zip(self.inputs, self.encoders, strict=True)
+            encoder(spread(*network.vectors(batch)), batch.padding[network.expert])
+            for network, encoder in zip(self.perceptrons, self.encoders, strict=True)
         ]
-        embedded: Tensor = self.joint(torch.cat(vectors, dim=1))
-        return embedded
+        return torch.cat(vectors, dim=1)
 
     def forward(self, batch: Batch) -> Tensor:
         logits: Tensor = self.head(self.embed(batch))

@@ -83,11 +83,9 @@ class GenreLearner(Learner):
         scores, labels = logits.float().sigmoid(), batch.labels.int()
         self.average_precision.update(scores, labels)
         self.pooled_precision.update(scores.flatten(), labels.flatten())
-        self.model.watch(batch, self.weights)
 
     def on_validation_epoch_end(self) -> None:
-        own = self.model.watched()
-        self.log(LOSS, self.mean_loss.compute() if own is None else own)
+        self.log(LOSS, self.mean_loss.compute())
         self.mean_loss.reset()
         self.log(MAP, self.average_precision.compute())
         self.average_precision.reset()

@@ -135,7 +135,7 @@ def _best(run: RunFolder, module: Learner) -> list[Callback]:
         return [best]
     return [
         best,
-        EarlyStopping(monitor, mode=mode, patience=options.patience, check_on_train_epoch_end=False),
+        _EarlyStopping(monitor, mode=mode, patience=options.patience, check_on_train_epoch_end=False),
     ]
 
 
@@ -171,6 +171,14 @@ class _AtomicCheckpoints(TorchCheckpointIO):
         beside.unlink(missing_ok=True)  # a link there would be written through
         super().save_checkpoint(checkpoint, beside, storage_options)
         os.replace(beside, path)
+
+
+class _EarlyStopping(EarlyStopping):
+    """A training that had stopped before it was killed stays stopped; Lightning would add an epoch."""
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class _LastCheckpoint(Callback):

@@ -29,8 +29,9 @@ def train_model(
 ) -> Trained | None:
     """By gradient steps (:func:`train.runs.loop.train`), then what the model settles on the validation split.
 
-    Independent networks (:meth:`train.model.GenreModel.independent_networks`) are trained one after the
-    other, as if each were a run of its own. None in a process that only helped.
+    Independent networks (:meth:`train.model.GenreModel.independent_networks`) are trained first, one after
+    the other, as if each were a run of its own, and are frozen then. What else the model learns is trained
+    after them. None in a process that only helped.
     """
     training = data.choices.training
     weights = positive_weights(data.labels.rows(data.split.train), training)
@@ -46,25 +47,31 @@ def train_model(
             wandb=wandb,
         )
 
-    networks = {
-        name: trained_alone(network, data.select(network.inputs), run.of_network(name), _named(name, log))
-        for name, network in model.independent_networks().items()
-    }
-    whole = None if networks else trained_alone(model, data, run, log)
-    each = {name: trained for name, trained in networks.items() if trained is not None}
-    if not (each or whole):
+    parts: dict[str, Trained | None] = {}
+    for name, network in model.independent_networks().items():
+        parts[name] = trained_alone(
+            network, data.select(network.inputs), run.of_network(name), _named(name, log)
+        )
+        network.requires_grad_(False).eval()  # Lightning leaves it so
+    learns = any(parameter.requires_grad for parameter in model.parameters())
+    whole = trained_alone(model, data, run, log) if learns else None
+    networks = {name: trained for name, trained in parts.items() if trained is not None}
+    if not (networks or whole):
         return None
     device = hardware.torch_device
     model.to(device).eval().settle(_OnDevice(data.batches("validation"), device), weights.to(device))
-    return whole or _together(each, _validation_map(model, data, hardware))
+    if not networks:
+        return whole
+    return _together(networks, whole, _validation_map(model, data, hardware))
 
 
 def _named(name: str, log: Log) -> Log:
     return lambda line: log(f"{name}, {line}")
 
 
-def _together(networks: Mapping[str, Trained], reached: float) -> Trained:
-    every = networks.values()
+def _together(networks: Mapping[str, Trained], whole: Trained | None, reached: float) -> Trained:
+    """``reached``: validation mAP of the finished model."""
+    every = [*networks.values(), *([whole] if whole else [])]
     return Trained(
         epochs=max(one.epochs for one in every),
         best_epoch=max(one.best_epoch for one in every),

@@ -147,11 +147,13 @@ def test_every_parameter_can_learn(name: str, options: dict[str, Any]) -> None:
         assert not list(model.parameters())
         return
     # Steps beyond the table, and each expert absent once, so that every row of it is asked for.
-    for absent in steps:
-        full = {expert: (8,) * 7 + (0 if expert == absent else 8,) for expert in steps}
-        model(make_batch(full, dims_of(name))).square().sum().backward()
-    model(batch(name)).square().sum().backward()
-    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()] == []
+    for network in (model, *model.independent_networks().values()):
+        for absent in steps:
+            full = {expert: (8,) * 7 + (0 if expert == absent else 8,) for expert in steps}
+            network(make_batch(full, dims_of(name))).square().sum().backward()
+        network(batch(name)).square().sum().backward()
+    learned = [(n, p.grad) for n, p in model.named_parameters() if p.requires_grad]
+    assert [n for n, grad in learned if grad is None or not grad.abs().sum()] == []
 
 
 @variants

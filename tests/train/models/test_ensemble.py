@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.metrics import average_precision_score, precision_score, recall_score
-from torch.nn import functional
 
 from extract.errors import UsageError
 from tests.fixtures.batches import make_batch
@@ -62,75 +62,30 @@ def test_which_table_is_what_can_be_said() -> None:
     model: Any = make_model(
         "ensemble", {"still": 3, "plot": 3, "words": 3}, 2, {"posters": "still", "texts": "plot"}
     )
-    assert [network[1].out_features for network in model.networks] == [1000, 50, 1000]
+    assert [network.hidden[1].out_features for network in model.networks] == [1000, 50, 1000]
 
 
 def test_it_begins_as_the_average_of_its_networks() -> None:
-    model, batch = ensemble(), some({name: (2, 1) for name in DIMS})
+    model, batch = ensemble(), some({name: (2, 2) for name in DIMS})
     logits = torch.stack(
         [
-            network(features.sum(dim=1) / (~batch.padding[name]).sum(dim=1, keepdim=True))
-            for (name, features), network in zip(batch.features.items(), model.networks, strict=True)
+            network.head(network.hidden(batch.features[name].mean(dim=1)))
+            for name, network in zip(DIMS, model.networks, strict=True)
         ]
     )
     torch.testing.assert_close(model(batch), logits.mean(dim=0))
 
 
-def test_the_loss_is_each_networks_own_over_the_videos_that_have_its_table() -> None:
+def test_the_networks_are_trained_each_alone_and_the_layer_by_no_gradient() -> None:
     model, batch = ensemble(), some()
-    assert batch.labels is not None
-    model.loss(batch, WEIGHTS).backward()
-    joint = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    assert joint.keys() == {name for name, _ in model.named_parameters()}
-    for i, table in enumerate(DIMS):
-        network, present = model.networks[i], batch.present[table]
-        network.zero_grad()
-        means = batch.features[table].sum(dim=1) / (~batch.padding[table]).sum(dim=1, keepdim=True)
-        functional.binary_cross_entropy_with_logits(
-            network(means[present]), batch.labels[present], pos_weight=WEIGHTS
-        ).backward()  # type: ignore[no-untyped-call]
-        for name, parameter in network.named_parameters():
-            torch.testing.assert_close(joint[f"networks.{i}.{name}"], parameter.grad)
-
-
-def test_a_table_that_no_video_of_a_batch_has_costs_nothing() -> None:
-    model, batch = ensemble(), some({**STEPS, "poster": (0, 0, 0, 0)})
-    loss = model.loss(batch, WEIGHTS)
-    loss.backward()
-    assert loss.isfinite()
-    assert all(not p.grad.any() for p in model.networks[1].parameters())
-
-
-@pytest.mark.slow
-def test_each_network_is_kept_at_its_own_best_epoch() -> None:
-    model, batch = ensemble(), many()
-    assert batch.labels is not None
-    good, bad = batch.labels * 4 - 2, 2 - batch.labels * 4
-    figures: list[float] = []
-
-    def say(*scores: torch.Tensor) -> list[torch.Tensor]:
-        """An epoch in which the networks have new weights and these scores; the weights."""
-        for network in model.networks:
-            for parameter in network.parameters():
-                torch.nn.init.normal_(parameter)
-        model._scores = lambda batch: torch.stack(scores, dim=1)
-        with torch.no_grad():
-            model.watch(batch, WEIGHTS)
-            figures.append(float(model.watched()))
-        return [torch.nn.utils.parameters_to_vector(n.parameters()).detach() for n in model.networks]
-
-    first = say(bad, good, bad, bad)
-    second = say(good, bad, bad, bad)
-    say(bad, bad, bad, bad)
-    assert figures[0] > figures[1] == figures[2], "it falls while some network improves"
-    wanted = [second[0], first[1], first[2], first[3]]
-    del model._scores
-    copy = ensemble()
-    copy.load_state_dict(model.state_dict())  # as a checkpoint does
-    for one in (model, copy):
-        one.settle([batch], WEIGHTS)
-        for network, weights in zip(one.networks, wanted, strict=True):
-            assert torch.equal(torch.nn.utils.parameters_to_vector(network.parameters()), weights)
+    networks = model.independent_networks()
+    assert {name: network.inputs for name, network in networks.items()} == {n: {n: DIMS[n]} for n in DIMS}
+    assert {p for network in networks.values() for p in network.parameters()} == {
+        parameter for parameter in model.parameters() if parameter.requires_grad
+    }
+    torch.testing.assert_close(
+        model.embed(batch), torch.cat([network(batch) for network in networks.values()], dim=1)
+    )
 
 
 def test_the_layer_is_fitted_to_the_validation_split() -> None:
@@ -174,6 +129,8 @@ def test_rare_genres_are_found_at_one_half_as_by_the_best_network(tmp_path: Path
     best = max(recall_score(target, parts[:, i] >= 0.5, average="macro") for i in range(2))
     assert recall >= 0.8 * best and best > 0.6
     assert (score >= 0.5).any(axis=0).all(), "every genre is predicted of some movie"
+    went = json.loads(run.training_path.read_text("utf-8"))["networks"]
+    assert went.keys() == {"words", "metadata"} and went["words"]["best_epoch"] != went["metadata"]["epochs"]
     assert precision_score(target, score >= 0.5, average="macro") > 2 * target.mean()
     assert average_precision_score(target, score, average="macro") > 0.5
 

@@ -13,12 +13,14 @@ from train.registry import make_model
 from train.settings import choose
 
 PAPER = {"clip": 512, "panns": 128, "musicnet": 64, "ocr_distilbert": 768, "asr_distilbert": 768}
+BASELINE = {"vit": 768, "ast": 768}
 CODE = {"clip": 512, "beats": 768, "face_emotion": 768, "asr_sentiment": 768, "ocr_sentiment": 768}
 # The text of the paper (3.2.6) says 57k, 8.56 M and 6.98 M, which do not follow from its sizes.
 PARAMETERS = {
     "sulun2024/mlp": 579_093,
     "sulun2024/single-transformer": 3_488_277,
     "sulun2024/multi-transformer": 2_163_477,
+    "sulun2024/vit-ast": 15_424_063,
     "sulun2024-code/mlp": 75_285,
     "sulun2024-code/single-transformer": 25_332_501,
     "sulun2024-code/multi-transformer": 64_385_301,
@@ -27,7 +29,7 @@ PARAMETERS = {
 
 def model_of(preset: str) -> tuple[Any, dict[str, Any]]:
     choices = choose(preset=preset)
-    dims = CODE if preset.startswith("sulun2024-code") else PAPER
+    dims = CODE if preset.startswith("sulun2024-code") else PAPER | BASELINE
     options: dict[str, Any] = dict(choices.model_options)
     if choices.model == "multi-transformer":  # as a training does
         options["averaged"] = [name for name, steps in choices.steps.items() if steps.get("mean")]

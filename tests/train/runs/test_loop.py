@@ -144,6 +144,10 @@ def test_it_stops_when_nothing_improves(tmp_path: Path) -> None:
     result = run(tmp_path, still, log=said)
     assert result is not None and (result.epochs, result.best_epoch) == (2, 1)
     assert [line.endswith(" s") and "(best)" in line for line in said] == [True, False]
+    again: list[str] = []
+    resumed = run(tmp_path, still, log=again)
+    assert resumed is not None and not again, "what has stopped stays stopped"
+    assert (resumed.epochs, resumed.best_epoch, resumed.steps) == (2, 1, result.steps)
 
 
 def test_the_best_weights_are_those_of_the_best_epoch(
