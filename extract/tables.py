@@ -14,6 +14,7 @@ from extract.types import Column, Row
 
 _TYPES = {
     "string": pa.string(),
+    "binary": pa.binary(),
     "bool": pa.bool_(),
     "int32": pa.int32(),
     "int64": pa.int64(),

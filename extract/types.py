@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 State = Literal["ok", "absent", "failed"]
 Downmix = Literal["mean", "ffmpeg"]
-ColumnType = Literal["string", "bool", "int32", "int64", "float32", "float64", "list<float32>"]
+ColumnType = Literal["string", "binary", "bool", "int32", "int64", "float32", "float64", "list<float32>"]
 Row = dict[str, Any]
 
 

@@ -50,19 +50,27 @@ def choose(
 ) -> tuple[tuple[str, ...], Options]:
     """The experts to run and their options: the preset's, then each layer over it.
 
-    Named experts without a preset run with their defaults; with one, they are a part of it. Raises
-    UsageError for an unknown preset or expert, and for experts that are not a list of names.
+    Named experts without a preset run with their defaults; with one, they are a part of it. ``+NAME`` adds
+    to the preset (the default one, if none is named) instead. Raises UsageError for an unknown preset or
+    expert, and for experts that are not a list of names.
     """
     from extract.registry import with_upstream
 
     if experts is not None:
         experts = convert("--experts", tuple[str, ...], experts, texts=False)
+    added = tuple(name.removeprefix("+") for name in experts or () if name.startswith("+"))
+    if experts is not None and added:
+        if len(added) < len(experts):
+            named = ",".join(experts)
+            raise UsageError(f"--experts {named}: write + before every name to add them, or before none")
+        experts = None
     chosen = (
         load_preset(DEFAULT_PRESET if preset is None else preset)
         if preset is not None or experts is None
         else None
     )
     names = tuple(experts) if experts is not None else chosen.experts if chosen else ()
+    names += tuple(name for name in added if name not in names)
     active = set(with_upstream(names))
     preset_options = chosen.options if chosen else {}
     kept = {name: values for name, values in preset_options.items() if name in active}

@@ -24,7 +24,10 @@ app = typer.Typer(
 )
 Weights = Annotated[Path | None, typer.Option(help="Folder with published checkpoints.")]
 PresetName = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}. Default: all.")]
-Names = Annotated[str | None, typer.Option(help="Experts, comma-separated; upstream ones are added.")]
+Names = Annotated[
+    str | None,
+    typer.Option(help="Experts, comma-separated, or +NAME to add to the preset; upstream ones are added."),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="EXPERT.OPTION=VALUE; may be repeated.")]
 RandomWeights = Annotated[
     int | None, typer.Option(metavar="SEED", help="Draw random weights from this seed: for tests.")
