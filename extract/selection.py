@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,7 +149,7 @@ def choose_device(wanted: str) -> str:
 
     Raises UsageError for a device that this machine or this build of PyTorch does not have.
     """
-    if wanted == "cpu":
+    if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
         return "cpu"
     import torch
 
@@ -160,3 +163,17 @@ def choose_device(wanted: str) -> str:
             f"--device {wanted} cannot be used ({reason}); allowed: auto, cpu, cuda:N"
         ) from error
     return wanted
+
+
+def _may_have_gpu() -> bool:
+    """Whether torch has to be asked, whose import takes longer than everything else before the models load.
+
+    On Linux it needs the driver's library (NVIDIA) or its device (AMD).
+    """
+    if sys.platform != "linux" or os.path.exists("/dev/kfd"):
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True

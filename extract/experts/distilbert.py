@@ -26,25 +26,15 @@ from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import torch
     from tokenizers import BertWordPieceTokenizer, Encoding
-    from transformers import DistilBertModel
+
+    from extract.nets.distilbert import DistilBert
 
 DIMENSION = 768
 MAX_LENGTH = 512  # tokens that the network takes, [CLS] and [SEP] among them
 BUCKETS = (16, 32, 64, 128, 256, MAX_LENGTH)  # a sequence is padded to the first that holds it
 
-# The published config.json of distilbert/distilbert-base-uncased.
-CONFIG: Mapping[str, Any] = {
-    "activation": "gelu",
-    "dim": DIMENSION,
-    "hidden_dim": 3072,
-    "max_position_embeddings": MAX_LENGTH,
-    "n_heads": 12,
-    "n_layers": 6,
-    "pad_token_id": 0,
-    "sinusoidal_pos_embds": False,
-    "vocab_size": 30522,
-}
 FOLDER = "distilbert-base-uncased"
 REVISION = "12040accade4e8a0f71eabdb258fecc2e7e948be"
 URL = f"https://huggingface.co/distilbert/distilbert-base-uncased/resolve/{REVISION}"
@@ -85,7 +75,7 @@ class Distilbert(Expert):
     Options = DistilbertOptions
     lane = "device"
     upstream = ("ocr", "whisper")
-    packages = (Package("transformers", "distilbert"), Package("tokenizers", "distilbert"))
+    packages = (Package("tokenizers", "distilbert"),)
     empty_reason = "no text"
 
     def tables(self) -> Mapping[str, TableSpec]:
@@ -171,7 +161,7 @@ class TokenVectors:
 
     def __init__(
         self,
-        network: DistilBertModel,
+        network: DistilBert,
         tokenizer: BertWordPieceTokenizer,
         resources: Resources,
         *,
@@ -220,31 +210,27 @@ class TokenVectors:
         return [states[i] for i in range(len(sequences))]
 
     def _hidden(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-
-        ids, mask = to_device(inputs, self._network.device).unbind(1)
+        ids, mask = to_device(inputs, self._resources.device).unbind(1)
         with self._inference():
-            hidden = self._network(input_ids=ids, attention_mask=mask).last_hidden_state
+            hidden = self._network(ids, mask)
         array: NDArray[np.float32] = hidden.float().cpu().numpy()
         return array
 
 
-def load_network(resources: Resources) -> DistilBertModel:
-    """DistilBERT of transformers without its masked-word head, with published or seeded weights.
+def load_network(resources: Resources) -> DistilBert:
+    """DistilBERT without its masked-word head, with published or seeded weights.
 
     Raises WeightsError if the file does not hold it.
     """
-    import torch
-    from transformers import DistilBertConfig, DistilBertModel
+    from extract.nets.distilbert import DistilBert
 
-    network = DistilBertModel(DistilBertConfig(**CONFIG))
+    network = DistilBert()
 
     def read(path: Path) -> dict[str, torch.Tensor]:
         return {name.removeprefix("distilbert."): tensor for name, tensor in load_state_dict(path).items()}
 
     fill(network, resources, "model", read, what="DistilBERT base uncased", ignore_prefixes=("vocab_",))
-    module: torch.nn.Module = network  # whose annotations transformers hides
-    module.to(resources.device).eval().requires_grad_(False)
-    return network
+    return network.to(resources.device).eval().requires_grad_(False)
 
 
 def load_tokenizer(resources: Resources) -> BertWordPieceTokenizer:

@@ -165,7 +165,7 @@ class SentenceEncoder:
             from transformers import AutoModel, AutoTokenizer
         except ImportError as error:
             raise MissingDependency(
-                "--sentence-encoder needs transformers: pip install 'marquee[distilbert]'"
+                "--sentence-encoder needs transformers: pip install transformers"
             ) from error
         self.device = choose_device(device)
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}

@@ -179,9 +179,11 @@ def test_options_and_files() -> None:
 
 
 @pytest.mark.slow
-def test_the_network_brings_no_library_beside_torch() -> None:
+def test_networks_bring_no_library_beside_torch() -> None:
     """Importing them takes longer than everything else before the first picture."""
     libraries = {"torchvision", "timm", "transformers"}
-    code = f"import sys, extract.nets.clip_tower; print({libraries} & set(sys.modules))"
+    code = (
+        f"import sys, extract.nets.clip_tower, extract.nets.distilbert; print({libraries} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

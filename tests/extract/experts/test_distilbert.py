@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from extract.errors import MissingDependency, WeightsError
 from extract.expert import Resources
 from extract.experts.distilbert import (
     BUCKETS,
-    CONFIG,
     Distilbert,
     DistilbertOptions,
     TokenVectors,
@@ -113,12 +111,10 @@ def test_a_published_file_gives_the_reference_vectors(published: TokenVectors, p
     parity.assert_close("distilbert", "padded_row1", mine[::3], reference["padded_row1"])
 
 
-def test_the_configuration_and_the_names_are_the_published_ones(published: TokenVectors, parity: Any) -> None:
+def test_the_names_are_the_published_ones(published: TokenVectors, parity: Any) -> None:
     from safetensors import safe_open
 
     folder = parity.checkpoint("distilbert", "distilbert-base-uncased")
-    config = json.loads((folder / "config.json").read_text())
-    assert {key: config[key] for key in CONFIG} == dict(CONFIG)
     with safe_open(folder / "model.safetensors", "pt") as file:
         encoder = {key for key in file.keys() if key.startswith("distilbert.")}  # noqa: SIM118
     assert {f"distilbert.{key}" for key in published._network.state_dict()} == encoder
@@ -220,7 +216,7 @@ def test_padding_moves_a_vector_by_rounding_alone(drawn: TokenVectors) -> None:
     ids = drawn.tokenize("five!")[0].ids
     [padded] = drawn.encode([ids])
     with torch.inference_mode():
-        bare = drawn._network(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
+        bare = drawn._network(torch.tensor([ids]), torch.ones(1, len(ids)))[0].numpy()
     assert len(ids) < BUCKETS[0]
     np.testing.assert_allclose(padded, bare, atol=1e-5)
 

@@ -1,0 +1,32 @@
+"""Which device ``auto`` is, and that a machine without any is told from its drivers alone."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from extract import selection
+from extract.selection import choose_device
+
+
+def no_library(name: str) -> None:
+    raise OSError(f"{name}: cannot open shared object file")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drivers of other systems have other names")
+def test_torch_is_not_asked_where_there_is_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection.ctypes, "CDLL", no_library)
+    monkeypatch.setattr(selection.os.path, "exists", lambda path: False)
+    monkeypatch.setitem(sys.modules, "torch", None)  # its import is an error
+    assert choose_device("auto") == "cpu"
+    with pytest.raises(ImportError):
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_torch_decides_where_there_is_a_driver(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    monkeypatch.setattr(selection.ctypes, "CDLL", lambda name: object())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert choose_device("auto") == ("cuda:0" if there else "cpu")
