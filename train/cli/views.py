@@ -92,6 +92,10 @@ def show_scenes(
     out: Annotated[
         list[Path] | None, typer.Option(help="Also write it: a name in .html, .svg or .csv; may be repeated.")
     ] = None,
+    sequences: Annotated[
+        bool,
+        typer.Option("--sequences", help="Of every sequence of shots, by a run of fish2021/per-sequence."),
+    ] = False,
     threshold: Annotated[float, typer.Option(help="Lowest score at which a genre is named.")] = 0.5,
     device: Device = "auto",
     precision: Precision = "float32",
@@ -99,18 +103,19 @@ def show_scenes(
 ) -> None:
     """Predict the genres of every shot of a video, over time."""
     from train.views.pictures import clock
-    from train.views.scenes import scenes_of
+    from train.views.scenes import scenes_of, sequences_of
 
     for path in out or ():
         check_suffix(path)
-    found = scenes_of(
+    found = (sequences_of if sequences else scenes_of)(
         RunFolder(run),
         location(features),
         video,
         hardware=Hardware(device=device, precision=precision),
         allow_random_weights=allow_random_weights,
     )
-    screen, table = console(), Table("scene", "from", "to", "genres")
+    what = "sequence" if sequences else "scene"
+    screen, table = console(), Table(what, "from", "to", "genres")
     times = zip(found.start_seconds.tolist(), found.end_seconds.tolist(), strict=True)
     for shot, ((start, end), genres) in enumerate(zip(times, found.best(threshold), strict=True)):
         named = ", ".join(f"{genre} {score:.2f}" for genre, score in genres)
@@ -118,7 +123,7 @@ def show_scenes(
     screen.print(table, markup=False)
     for path in out or ():
         found.write(path, threshold)
-        log_on(screen)(f"{len(found.scores)} scenes in {path}")
+        log_on(screen)(f"{len(found.scores)} {what}s in {path}")
 
 
 def relabel(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.layers.basic import check_dropout, without_padding
+from train.layers.gating import RowNorm, spread
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class CttOptions:
     Attributes:
         filters: n.
         span: f, the steps under a filter.
+        batch_norm: of each filter's values, before the largest is taken.
         head: A, one linear layer; B, two layers; C, a Maxout layer and a linear one.
         dense: of C: another layer of ``hidden``, with ReLU, before Maxout.
         hidden: width of all layers of B and C but the last one.
@@ -34,6 +36,7 @@ class CttOptions:
 
     filters: int = 256
     span: int = 3
+    batch_norm: bool = False
     head: Literal["A", "B", "C"] = "C"
     dense: bool = False
     hidden: int = 256
@@ -54,6 +57,7 @@ class ConvolutionThroughTime(nn.Module):
         super().__init__()
         self.convolution = nn.Conv1d(dim, options.filters, options.span)
         self.span = options.span
+        self.norm = RowNorm(options.filters) if options.batch_norm else None
 
     def maps(self, features: Tensor) -> Tensor:
         """(batch, time, dim) to (batch, filters, time - span + 1)."""
@@ -69,6 +73,8 @@ class ConvolutionThroughTime(nn.Module):
         maps = self.maps(clean)
         places = torch.arange(maps.shape[2], device=maps.device)
         beyond = places >= (steps - self.span + 1).clamp(min=1).unsqueeze(1)
+        if self.norm is not None:
+            maps = spread(self.norm(maps.transpose(1, 2)[~beyond]), ~beyond).transpose(1, 2)
         return maps.masked_fill(beyond.unsqueeze(1), -torch.inf).amax(dim=2).relu()
 
 

@@ -147,6 +147,23 @@ class Mmx(SequencedModel):
         logits: Tensor = self.head(self.whole(self.dropout(sequences)))
         return logits, there
 
+    def sequence_seconds(self, batch: Batch) -> Tensor:
+        """When the first and the last step of each sequence begin, (batch, sequences, 2).
+
+        Infinity and its negative where there is no sequence.
+        """
+        clips = clips_of(batch, tuple(self.inputs), timeline=TIMELINE)
+        row = _row(clips, self.sizes.clips, self.sizes.sequences)
+        size, times = len(batch) * self.sizes.sequences, batch.start_seconds
+        some = next(iter(times.values()))
+        first, last = some.new_full((size,), torch.inf), some.new_full((size,), -torch.inf)
+        for name, owner in clips.owners.items():
+            place, seconds = row[owner], times[name][~batch.padding[name]]
+            place, seconds = place[place >= 0], seconds[place >= 0]
+            first.scatter_reduce_(0, place, seconds, "amin")
+            last.scatter_reduce_(0, place, seconds, "amax")
+        return torch.stack([first, last], dim=1).view(len(batch), self.sizes.sequences, 2)
+
     def embed(self, batch: Batch) -> Tensor:
         sequences, there = self.sequences(batch)
         return self._mean(sequences, there) if self.sizes.per_sequence else self.pool(sequences)

@@ -1,6 +1,7 @@
 """Genres of a video's shots over time: the model applied to each shot as if it were a video.
 
-Fish et al. 2021 show the genres of a trailer's scenes so.
+Fish et al. 2021 show the genres of a trailer's scenes so. A model that classifies sequences of shots has
+genres of each sequence, too.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from extract.errors import StoreError
+from extract.errors import StoreError, UsageError
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from pipeline.store.reading import read
@@ -24,12 +26,15 @@ from train.evaluation.svg import DARK, shortened, svg
 from train.labels.matching import video_ids_of
 from train.loading.batch import Batch
 from train.loading.collate import Video, collate
+from train.loading.normalise import Normalised
 from train.loading.steps import Steps
 from train.loading.stream import Stream
+from train.model import GenreModel
+from train.models.mmx import Mmx
 from train.runs.predict import Prediction
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
-from train.runs.scores import scores_of
+from train.runs.scores import outputs_of, scores_of
 from train.settings import Hardware, hardware_of
 from train.views.files import csv_bytes, write
 from train.views.page import page, rounded
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
 
 
 TABLE = "scenes"
+PER_SEQUENCE = "fish2021/per-sequence"
 Floats = NDArray[np.float64]
 
 
@@ -133,31 +139,97 @@ def scenes_of(
     video are read; an expert's cap, and its mean, are those of a shot. ``video_id`` may be the last part of
     an id, if only one video has it. Raises DataError for a video that is not there or has no shots.
     """
-    run, hardware = RunFolder.of(run), hardware_of(hardware)
-    config, model = run.config(), run.load_model()
-    batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
-    found = video_ids_of([video_id], batches.ids)
-    if not found:
-        raise DataError(
-            f"the store has nothing of video {video_id!r} that the run reads, as {batches.ids[0]!r} has"
-        )
-    name = found[video_id]
-    features, stream = batches.loader.samples.features, batches.loader.stream
-    starts, ends = _shots(features.store, name)
-    device = {"device": hardware.torch_device, "precision": hardware.precision}
-    (whole,) = only(batches, [name], stream=Stream(batch_size=1))
-    numbers, scores = scores_of(model, shot_batches(whole, starts, stream), **device)
-    of_shots = np.full((len(starts), len(config["genres"])), np.nan, np.float32)
+    seen = _Video.open(run, store, video_id, hardware, allow_random_weights=allow_random_weights)
+    stream = seen.batches.loader.stream
+    (whole,) = only(seen.batches, [seen.video_id], stream=Stream(batch_size=1))
+    numbers, scores = scores_of(seen.model, shot_batches(whole, seen.starts, stream), **seen.device)
+    of_shots = np.full((len(seen.starts), seen.model.genres), np.nan, np.float32)
     of_shots[[int(number) for number in numbers]] = scores
-    return SceneScores(
-        video_id=name,
-        genres=tuple(config["genres"]),
-        start_seconds=starts,
-        end_seconds=ends,
-        scores=of_shots,
-        whole=scores_of(model, only(batches, [name]), **device)[1][0],
-        about=f"{len(starts):,} shots · {config['model']} of {run.root.resolve().name}",
-    )
+    return seen.scored(seen.starts, seen.ends, of_shots, "shots")
+
+
+def sequences_of(
+    run: RunFolder | str | os.PathLike[str],
+    store: Store | Location | str | os.PathLike[str],
+    video_id: str,
+    *,
+    hardware: Hardware | None = None,
+    allow_random_weights: bool = False,
+) -> SceneScores:
+    """Scores of every sequence of shots, by a run of ``mmx`` that was trained ``per_sequence``.
+
+    A sequence lasts from the beginning of its first shot to the end of its last one. Otherwise as
+    :func:`scenes_of`; raises UsageError for a run of another kind.
+    """
+    seen = _Video.open(run, store, video_id, hardware, allow_random_weights=allow_random_weights)
+    model = seen.model
+    if not isinstance(model, Mmx):
+        raise UsageError(f"the run is of {seen.kind!r}; sequences are of mmx: train --preset {PER_SEQUENCE}")
+    (batch,) = only(seen.batches, [seen.video_id])
+    (spans,) = model.sequence_seconds(batch).numpy()
+    known = np.isfinite(spans[:, 0])
+
+    def scores(batch: Batch) -> Tensor:
+        return model.sequence_logits(batch)[0].float().sigmoid()
+
+    _, found = outputs_of(model, [batch], scores, **seen.device)
+    first, last = (np.maximum(np.searchsorted(seen.starts, t, side="right") - 1, 0) for t in spans[known].T)
+    return seen.scored(seen.starts[first], seen.ends[last], found[0][known], "sequences of shots")
+
+
+@dataclass(frozen=True)
+class _Video:
+    """A video of a store beside a trained model. ``starts``, ``ends``: of its shots, seconds, (shots,)."""
+
+    kind: str
+    run: str
+    genres: tuple[str, ...]
+    model: GenreModel
+    batches: Normalised
+    device: dict[str, Any]
+    video_id: str
+    starts: Floats
+    ends: Floats
+
+    @classmethod
+    def open(
+        cls,
+        run: RunFolder | str | os.PathLike[str],
+        store: Store | Location | str | os.PathLike[str],
+        video_id: str,
+        hardware: Hardware | None,
+        *,
+        allow_random_weights: bool,
+    ) -> _Video:
+        run, hardware = RunFolder.of(run), hardware_of(hardware)
+        config, model = run.config(), run.load_model()
+        batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
+        found = video_ids_of([video_id], batches.ids)
+        if not found:
+            raise DataError(
+                f"the store has nothing of video {video_id!r} that the run reads, as {batches.ids[0]!r} has"
+            )
+        return cls(
+            config["model"],
+            run.root.resolve().name,
+            tuple(config["genres"]),
+            model,
+            batches,
+            {"device": hardware.torch_device, "precision": hardware.precision},
+            found[video_id],
+            *_shots(batches.loader.samples.features.store, found[video_id]),
+        )
+
+    def scored(self, starts: Floats, ends: Floats, scores: NDArray[np.float32], what: str) -> SceneScores:
+        return SceneScores(
+            video_id=self.video_id,
+            genres=self.genres,
+            start_seconds=starts,
+            end_seconds=ends,
+            scores=scores,
+            whole=scores_of(self.model, only(self.batches, [self.video_id]), **self.device)[1][0],
+            about=f"{len(starts):,} {what} · {self.kind} of {self.run}",
+        )
 
 
 def shot_batches(video: Batch, starts: Floats, stream: Stream) -> Iterator[Batch]:

@@ -45,9 +45,39 @@ def test_it_is_the_largest_value_of_each_filter_over_time(span: int) -> None:
             assert found[video, n] == pytest.approx(max(0.0, *values), abs=1e-5)
 
 
-def parameters(preset: str) -> int:
+@pytest.mark.parametrize("training", [True, False])
+def test_the_values_of_a_filter_may_be_normalised_by_those_of_the_whole_batch(training: bool) -> None:
+    """The places that a short video does not reach have no part in the mean and the variance."""
+    torch.manual_seed(0)
+    module = ConvolutionThroughTime(5, CttOptions(filters=7, batch_norm=True)).train(training)
+    assert module.norm is not None
+    torch.nn.init.normal_(module.norm.bias)
+    features, lengths = torch.randn(2, 6, 5), (6, 4)
+    with torch.no_grad():
+        module.norm.running_mean.normal_()  # type: ignore[union-attr]
+        maps = [module.maps(features[i : i + 1, :length])[0] for i, length in enumerate(lengths)]
+        every = torch.cat(maps, dim=1)
+        mean, spread = every.mean(dim=1), every.var(dim=1, unbiased=False)
+        if not training:
+            mean, spread = module.norm.running_mean.clone(), module.norm.running_var.clone()  # type: ignore
+        found = module(features, torch.arange(6) >= torch.tensor(lengths)[:, None])
+    for video, own in enumerate(maps):
+        scaled = (own - mean[:, None]) / (spread[:, None] + 1e-5).sqrt() + module.norm.bias[:, None]
+        torch.testing.assert_close(found[video], scaled.amax(dim=1).relu())
+
+
+def test_the_preset_of_the_public_code_is_its_example() -> None:
+    chosen = choose(preset="wehrmann2017-code/ctt")
+    training = chosen.training
+    assert (training.optimizer, training.learning_rate, training.weight_decay) == ("adam", 1e-3, 0)
+    assert (training.batch_size, training.epochs, training.sum_genres) == (32, 10, False)
+    assert parameters("ctt", "wehrmann2017-code") == 384 * (3 * 2048 + 1) + 2 * 384 + GENRES * 385
+    assert chosen.model_options["padded"] == chosen.steps["resnet152"]["cap"] == 240
+
+
+def parameters(preset: str, folder: str = "wehrmann2017") -> int:
     """Without the vector that stands for a video without frames, which the paper does not have."""
-    chosen = choose(preset=f"wehrmann2017/{preset}")
+    chosen = choose(preset=f"{folder}/{preset}")
     model: Any = make_model(chosen.model, {"resnet152": 2048}, GENRES, chosen.model_options)
     return sum(int(p.numel()) for p in model.parameters()) - int(model.absent.numel())
 

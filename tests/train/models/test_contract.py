@@ -48,6 +48,7 @@ VARIANTS = [
     *(("ctt", {"head": head}) for head in "AB"),
     *(("svm", {"kernel": kernel}) for kernel in ("linear", "linear,rbf")),
     ("ctt", {"dense": True}),
+    ("ctt", {"batch_norm": True}),
     *((name, {"padded": 4}) for name in ("ctt", "lstm")),
     ("mmx", {"fusion": "naive-concat", "clips": 2, "sequences": 6}),
     ("mmx", {"fusion": "direct", "per_sequence": True, "clips": 2, "sequences": 12}),

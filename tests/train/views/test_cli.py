@@ -51,6 +51,8 @@ def test_scenes_are_printed_and_written(
     assert said.count("nothing there") == 2 and "0:02.5" in said and said.count("5 scenes in") == 3
     assert said.count("action 0.") == 3
     assert (tmp_path / "scenes.html").read_bytes().startswith(b"<!doctype html>")
+    assert call(monkeypatch, "scenes", *given, "--sequences") == 2
+    assert "sequences are of mmx" in capsys.readouterr().err
 
 
 def test_labels_are_added_and_counted(

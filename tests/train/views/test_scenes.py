@@ -5,20 +5,27 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 
+from extract.errors import UsageError
 from pipeline.store.reading import read
 from tests.fixtures.genre_store import DIMS, genre_store
 from tests.train.views.conftest import CPU, WITHOUT_SHOTS, shot_starts
 from train.errors import DataError
 from train.importers.writing import Source, write_store
+from train.runs.config import FitConfig
+from train.runs.fit import fit
 from train.runs.predict import predict_store
 from train.runs.run_folder import RunFolder
+from train.runs.run_store import batches_of
+from train.settings import choose
 from train.views.pictures import clock
-from train.views.scenes import SceneScores, scenes_of
+from train.views.scenes import SceneScores, scenes_of, sequences_of
 
 VIDEO = "films/011"  # five steps of each expert
 
@@ -67,6 +74,39 @@ def test_what_has_no_shots_is_refused(features: Path, run: RunFolder, tmp_path: 
     bare, _ = genre_store(tmp_path)
     with pytest.raises(DataError, match=r"has no table 'scenes'.*extract with --experts scenes"):
         scenes_of(run, bare, VIDEO, hardware=CPU)
+
+
+@pytest.fixture(scope="module")
+def per_sequence(features: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """Sequences of two clips, three at most."""
+    sizes = {"clips": 2, "sequences": 3, "width": 8, "clip_width": 4, "sequence_width": 8, "hidden": 8}
+    options: dict[str, dict[str, Any]] = {
+        "model": {**sizes, "bottleneck_width": 8, "per_sequence": True},
+        "training": {"epochs": 1, "batch_size": 8},
+    }
+    choices = choose(model="mmx", options=options)
+    labels = features.parent / "labels.csv"
+    return fit(FitConfig(features, labels, tmp_path_factory.mktemp("runs") / "mmx", choices, CPU))  # type: ignore[arg-type]
+
+
+def test_sequences_of_shots_are_scored_where_the_model_does(features: Path, per_sequence: RunFolder) -> None:
+    model: Any = per_sequence.load_model()
+    found = sequences_of(per_sequence, features, VIDEO, hardware=CPU)
+    (batch,) = batches_of(per_sequence, model, features, [VIDEO])
+    with torch.no_grad():
+        logits, there = model.sequence_logits(batch)
+    assert there[0].tolist() == [True, True, False], "the shots 0 and 1, then 3: in two nothing begins"
+    np.testing.assert_allclose(found.scores, logits[0, :2].sigmoid(), atol=1e-6)
+    np.testing.assert_allclose(found.scores.mean(axis=0), found.whole, atol=1e-6)
+    starts = shot_starts(VIDEO)
+    assert found.start_seconds.tolist() == [starts[0], starts[3]]
+    assert found.end_seconds.tolist() == [starts[1] + 1.5, starts[3] + 1.5]
+    assert "2 sequences of shots" in found.about
+
+
+def test_sequences_of_another_model_are_refused(features: Path, run: RunFolder) -> None:
+    with pytest.raises(UsageError, match=r"of 'single-transformer'.*--preset fish2021/per-sequence"):
+        sequences_of(run, features, VIDEO, hardware=CPU)
 
 
 SCORES = SceneScores(
