@@ -328,7 +328,7 @@ class Engine:
         if isinstance(batch.error, DeviceFault | DeviceUnusable):
             raise batch.error  # none of these videos' doing, as far as anybody knows
         self._lanes.returned(batch.queue.lane)
-        self.meter.add(batch.queue.lane, batch.seconds)
+        self.meter.add(batch.queue.lane, batch.seconds, queue=batch.queue.name)
 
     def _take_rows(self, batch: ItemBatch) -> None:
         """Book the rows of a batch; one that failed is computed again, item by item."""

@@ -21,9 +21,9 @@ class Reading:
 
     ``busy``: fractions over the last seconds, 0 to 1 of what each stage could do; ``rows_per_second``
     over the same time, by expert. ``waiting``: items in each queue (``windows`` is the shot network's,
-    ``tables`` that of text to be read). ``halved``: how often a queue's batch size was halved because
-    the device's memory was short. ``bytes_in_flight``: of items between decoders and rows;
-    ``decoders_waiting`` have no room for theirs.
+    ``tables`` that of text to be read); ``queue_seconds``: of the models' work, by queue. ``halved``: how
+    often a queue's batch size was halved because the device's memory was short. ``bytes_in_flight``: of
+    items between decoders and rows; ``decoders_waiting`` have no room for theirs.
     """
 
     busy: Mapping[Stage, float]
@@ -38,6 +38,7 @@ class Reading:
     videos_in_flight: int = 0
     bytes_in_flight: int = 0
     decoders_waiting: int = 0
+    queue_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def bound_by(self) -> Stage:
@@ -61,16 +62,19 @@ class Meter:
         self.pictures_decoded = 0  # each as often as it was decoded
         self.pictures = 0  # of the files that these came from
         self._rows: Counter[str] = Counter()
+        self._queue_seconds: dict[str, float] = defaultdict(float)
         self._lock = threading.Lock()
         self._began: float | None = None
         self._recent: deque[tuple[Stage, float, float]] = deque()  # work: from, to
         self._recent_rows: deque[tuple[int, Counter[str]]] = deque()  # of each second
 
-    def add(self, stage: Stage, seconds: float) -> None:
-        """Book work of so many seconds that has ended just now."""
+    def add(self, stage: Stage, seconds: float, *, queue: str | None = None) -> None:
+        """Book work of so many seconds that has ended just now; ``queue``: whose batch it was."""
         now = self._now()
         with self._lock:
             self.busy_seconds[stage] += seconds
+            if queue is not None:
+                self._queue_seconds[queue] += seconds
             self._began = min(self._began or now, now - seconds)
             self._recent.append((stage, now - seconds, now))
             while now - self._recent[0][2] > RECENT_SECONDS:
@@ -101,6 +105,7 @@ class Meter:
             recent = sum((c for at, c in self._recent_rows if now - at <= RECENT_SECONDS), Counter[str]())
             began = min([self._began or now, *(since for _, since, _ in unbooked)])
             rows, busy_seconds = dict(self._rows), dict(self.busy_seconds)
+            queue_seconds = dict(self._queue_seconds)
         window = min(RECENT_SECONDS, now - began) or 1.0
         busy: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
         for stage, start, end in work:
@@ -113,4 +118,5 @@ class Meter:
             video_seconds=self.video_seconds,
             pictures_decoded=self.pictures_decoded,
             pictures=self.pictures,
+            queue_seconds=queue_seconds,
         )

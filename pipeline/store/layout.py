@@ -18,6 +18,7 @@ from pipeline.storage.location import Location, is_remote, names, read_bytes, st
 from pipeline.storage.versions import marquee_version
 from pipeline.store.contents import LOCK_FILE as LOCK_FILE
 from pipeline.store.contents import PART, SHARD, entries
+from pipeline.store.spent import added
 
 FORMAT = 1
 _MOST_RECORD_BYTES = 64 << 20
@@ -165,6 +166,11 @@ class Store:
             "options": dict(options),
             "versions": dict(versions),
             "measured": None if measured is None else dict(measured),
+            "spent": added(
+                before.get("spent", {}),
+                {} if measured is None or measured == before.get("measured") else measured,
+                {name: target.fingerprint for name, target in current.items()},
+            ),
             "experts": {name: asdict(target) for name, target in sorted(_consistent(current).items())},
         }
         for entry in record["experts"].values():

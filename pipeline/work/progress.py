@@ -80,6 +80,7 @@ class RunProgress:
         return {
             "seconds": round(time.monotonic() - self.started, 1),
             "videos": self.done,
+            "expert_videos": dict(self.expert_videos),
             "workers": len(self._readings),
             "jobs_that_lost_their_worker": self.deaths,
             **({} if whole is None else whole.to_json()),

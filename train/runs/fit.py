@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -51,9 +52,9 @@ def fit(config: FitConfig, log: Log | None = None) -> RunFolder:
         return run
     model, outcome = trained
     run.save_model(model)
-    _predict(config, data, run, model)
+    predicted = _predict(config, data, run, model)
     _evaluate(run, data, log)
-    run.write_json(run.training_path, outcome)
+    run.write_json(run.training_path, {**outcome, "prediction": predicted})
     return run
 
 
@@ -84,13 +85,15 @@ def _train(
     return None if trained is None else (model, asdict(trained) | {"parameters": size_of(model)})
 
 
-def _predict(config: FitConfig, data: TrainingData, run: RunFolder, model: GenreModel) -> None:
-    """Scores of every labelled video, by split and id."""
+def _predict(config: FitConfig, data: TrainingData, run: RunFolder, model: GenreModel) -> dict[str, float]:
+    """Scores of every labelled video, by split and id; how many there are, and the seconds that it took."""
     batches = {part: data.batches(part) for part, members in data.split.parts().items() if members}
     hardware = config.hardware
+    started = perf_counter()
     ids, splits, scores = scores_of_parts(
         model, batches, device=hardware.torch_device, precision=hardware.precision
     )
+    seconds = perf_counter() - started
     groups = data.labels.groups
     write_predictions(
         run.predictions_path,
@@ -101,6 +104,7 @@ def _predict(config: FitConfig, data: TrainingData, run: RunFolder, model: Genre
         scores=scores,
         groups=None if groups is None else _picked(data.labels.ids, groups, ids),
     )
+    return {"videos": len(ids), "seconds": seconds}
 
 
 def _picked(ids: Sequence[str], values: Sequence[str], chosen: Sequence[str]) -> list[str]:

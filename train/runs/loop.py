@@ -78,7 +78,7 @@ def train(
     None in a process that only helped (several GPUs). Raises DataError where the loss is NaN or infinite.
     """
     options = module.training_options
-    progress = _Progress(log, module.monitor)
+    progress = _Progress(run, log, module.monitor)
     with _quiet():
         trainer = Trainer(
             **hardware.trainer,
@@ -199,9 +199,10 @@ class _LastCheckpoint(Callback):
 
 
 class _Progress(Callback):
-    """A line for each epoch; ends a training whose loss is not a number."""
+    """A line for each epoch, and a row of ``epochs.csv``; ends a training whose loss is not a number."""
 
-    def __init__(self, log: Log | None, monitor: tuple[str, str] | None) -> None:
+    def __init__(self, run: RunFolder, log: Log | None, monitor: tuple[str, str] | None) -> None:
+        self._run = run
         self._log = log or silent
         self._monitor = monitor
         self._begun = self._epoch_begun = perf_counter()
@@ -209,6 +210,7 @@ class _Progress(Callback):
         self._loss: Any = 0.0
         self._videos = 0
         self._best = -math.inf
+        self._history: list[dict[str, float]] = []
         self.best_map = math.nan
 
     @property
@@ -217,12 +219,14 @@ class _Progress(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         epoch = {"loss": float(self._loss), "videos": self._videos}
-        return epoch | {"best": self._best, "best_map": self.best_map, "seconds": self.seconds}
+        best = {"best": self._best, "best_map": self.best_map}
+        return epoch | best | {"seconds": self.seconds, "history": self._history}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loss, self._videos = state_dict["loss"], state_dict["videos"]
         self._best, self.best_map = state_dict["best"], state_dict["best_map"]
         self._before, self._begun = state_dict["seconds"], perf_counter()
+        self._history = list(state_dict.get("history", []))
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._epoch_begun, self._loss, self._videos = perf_counter(), 0.0, 0
@@ -245,6 +249,10 @@ class _Progress(Callback):
             )
         mark = " (best)" if self._is_best(figures) else ""
         assert isinstance(module, Learner)
+        validation = {name: value for name, value in figures.items() if name.startswith("validation/")}
+        self._history.append({"epoch": trainer.current_epoch + 1, "training/loss": loss, **validation})
+        if trainer.is_global_zero:
+            self._run.write_history(self._history)
         self._log(
             f"epoch {trainer.current_epoch + 1}: training loss {loss:.4f}, {module.summary(figures)}{mark}, "
             f"{perf_counter() - self._epoch_begun:.1f} s"

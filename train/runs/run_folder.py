@@ -16,6 +16,7 @@ from extract.options import Checked
 from pipeline.storage.atomic import atomic
 from pipeline.storage.inside import link_refusal
 from pipeline.storage.versions import installed, marquee_version
+from train.csv_cells import write_csv
 from train.registry import make_model
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class RunFolder(Checked):
     model.safetensors           the weights that did best on the validation split
     normalisation.safetensors   each expert's mean and standard deviation on the training split
     checkpoints/last.ckpt       where a killed run resumes; best.ckpt: the best so far
-    networks/NAME/checkpoints   the same of each network that is trained alone
+    networks/NAME/              checkpoints and epochs.csv of each network that is trained alone
+    epochs.csv                  training loss and validation figures of every epoch
     training.json               epochs, seconds, parameters
     predictions.parquet         of every labelled video
     metrics.json, per_genre.csv, bootstrap.npz, curves/*.svg, tensorboard/
@@ -93,6 +95,10 @@ class RunFolder(Checked):
         return self.root / "training.json"
 
     @property
+    def history_path(self) -> Path:
+        return self.root / "epochs.csv"
+
+    @property
     def finished(self) -> bool:
         """Whether the training ended and its predictions are written; this file is the last."""
         return self.training_path.exists()
@@ -117,6 +123,13 @@ class RunFolder(Checked):
     def write_json(self, path: Path, record: dict[str, Any]) -> None:
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+
+    def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """``epochs.csv``; all rows have the names of the last one."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        columns = list(rows[-1])
+        with atomic(self.history_path) as path, path.open("w", newline="", encoding="utf-8") as file:
+            write_csv(file, columns, ([row.get(name, "") for name in columns] for row in rows))
 
     def claim(self, record: Mapping[str, Any], *, flag: str = "--run") -> None:
         """Write ``config.json``, or go on. Raises UsageError where another run is in the folder."""

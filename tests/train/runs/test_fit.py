@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
 import subprocess
@@ -58,6 +59,12 @@ def test_a_run_folder_has_all_that_it_says(trained: tuple[RunFolder, list[str]],
     }
     training = json.loads(run.training_path.read_text("utf-8"))
     assert training["epochs"] == 8 and training["seconds"] > 0
+    assert training["prediction"]["videos"] == 48 and training["prediction"]["seconds"] > 0
+    with run.history_path.open(encoding="utf-8", newline="") as file:
+        epochs = list(csv.DictReader(file))
+    assert [row["epoch"] for row in epochs] == [str(number) for number in range(1, 9)]
+    assert max(float(row["validation/map"]) for row in epochs) == pytest.approx(training["best_map"])
+    assert float(epochs[-1]["training/loss"]) < float(epochs[0]["training/loss"])
     weights = load_file(run.model_path)
     assert training["parameters"] == sum(value.size for value in weights.values())
 
@@ -243,6 +250,7 @@ def test_a_process_that_was_killed_in_mid_epoch_ends_with_the_same_weights(
     for expected, mine in (
         (whole.model_path, killed.model_path),
         (whole.normalisation_path, killed.normalisation_path),
+        (whole.history_path, killed.history_path),
     ):
         assert expected.read_bytes() == mine.read_bytes()
     assert pq.read_table(whole.predictions_path).equals(pq.read_table(killed.predictions_path))
