@@ -8,10 +8,11 @@ from pathlib import Path
 
 from extract.errors import UsageError
 from pipeline.storage.atomic import atomic
-from train.comparison.config import CellResult, CompareConfig, Embed
+from train.comparison.config import CellResult, CompareConfig
 from train.comparison.measured import measured
 from train.comparison.paper import Cell
 from train.comparison.report import write_report
+from train.comparison.source import Source
 from train.log import Log, silent
 from train.runs.run_folder import RunFolder
 
@@ -22,20 +23,20 @@ def compare(
     config: CompareConfig,
     fit: Fit,
     *,
-    embed: Embed | None = None,
+    source: Source | None = None,
     log: Log = silent,
 ) -> Path:
     """Train what is missing, measure all, write the tables; the path of the report.
 
     A finished run is not trained again. A run that fails is named in the report, and the others go on; the
-    next call tries it again. ``embed`` is needed for tables that look at a run's space. Raises UsageError
-    where the store has nothing that the tables need, and where every run failed.
+    next call tries it again. ``source`` is needed for tables that look at more than the files of
+    runs. Raises UsageError where the store has nothing that the tables need, and where every run failed.
     """
     found: list[CellResult] = []
     cells = list(config.cells())
     for line in config.left_out():
         log(line)
-    if not cells:
+    if not cells and all(paper_table.rows for paper_table in config.paper_tables):
         why = "; ".join(config.left_out()) or "its rows are none"
         raise UsageError(f"nothing to train for {config.paper}: {why}")
     for number, cell in enumerate(cells, 1):
@@ -45,9 +46,9 @@ def compare(
         if found[-1].error:
             log(f"failed: {found[-1].error}")
         _write_cells(config, found)
-    if all(result.error for result in found):
+    if found and all(result.error for result in found):
         raise UsageError(f"all {len(cells)} runs failed; the first: {found[0].error}")
-    return write_report(config, found, embed)
+    return write_report(config, found, source)
 
 
 def _result(config: CompareConfig, cell: Cell, fit: Fit) -> CellResult:

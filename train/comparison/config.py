@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from extract.errors import UsageError
 from extract.options import Checked, Positive, Seed
 from train.comparison.measured import Measured
 from train.comparison.paper import DEFAULT_PAPER, Cell, Offer, Paper, PaperRow, PaperTable, load_paper
 from train.evaluation.figures import Scoring
-from train.labels.splits import Part
-
-# Ids and vectors (videos, width) of a part of a run's videos.
-Embed = Callable[[Path, Part], tuple[Sequence[str], NDArray[np.float32]]]
-
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)  # of an expert, at most, where a table goes through them
 
@@ -39,6 +31,7 @@ class CompareConfig(Checked):
         tables: which of them to make, none: all; each needs its own runs, shared ones are trained once.
         steps: for a paper whose rows go through numbers of steps.
         missing: experts of the paper that the store lacks.
+        baselines: further tables of the store, for the rows that name them.
         data: whatever else makes runs differ (store, labels, split, options); part of their names, so that
             runs of other data are never taken for these.
         finetune: the same of the fine-grained stage.
@@ -53,6 +46,7 @@ class CompareConfig(Checked):
     tables: tuple[str, ...] = ()
     steps: tuple[Positive, ...] = STEPS
     missing: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     finetune: Mapping[str, Any] = field(default_factory=dict)
     scoring: Scoring = field(default_factory=Scoring)
@@ -79,7 +73,7 @@ class CompareConfig(Checked):
 
     @property
     def offer(self) -> Offer:
-        return Offer(self.experts, self.models, self.steps, self.missing)
+        return Offer(self.experts, self.models, self.steps, self.missing, self.baselines)
 
     def rows(self, paper_table: PaperTable) -> list[PaperRow]:
         """Those that can be trained."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from extract.errors import UsageError
 from extract.options import Checked, Positive, Seed, checked
@@ -19,21 +16,17 @@ from pipeline.store.layout import open_store
 from train.comparison.compare import compare
 from train.comparison.config import STEPS, CompareConfig
 from train.comparison.paper import DEFAULT_PAPER, Cell, load_paper
+from train.comparison.store_source import StoreSource
 from train.errors import DataError
-from train.evaluation.evaluate import read_predictions
 from train.finetuning.fine_learner import FineOptions
 from train.finetuning.finetune import FinetuneConfig, finetune
-from train.labels.splits import Part
 from train.loading.features import FeatureSet
 from train.loading.listing import tables_of
 from train.log import Log, log_of
 from train.runs.config import FitConfig
-from train.runs.embeddings import embeddings_of
 from train.runs.fit import fit
-from train.runs.run_folder import RunFolder
-from train.runs.run_store import batches_of
 from train.runs.training_data import columns_of, make_steps, options_of
-from train.settings import Hardware, choose, only
+from train.settings import Choices, Hardware, choose, only
 
 FINETUNE = "finetune"  # the section of the options of the fine-grained stage
 
@@ -97,11 +90,13 @@ def compare_fits(config: GridConfig, log: Log | None = None) -> Path:
     log = log_of(log)
     options = merged([config.options])
     finetune = options.pop(FINETUNE, {})
+    paper = load_paper(config.paper)
     store, missing = _open(config, options)
     grid = CompareConfig(
         out=config.out,
-        experts=tuple(store.tables),
-        models=config.models or load_paper(config.paper).models,
+        experts=tuple(name for name in store.tables if name not in paper.baselines),
+        baselines=tuple(name for name in store.tables if name in paper.baselines),
+        models=config.models or paper.models,
         seeds=config.seeds,
         tables=config.tables,
         steps=config.steps or STEPS,
@@ -112,12 +107,13 @@ def compare_fits(config: GridConfig, log: Log | None = None) -> Path:
             "labels": _content(config.labels),
             "preset": config.preset,
             "options": options,
+            **({"shared": paper.shared} if paper.shared else {}),
         },
         finetune=finetune,
     )
     _check_options(grid, options)
     trainer = _Trainer(config, grid, options)
-    return compare(grid, trainer.fit, embed=trainer.embed, log=log)
+    return compare(grid, trainer.fit, source=trainer.source, log=log)
 
 
 @dataclass(frozen=True)
@@ -139,18 +135,28 @@ class _Trainer:
             preset=cell.preset or self.config.preset,
             model=cell.model,
             experts=cell.experts,
-            options=merged([mine, cell.options]),
+            options=merged([self.grid.shown.shared, mine, cell.options]),
         )
-        config = FitConfig(
+        return fit(self._asked(choices, run))
+
+    def _asked(self, choices: Choices, run: Path) -> FitConfig:
+        """All rows are of the same videos: those of which any of the experts has something."""
+        return FitConfig(
             self.config.features,
             self.config.labels,
             run,
             choices,
             self.config.hardware,
             allow_random_weights=self.config.allow_random_weights,
-            videos_of=self.grid.experts,
+            videos_of=(*self.grid.experts, *self.grid.baselines),
         )
-        return fit(config)
+
+    @property
+    def source(self) -> StoreSource:
+        """The labelled videos are those of a training on all experts."""
+        shared = merged([self.grid.shown.shared, only(self.options, ())])
+        choices = choose(experts=self.grid.experts, options={**shared, "model": {}})
+        return StoreSource(self._asked(choices, self.grid.out))
 
     def _finetune(self, cell: Cell, run: Path) -> object:
         options = {**self.grid.finetune, "seed": cell.seed}
@@ -164,28 +170,17 @@ class _Trainer:
         )
         return finetune(config)
 
-    def embed(self, run: Path, part: Part) -> tuple[Sequence[str], NDArray[np.float32]]:
-        folder, config = RunFolder(run), self.config
-        model = folder.load_model()
-        ids = read_predictions(folder.predictions_path, split=part).ids
-        batches = batches_of(
-            folder, model, config.features, ids, allow_random_weights=config.allow_random_weights
-        )
-        hardware = config.hardware
-        return embeddings_of(model, batches, device=hardware.torch_device, precision=hardware.precision)
-
 
 def _open(config: GridConfig, options: Options) -> tuple[FeatureSet, tuple[str, ...]]:
     """The tables that are compared, and the paper's experts that the store does not have."""
-    store, wanted = open_store(config.features), load_paper(config.paper).experts
-    missing: tuple[str, ...] = ()
-    if wanted and not config.experts:
-        missing = tuple(name for name, tables in tables_of(store, wanted).items() if not tables)
-    there = tuple(name for name in wanted if name not in missing)
-    if wanted and not config.experts and not there:
+    paper, store = load_paper(config.paper), open_store(config.features)
+    known = tables_of(store, (*paper.experts, *paper.baselines))
+    there = tuple(name for name, tables in known.items() if tables)
+    missing = () if config.experts else tuple(name for name in paper.experts if name not in there)
+    if paper.experts and not config.experts and not set(there) & set(paper.experts):
         raise DataError(
-            f"{str(config.features)!r} has none of {', '.join(wanted)}, which {config.paper} reads: extract "
-            "one of them, or name others by --experts"
+            f"{str(config.features)!r} has none of {', '.join(paper.experts)}, which {config.paper} reads: "
+            "extract one of them, or name others by --experts"
         )
     base = choose(preset=config.preset, options=options)
     found = FeatureSet.open(

@@ -16,12 +16,15 @@ from train.evaluation.bootstrap import replicates
 from train.evaluation.evaluate import RunFiles, evaluate_run, read_predictions
 from train.evaluation.figures import Figure, Predictions, Scoring
 from train.evaluation.metrics import Floats, Measures
+from train.labels.splits import Part
 from train.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class Measured:
     """``seconds``: of the whole training, NaN where unknown; ``parameters``: of the model.
+
+    ``part``: the videos; ``video_seconds``: of reading one's features and classifying it, NaN where unknown.
 
     ``figures`` and ``replicates`` are of all genres together, ``by_genre`` is genre -> name -> figure and
     ``support`` says how many videos have each genre.
@@ -36,11 +39,13 @@ class Measured:
     parameters: int | None
     by_genre: Mapping[str, Mapping[str, Figure]]
     support: Mapping[str, int]
+    video_seconds: float = math.nan
+    part: Part = "test"
 
     @cached_property
     def predictions(self) -> Predictions:
-        """Of the test split."""
-        return read_predictions(self.run / "predictions.parquet", split="test")
+        """Of the part."""
+        return read_predictions(self.run / "predictions.parquet", split=self.part)
 
     @cached_property
     def genre_replicates(self) -> Mapping[str, Floats]:
@@ -51,11 +56,11 @@ class Measured:
         return replicates(measures, resamples=scoring.resamples, seed=scoring.seed, groups=found.groups)[1]
 
 
-def measured(run: Path, scoring: Scoring) -> Measured:
+def measured(run: Path, scoring: Scoring, part: Part = "test") -> Measured:
     """The figures of a run; measured again where its folder has none of this scoring."""
-    paths = RunFiles.of(run, "test")
+    paths = RunFiles.of(run, part)
     if not _has(paths, scoring):
-        evaluate_run(run, scoring=scoring)
+        evaluate_run(run, split=part, scoring=scoring)
     record = json.loads(paths.metrics.read_text("utf-8"))
     training = json.loads(RunFolder(run).training_path.read_text("utf-8"))
     with np.load(paths.bootstrap) as drawn:
@@ -75,7 +80,13 @@ def measured(run: Path, scoring: Scoring) -> Measured:
             for genre, entries in genres.items()
         },
         support={genre: entries["videos"] for genre, entries in genres.items()},
+        video_seconds=_video_seconds(training.get("prediction")),
+        part=part,
     )
+
+
+def _video_seconds(entry: Mapping[str, float] | None) -> float:
+    return entry["seconds"] / entry["videos"] if entry and entry["videos"] else math.nan
 
 
 def _figure(entry: Mapping[str, Any]) -> Figure:

@@ -1,25 +1,25 @@
 """What a paper shows of its models, as data: which trainings are behind each of its tables and figures.
 
-A paper is one file in ``train/comparison/papers``, found by its name. It says with the few words of this
-module what the rows of each table are; how a kind of table is made of finished runs is in
-``train/comparison/tables``.
+A paper is one file in ``train/comparison/papers``, found by its name, and beside it the paper's own figures
+(:mod:`train.comparison.stated`). It says with the few words of this module what the rows of each table are;
+how a kind of table is made of finished runs is in ``train/comparison/tables``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from itertools import combinations
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 import train.comparison.papers
 from extract.errors import UsageError, unknown
 from extract.plugins import Plugins
 from extract.presets import merged
+from train.labels.splits import Part
 from train.registry import model_names
 from train.settings import load_preset, parse_assignments
 
-DEFAULT_PAPER = "sulun2024"
+DEFAULT_PAPER = "own"
 PAPERS = Plugins(train.comparison.papers, "paper")
 
 
@@ -97,16 +97,18 @@ class Offer:
         models: of the grid, for rows that name none.
         steps: numbers of steps, for rows that go through them.
         missing: experts of the paper that the store does not have.
+        baselines: further tables of the store, which only rows that name them read.
     """
 
     experts: tuple[str, ...]
     models: tuple[str, ...] = ()
     steps: tuple[int, ...] = ()
     missing: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
 
     def lacks(self, cell: Cell) -> str:
         """Why a cell cannot be trained; empty if it can."""
-        absent = [name for name in cell.experts if name not in self.experts]
+        absent = [name for name in cell.experts if name not in (*self.experts, *self.baselines)]
         if absent:
             return f"no {', '.join(absent)} among the experts"
         return "" if cell.model in model_names() else f"there is no model {cell.model}"
@@ -114,10 +116,14 @@ class Offer:
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A row's name, and the training behind it, whose seed stands for all."""
+    """A row's name, and the training behind it, whose seed stands for all.
+
+    ``column``: where a table has a training for each row and column.
+    """
 
     name: str
     cell: Cell
+    column: str = ""
 
 
 PaperRows = Callable[[Offer], Iterable[PaperRow]]
@@ -136,13 +142,6 @@ def alone_by_steps(recipe: TrainingRecipe = USUAL) -> PaperRows:
         PaperRow(name, recipe.cell(offer, (name,), steps=steps))
         for name in offer.experts
         for steps in offer.steps
-    ]
-
-
-def pairs(recipe: TrainingRecipe = USUAL) -> PaperRows:
-    """Every two experts."""
-    return lambda offer: [
-        PaperRow(" + ".join(two), recipe.cell(offer, two)) for two in combinations(offer.experts, 2)
     ]
 
 
@@ -170,9 +169,11 @@ def without_one(recipe: TrainingRecipe = USUAL) -> PaperRows:
     return rows
 
 
-def named(name: str, recipe: TrainingRecipe, *experts: str) -> PaperRows:
+def named(
+    name: str, recipe: TrainingRecipe, *experts: str, steps: int | None = None, column: str = ""
+) -> PaperRows:
     """These experts."""
-    return lambda offer: [PaperRow(name, recipe.cell(offer, experts))]
+    return lambda offer: [PaperRow(name, recipe.cell(offer, experts, steps=steps), column)]
 
 
 @dataclass(frozen=True)
@@ -181,25 +182,35 @@ class PaperTable:
 
     Attributes:
         option: its name on the command line.
-        number: the paper's, as in "Table 2"; the name of its files.
+        number: the paper's, as in "Table 2"; the name of its files, and of that of the paper's own figures.
         title: what it shows; ``{model}`` is the first model of the grid, ``{experts}`` are all experts.
         key: what the rows are.
-        rows: from what there is to the rows.
+        rows: from what there is to the rows; none: it is of the data, not of trainings.
         kind: a module of ``train/comparison/tables``, which makes it of finished runs.
+        terms: its columns, where they are not the paper's.
         figure: of ours, where it shows one; empty: the paper's headline.
-        label: the paper's name of a figure of single genres, which are not among its terms.
-        more: columns beside the figures: ``parameters``, ``seconds``, or ``change`` against the first row.
+        label: what that, or what the table says of a video, is called in it.
+        more: columns beside the figures: those of :mod:`train.comparison.tables.columns`.
+        part: the videos that are measured.
+        random: the classifier that sees nothing: with even ``scores``, or one that gives ``every`` genre.
+        videos: of those that are shown one by one.
+        remark: what must be known of the paper's own figures.
     """
 
     option: str
     number: str
     title: str
     key: str
-    rows: tuple[PaperRows, ...]
+    rows: tuple[PaperRows, ...] = ()
     kind: str = "overall"
+    terms: Mapping[str, str] = field(default_factory=dict, hash=False)
     figure: str = ""
     label: str = ""
     more: tuple[str, ...] = ()
+    part: Part = "test"
+    random: Literal["scores", "every"] = "scores"
+    videos: int = 8
+    remark: str = ""
 
     @property
     def name(self) -> str:
@@ -218,7 +229,9 @@ class Paper:
         tables: its tables and figures.
         threshold: from which score on a genre is decided, where the figures depend on it.
         experts: those that it reads; none: those of the preset, or all of the store.
+        baselines: further ones that only some rows read.
         models: those that rows without one go through; none: every row names its own.
+        preset: whose labels and split all rows have, so that they are measured on the same videos.
     """
 
     title: str
@@ -227,7 +240,19 @@ class Paper:
     tables: tuple[PaperTable, ...]
     threshold: float | None = None
     experts: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    preset: str | None = None
+
+    @property
+    def shared(self) -> dict[str, dict[str, Any]]:
+        """Options of the labels and the split, of every row."""
+        options = load_preset(self.preset).options if self.preset else {}
+        return {name: dict(options[name]) for name in ("labels", "split") if name in options}
+
+    def columns(self, paper_table: PaperTable) -> Mapping[str, str]:
+        """Of a table: its name of a figure -> ours."""
+        return paper_table.terms or self.terms
 
     def term(self, figure: str) -> str:
         """What the paper calls a figure of ours."""

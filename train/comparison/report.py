@@ -10,17 +10,19 @@ import train.comparison.tables
 from extract.errors import MarqueeError
 from extract.plugins import Plugins
 from pipeline.storage.atomic import atomic
-from train.comparison.config import CellResult, CompareConfig, Embed
+from train.comparison.config import CellResult, CompareConfig
 from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results
+from train.comparison.source import Source
+from train.comparison.stated import MARK, beside, stated_table
 from train.evaluation.tables import Table
 
 TABLES = Plugins(train.comparison.tables, "kind of table")
 
 
-def write_report(config: CompareConfig, found: Sequence[CellResult], embed: Embed | None = None) -> Path:
+def write_report(config: CompareConfig, found: Sequence[CellResult], source: Source | None = None) -> Path:
     """Each table as Markdown, CSV and SVG, and ``report.md`` with all of them; its path."""
-    results = Results(config, found, embed)
+    results = Results(config, found, source)
     parts = [
         _written(config.out, made)
         for paper_table in config.paper_tables
@@ -36,9 +38,24 @@ def write_report(config: CompareConfig, found: Sequence[CellResult], embed: Embe
 
 
 def made_of(results: Results, paper_table: PaperTable) -> list[Made]:
-    """What a table's kind makes of it; one that cannot be made says why, and the others are written."""
+    """What a table's kind makes of it, with the paper's own figures in the first one.
+
+    One that cannot be made says why, and the others are written.
+    """
+    first, *others = _made(results, paper_table)
+    stated = stated_table(results.config.paper, paper_table.name)
+    if stated is None:
+        return [first, *others]
+    told = (
+        f"Rows with {MARK.strip()} are what {results.paper.title} print in {paper_table.number}, measured on "
+        f"their own data: no target for other data. {paper_table.remark}"
+    )
+    return [replace(first, table=beside(first.table, stated, told.strip())), *others]
+
+
+def _made(results: Results, paper_table: PaperTable) -> list[Made]:
     empty = Table(paper_table.name, results.title(paper_table), paper_table.key, (), ())
-    if not results.config.rows(paper_table):
+    if paper_table.rows and not results.trained(paper_table):
         return [Made(replace(empty, notes=tuple(results.left_out(paper_table))))]
     try:
         return list(TABLES.attribute(paper_table.kind, "make")(results, paper_table))

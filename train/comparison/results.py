@@ -11,16 +11,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from train.comparison.config import CellResult, CompareConfig, Embed
-from train.comparison.measured import Measured
+from train.comparison.config import CellResult, CompareConfig
+from train.comparison.measured import Measured, measured
 from train.comparison.paper import Cell, PaperTable
+from train.comparison.source import Source
 from train.evaluation.evaluate import read_predictions
 from train.evaluation.figures import Figure
-from train.evaluation.metrics import Bools, Floats
+from train.evaluation.metrics import Bools, Floats, Measures, unit_weights
 from train.evaluation.tables import Estimate, Table, TableEntry, TableRow, estimates
 from train.labels.splits import Part
 
 NO_VALUE = Estimate(math.nan)
+RANDOM = {
+    "scores": "Random: expected value of scores that see nothing. Genre frequencies: every video gets the "
+    "shares of the genres.",
+    "every": "Random: every video gets every genre.",
+}
 SPACES_AT_ONCE = 8  # bounds memory: a table of a space looks at two, of each seed
 
 
@@ -50,36 +56,54 @@ class Results:
     """The runs of a comparison that can be measured, looked up by what the rows of the tables name."""
 
     def __init__(
-        self, config: CompareConfig, found: Sequence[CellResult], embed: Embed | None = None
+        self, config: CompareConfig, found: Sequence[CellResult], source: Source | None = None
     ) -> None:
         self.config = config
+        self._source = source
         self.paper = config.shown
         self.failed = [result for result in found if not result.measured]
         self.runs = {result.cell: result.measured for result in found if result.measured}
-        self.space = lru_cache(SPACES_AT_ONCE)(_spaces(embed))
+        self.space = lru_cache(SPACES_AT_ONCE)(self._space)
 
     @property
     def some(self) -> Measured:
         """Any of the runs, for what is the same in all."""
         return next(iter(self.runs.values()))
 
-    def of(self, cell: Cell) -> list[Measured]:
-        """One for each seed, without those that failed."""
+    @property
+    def source(self) -> Source:
+        assert self._source is not None, "this table looks at more than runs: give compare a source"
+        return self._source
+
+    def of(self, cell: Cell, part: Part = "test") -> list[Measured]:
+        """One for each seed, without those that failed, measured on a part of the videos."""
         cells = (replace(cell, seed=seed) for seed in self.config.seeds)
-        return [self.runs[each] for each in cells if each in self.runs]
+        runs = [self.runs[each] for each in cells if each in self.runs]
+        return runs if part == "test" else [measured(run.run, run.scoring, part) for run in runs]
+
+    def trained(self, paper_table: PaperTable) -> bool:
+        """Whether any row of a table has a run."""
+        return any(self.of(row.cell) for row in self.config.rows(paper_table))
 
     def spaces(self, cell: Cell, part: Part = "test") -> list[EmbeddedVideos]:
         """That of each seed."""
         return [self.space(run.run, part) for run in self.of(cell)]
 
-    def spaces_of_a_seed(self, paper_table: PaperTable) -> tuple[int, dict[str, EmbeddedVideos]] | None:
-        """The first seed that all rows have, and each row's space of the test split."""
+    def runs_of_a_seed(self, paper_table: PaperTable) -> tuple[int, dict[str, Measured]] | None:
+        """The first seed that all rows have, and each row's run."""
         rows = self.config.rows(paper_table)
         for seed in self.config.seeds:
             runs = {row.name: self.runs.get(replace(row.cell, seed=seed)) for row in rows}
             if all(runs.values()):
-                return seed, {name: self.space(run.run, "test") for name, run in runs.items() if run}
+                return seed, {name: run for name, run in runs.items() if run}
         return None
+
+    def spaces_of_a_seed(self, paper_table: PaperTable) -> tuple[int, dict[str, EmbeddedVideos]] | None:
+        """The same, and each row's space of the test split."""
+        found = self.runs_of_a_seed(paper_table)
+        if found is None:
+            return None
+        return found[0], {name: self.space(run.run, "test") for name, run in found[1].items()}
 
     def estimates(self, runs: Sequence[Measured]) -> dict[str, Estimate]:
         names = runs[0].figures if runs else ()
@@ -93,25 +117,41 @@ class Results:
             for name in names
         }
 
-    def entries(self, runs: Sequence[Measured]) -> tuple[TableEntry, ...]:
+    def entries(self, paper_table: PaperTable, runs: Sequence[Measured]) -> tuple[TableEntry, ...]:
         """The columns of a paper's table, and how many runs are behind them."""
-        return (*estimates(self.paper.terms, self.estimates(runs)), self.count(runs))
+        return (*estimates(self.paper.columns(paper_table), self.estimates(runs)), self.count(runs))
 
     def count(self, runs: Sequence[Measured] | Sequence[EmbeddedVideos]) -> str:
         """How many of the seeds there are."""
         return f"{len(runs)}/{len(self.config.seeds)}"
 
-    def baselines(self) -> list[TableRow]:
-        """Rows of the classifiers that see nothing, by the labels of the test split."""
+    def baselines(self, paper_table: PaperTable) -> list[TableRow]:
+        """Rows of the classifiers that see nothing, by the labels of the part."""
+        terms = self.paper.columns(paper_table)
+        some = self.some_of(paper_table)
+        if paper_table.random == "every":
+            return [("random", estimates(terms, {n: Estimate(v) for n, v in every_genre(some)[0].items()}))]
         kinds: dict[str, Callable[[Figure], float]] = {
             "random": lambda figure: figure.random,
             "genre frequencies": lambda figure: figure.frequency,
         }
-        figures = self.some.figures
         return [
-            (name, estimates(self.paper.terms, {t: Estimate(value(f)) for t, f in figures.items()}))
+            (name, estimates(terms, {t: Estimate(value(f)) for t, f in some.figures.items()}))
             for name, value in kinds.items()
         ]
+
+    def some_of(self, paper_table: PaperTable) -> Measured:
+        """Any of the runs, measured on the part of a table."""
+        some = self.some
+        return some if paper_table.part == "test" else measured(some.run, some.scoring, paper_table.part)
+
+    def _space(self, run: Path, part: Part) -> EmbeddedVideos:
+        known = read_predictions(run / "predictions.parquet", split=part)
+        ids, vectors = self.source.embed(run, part)
+        place: Mapping[str, int] = {name: number for number, name in enumerate(ids)}
+        order = [place[name] for name in known.ids]
+        target, score = np.asarray(known.target, bool), np.asarray(known.score)
+        return EmbeddedVideos(known.ids, known.genres, vectors[order], target, score, known.groups)
 
     def title(self, paper_table: PaperTable) -> str:
         config = self.config
@@ -124,12 +164,10 @@ class Results:
         videos = sorted({run.videos for run in self.runs.values()})
         threshold = self.paper.threshold
         said = f"; decisions at a score of {threshold:g}" if decisions and threshold is not None else ""
-        usual = (
-            "Random: expected value of scores that see nothing. Genre frequencies: every video gets the "
-            "shares of the genres."
-        )
-        about = " ".join(sentences) or usual
-        notes = [f"{videos[-1]} test videos{said}. {self.spread()} {about}"]
+        about = " ".join(sentences) or RANDOM[paper_table.random]
+        part = paper_table.part
+        count = videos[-1] if part == "test" else self.some_of(paper_table).videos
+        notes = [f"{count} {part} videos{said}. {self.spread()} {about}"]
         if len(videos) > 1:
             notes.append(
                 f"The rows were measured on different test videos ({', '.join(map(str, videos))} of them), "
@@ -150,8 +188,15 @@ class Results:
         """What the store lacks of a table."""
         missing = self.config.missing
         lines = [f'The store has no {", ".join(missing)}: "all" leaves them out.'] if missing else []
+        if not paper_table.rows:
+            return []
         without = [f"{row.name} ({lack})" for row, lack in self.config.all_rows(paper_table) if lack]
         return lines + ([f"Left out: {'; '.join(without)}."] if without else [])
+
+
+def spread_over(count: int, most: int) -> list[int]:
+    """At most so many of ``count`` places, evenly spread."""
+    return np.unique((2 * np.arange(most) + 1) * count // (2 * most)).tolist() if count else []
 
 
 def same_videos(runs: Iterable[Measured]) -> bool:
@@ -162,17 +207,19 @@ def same_videos(runs: Iterable[Measured]) -> bool:
 def term_of(results: Results, paper_table: PaperTable) -> tuple[str, str]:
     """The one figure that a table shows: ours, and the paper's name of it."""
     figure = paper_table.figure or results.paper.headline
-    return figure, results.paper.term(figure)
+    terms = results.paper.columns(paper_table)
+    return figure, next((term for term, ours in terms.items() if ours == figure), figure)
 
 
-def _spaces(embed: Embed | None) -> Callable[[Path, Part], EmbeddedVideos]:
-    def space(run: Path, part: Part) -> EmbeddedVideos:
-        assert embed is not None, "this table looks at vectors: give compare embed"
-        known = read_predictions(run / "predictions.parquet", split=part)
-        ids, vectors = embed(run, part)
-        place: Mapping[str, int] = {name: number for number, name in enumerate(ids)}
-        order = [place[name] for name in known.ids]
-        target, score = np.asarray(known.target, bool), np.asarray(known.score)
-        return EmbeddedVideos(known.ids, known.genres, vectors[order], target, score, known.groups)
-
-    return space
+def every_genre(run: Measured) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Figures where every video gets every genre: of all genres, and genre -> name -> value."""
+    known = run.predictions
+    target = np.asarray(known.target, bool)
+    overall, by_genre = Measures(target, np.ones(target.shape), thresholds=run.scoring.thresholds).figures(
+        unit_weights(len(target))
+    )
+    each = {
+        genre: {name: float(values[place, 0]) for name, values in by_genre.items()}
+        for place, genre in enumerate(known.genres)
+    }
+    return {name: float(values[0]) for name, values in overall.items()}, each

@@ -39,7 +39,11 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
+MOST_BARS = 30  # that are named each
 MOST_TICKS = 12  # of more, the axis chooses its own
+
+
+Series = Mapping[str, Sequence[tuple[float, "Estimate"]]]  # by name: numbers, and what is there
 
 
 def points(
@@ -68,7 +72,7 @@ def points(
 
 
 def lines(
-    series: Mapping[str, Sequence[tuple[float, Estimate]]],
+    series: Series,
     *,
     label: str,
     steps: str,
@@ -84,19 +88,7 @@ def lines(
 
     def draw(picture: Picture) -> None:
         axes = picture.add_subplot()
-        for place, (name, values) in enumerate(series.items()):
-            known = [(step, estimate) for step, estimate in values if not math.isnan(estimate.mean)]
-            if not known:
-                continue
-            at = [step for step, _ in known]
-            mean = np.array([estimate.mean for _, estimate in known])
-            low = np.array([estimate.low for _, estimate in known])
-            high = np.array([estimate.high for _, estimate in known])
-            colour, mark = _look(place)
-            axes.plot(
-                at, mean, color=colour, marker=mark if few else "", markersize=4.5, label=shortened(name, 30)
-            )
-            axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+        _draw_lines(axes, series, marked=few)
         axes.axhline(random, color=GREY, linestyle="--", label=f"random: {random:.3f}")
         if log:
             axes.set_xscale("log", base=2)
@@ -107,6 +99,82 @@ def lines(
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
     return svg(draw, (6.4, 3.8))
+
+
+def _draw_lines(axes: Any, series: Series, *, marked: bool) -> None:
+    for place, (name, values) in enumerate(series.items()):
+        known = [(step, estimate) for step, estimate in values if not math.isnan(estimate.mean)]
+        if not known:
+            continue
+        at = [step for step, _ in known]
+        mean, low, high = (
+            np.array([getattr(estimate, part) for _, estimate in known]) for part in ("mean", "low", "high")
+        )
+        colour, mark = _look(place)
+        axes.plot(
+            at, mean, color=colour, marker=mark if marked else "", markersize=4.5, label=shortened(name, 30)
+        )
+        axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def panels(curves: Mapping[str, Series], *, steps: str, limits: tuple[float, float] | None = None) -> bytes:
+    """Lines as in :func:`lines` in a panel for each name, with one legend."""
+    columns = min(4, max(2, math.ceil(math.sqrt(len(curves)))))
+    rows = math.ceil(len(curves) / columns)
+
+    def draw(picture: Picture) -> None:
+        grid = picture.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+        for axes, (title, series) in zip(grid, curves.items(), strict=False):
+            _draw_lines(axes, series, marked=False)
+            axes.set_title(shortened(title, 36), fontsize=8, loc="left")
+            if limits is not None:
+                axes.set_ylim(*limits)
+        for axes in grid[len(curves) :]:
+            axes.set_visible(False)
+        picture.supxlabel(steps, fontsize=9)
+        known = {
+            text: line for axes in grid for line, text in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        picture.legend(list(known.values()), list(known), loc="outside right upper")
+
+    return svg(draw, (2 + 2.3 * columns, 0.8 + 1.9 * rows))
+
+
+def bars(counts: Mapping[str, Mapping[str, int]]) -> bytes:
+    """How many of each, in a panel for each name, one below the other."""
+
+    def draw(picture: Picture) -> None:
+        grid = picture.subplots(max(len(counts), 1), 1, squeeze=False).ravel()
+        for axes, (title, values) in zip(grid, counts.items(), strict=False):
+            axes.bar(range(len(values)), list(values.values()), color=BLUE)
+            axes.set_xticks(
+                range(len(values)), [shortened(name, 16) for name in values], rotation=60, ha="right"
+            )
+            if len(values) > MOST_BARS:
+                axes.locator_params(axis="x", nbins=MOST_TICKS)
+            axes.grid(axis="x", visible=False)
+            axes.set_ylabel(title)
+
+    return svg(draw, (6.4, 0.4 + 2.6 * max(len(counts), 1)))
+
+
+def score_bars(shown: Mapping[str, tuple[Any, Any]], genres: Sequence[str]) -> bytes:
+    """Scores of all genres, in a panel for each video: name -> scores and labels, (genres,) each."""
+    columns = min(3, max(len(shown), 1))
+    rows = max(1, math.ceil(len(shown) / columns))
+
+    def draw(picture: Picture) -> None:
+        grid = picture.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+        for axes, (name, (scores, has)) in zip(grid, shown.items(), strict=False):
+            axes.barh(range(len(genres)), scores, color=[BLUE if there else GREY for there in has])
+            axes.set_title(shortened(name, 28), fontsize=8, loc="left")
+        for axes in grid[len(shown) :]:
+            axes.set_visible(False)
+        grid[0].set_yticks(range(len(genres)), [shortened(genre, 16) for genre in genres])
+        grid[0].set(ylim=(len(genres) - 0.5, -0.5), xlim=(0, 1))
+        picture.supxlabel("score; blue: the video has the genre", fontsize=9)
+
+    return svg(draw, (1.2 + 2 * columns, 0.8 + (0.4 + 0.17 * len(genres)) * rows))
 
 
 def grouped(

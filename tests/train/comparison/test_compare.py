@@ -97,7 +97,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
 @pytest.mark.slow
 def test_a_grid_trains_each_cell_once(grid: Grid) -> None:
     assert len(grid.cells) == len(set(grid.cells)) == 2 * (2 + 2 + 2 * 2), "Tables 1 and 3 share runs"
-    for title in ("Table 1", "Table 2", "Table 3", "Figure 6"):
+    for title in ("Table 1", "Table 2", "Table 3", "Figure 1"):
         assert f"## {title}" in grid.report
 
 
@@ -135,10 +135,10 @@ def test_the_ablation_has_the_change_and_the_time(grid: Grid) -> None:
 
 
 def test_steps_against_map(grid: Grid) -> None:
-    with (grid.config.out / "figure6.csv").open(encoding="utf-8", newline="") as file:
+    with (grid.config.out / "figure1.csv").open(encoding="utf-8", newline="") as file:
         found = {(row["expert"], row["steps"]): float(row["mAP macro"]) for row in csv.DictReader(file)}
     assert found["clip", "64"] > found["clip", "4"] > found["random", ""]
-    assert ">ocr<" in (grid.config.out / "figure6.svg").read_text("utf-8")
+    assert ">ocr<" in (grid.config.out / "figure1.svg").read_text("utf-8")
     alone = CompareConfig(grid.config.out, ("clip",), ("mlp",), seeds=(0,), tables=("steps",), steps=(4,))
     assert list(alone.cells()) == [Cell(("clip",), "mlp", 0, 4)], "only what the figure needs"
 

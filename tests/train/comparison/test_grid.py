@@ -73,15 +73,16 @@ def test_a_paper_is_trained_and_fine_tuned(tmp_path: Path) -> None:
     text = report.read_text("utf-8")
     assert "failed" not in text and "could not" not in text
     runs = {run.name.partition("-clip-")[0]: RunFolder(run) for run in (tmp_path / "fish/runs").iterdir()}
-    coarse, fine = runs["mmx-fusion=gated-clips=9"], runs["mmx-fusion=gated-clips=9-fine"].config()
+    coarse, fine = runs["mmx"], runs["mmx-fine"].config()
     options = coarse.config()["options"]
-    assert options["model"]["clips"] == 9, "the row says how many, not --set"
-    assert options["model"]["width"] == 8 and options["steps"]["clip"]["cap"] == 19
+    assert options["model"]["clips"] == 3 and options["model"]["width"] == 8
+    assert options["labels"]["least_shots"] == 10 and options["split"]["fractions"] == [0.6, 0.2, 0.2]
+    assert options["steps"]["clip"]["cap"] == 19
     assert options["training"]["learning_rate"] == 3e-5, "of the paper's preset"
     assert fine["finetune"]["epochs"] == 2 and fine["finetuned_from"] == str(coarse.root)
     with (tmp_path / "fish/figure6.csv").open(encoding="utf-8", newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2", ""]
-    for name in ("figure1", "figure6", "figure9"):
+    for name in ("figure1", "figure6", "figure10"):
         assert (tmp_path / f"fish/{name}.svg").stat().st_size > 1000
 
 
@@ -134,5 +135,5 @@ def test_what_the_store_lacks_of_a_paper(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("train.comparison.papers.fish2021.PAPER", replace(PAPER, experts=("panns", "clip")))
     monkeypatch.setattr("train.comparison.grid.compare", lambda grid, fit, **others: grid)
     found: Any = compared(tmp_path, tmp_path / "fish", paper="fish2021")
-    assert (found.experts, found.missing) == (("clip",), ("panns",))
-    assert found.left_out() == ["no panns among the experts: without panns"]
+    assert (found.experts, found.missing, found.baselines) == (("clip",), ("panns",), ())
+    assert "no senet among the experts: without Image" in found.left_out()

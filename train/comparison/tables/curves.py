@@ -1,4 +1,4 @@
-"""Precision over recall of all genres pooled, a curve for each training."""
+"""Precision over recall of every genre: a panel for each genre or for each training."""
 
 from __future__ import annotations
 
@@ -8,74 +8,69 @@ import numpy as np
 
 from train.comparison.measured import Measured
 from train.comparison.paper import PaperTable
-from train.comparison.results import NO_VALUE, Made, Results, same_videos, term_of
-from train.evaluation.bootstrap import CELLS_AT_ONCE, resample_weights
-from train.evaluation.metrics import Floats, Measures, unit_weights
-from train.evaluation.svg import lines
-from train.evaluation.tables import Estimate, Table, TableRow
+from train.comparison.results import Made, Results, same_videos
+from train.comparison.tables.genres import genre_estimates
+from train.evaluation.metrics import Measures, unit_weights
+from train.evaluation.svg import panels
+from train.evaluation.tables import Estimate, Table, TableEntry, TableRow
 
 RECALLS = np.linspace(0, 1, 101)
-SHOWN = tuple(range(10, 100, 10))  # of these, in the table
+SHOWN = (25, 50, 75)  # of these, in the table
+GENRE = "genre"  # a key for which each genre has a panel; otherwise each training has one
+
+Curve = list[Estimate]
 
 
 def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
-    figure, term = term_of(results, paper_table)
+    support = results.some.support
+    genres = sorted(support, key=lambda genre: (-support[genre], genre))
+    panels_of: dict[str, dict[str, list[tuple[float, Estimate]]]] = {}
     rows: list[TableRow] = []
-    series: dict[str, list[tuple[float, Estimate]]] = {}
-    for row in results.config.rows(paper_table):
-        runs = results.of(row.cell)
-        area = results.estimates(runs).get(figure, NO_VALUE)
-        curve = _curve(results, runs)
-        rows.append((row.name, (area, *(curve[place] for place in SHOWN), results.count(runs))))
-        series[f"{row.name}: {area.mean:.3f}"] = list(zip(RECALLS.tolist(), curve, strict=True))
-    share = _share(results.some)
-    random = Estimate(results.some.figures[figure].random)
-    blind: TableRow = ("random", (random, *(Estimate(share) for _ in SHOWN), ""))
+    trained = {row.name: results.of(row.cell) for row in results.config.rows(paper_table)}
+    found = {name: _curves(results, runs, genres) for name, runs in trained.items() if runs}
+    areas = {name: genre_estimates(results, trained[name], genres, "ap") for name in found}
+    for place, genre in enumerate(genres):
+        for name, curves in found.items():
+            by_genre = paper_table.key == GENRE
+            panel, line = (genre, name) if by_genre else (name, genre)
+            panels_of.setdefault(panel, {})[line] = list(zip(RECALLS.tolist(), curves[genre], strict=True))
+            at: tuple[TableEntry, ...] = tuple(curves[genre][i] for i in SHOWN)
+            rows.append((panel, (line, areas[name][place], *at, results.count(trained[name]))))
+    order = {panel: i for i, panel in enumerate(panels_of)}
     notes = results.notes(
         paper_table,
-        "Precision is that of the first place that reaches a recall, of all (video, genre) cells in one "
-        "order. Random: expected value of scores that see nothing, and the share of cells that are true.",
+        "Precision is that of the first place that reaches a recall. Area: average precision.",
         decisions=False,
     )
-    columns = (term, *(f"at recall {RECALLS[place]:.1f}" for place in SHOWN), "runs")
+    other = "method" if paper_table.key == GENRE else GENRE
+    columns = (other, "area", *(f"at recall {RECALLS[i]:.2f}" for i in SHOWN), "runs")
     table = Table(
-        paper_table.name, results.title(paper_table), paper_table.key, columns, tuple(rows), (blind,), notes
+        paper_table.name,
+        results.title(paper_table),
+        paper_table.key,
+        columns,
+        tuple(sorted(rows, key=lambda row: order[row[0]])),
+        (),
+        notes,
     )
-    yield Made(table, lines(series, label="precision", steps="recall", random=share, log=False))
+    yield Made(table, panels(panels_of, steps="recall (precision upwards)", limits=(0, 1.02)))
 
 
-def _share(run: Measured) -> float:
-    return float(np.asarray(run.predictions.target, bool).mean())
-
-
-def _curve(results: Results, runs: Sequence[Measured]) -> list[Estimate]:
-    """Precision at each recall: the mean over the runs, with its interval."""
-    if not runs:
-        return [NO_VALUE] * len(RECALLS)
+def _curves(results: Results, runs: Sequence[Measured], genres: Sequence[str]) -> dict[str, Curve]:
+    """Precision at each recall by genre, the mean over the runs; NaN for a genre that no video has."""
     found = [_precision(run) for run in runs]
-    same, confidence = same_videos(runs), results.config.scoring.confidence
-    return [
-        Estimate.of(
-            [float(value[place]) for value, _ in found],
-            [drawn[place] for _, drawn in found] if same else (),
-            confidence,
-        )
-        for place in range(len(RECALLS))
-    ]
+    order = {genre: i for i, genre in enumerate(runs[0].predictions.genres)}
+    if not same_videos(runs):
+        found = found[:1]
+    return {
+        genre: [Estimate.of([each[order[genre]][place] for each in found]) for place in range(len(RECALLS))]
+        for genre in genres
+    }
 
 
-def _precision(run: Measured) -> tuple[Floats, Floats]:
-    """At each recall, (recalls,), and of every resample, (recalls, resamples)."""
-    known, scoring = run.predictions, run.scoring
-    ranking = Measures(known.target, known.score).pooled_ranking
-    videos = len(known.ids)
-    blocks = resample_weights(
-        videos,
-        resamples=scoring.resamples,
-        seed=scoring.seed,
-        groups=known.groups,
-        at_once=max(1, CELLS_AT_ONCE // len(ranking.videos)),
-    )
-    drawn = [ranking.precision_at(RECALLS, weights) for weights in blocks]
-    value = ranking.precision_at(RECALLS, unit_weights(videos))[:, 0]
-    return value, np.concatenate(drawn, axis=1)
+def _precision(run: Measured) -> list[list[float]]:
+    """By genre, at each recall."""
+    known = run.predictions
+    ones = unit_weights(len(known.ids))
+    rankings = Measures(known.target, known.score).genre_rankings
+    return [ranking.precision_at(RECALLS, ones)[:, 0].tolist() for ranking in rankings]

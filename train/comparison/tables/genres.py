@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from train.comparison.measured import Measured
 from train.comparison.paper import PaperTable
@@ -12,44 +12,62 @@ from train.evaluation.tables import Estimate, Table, TableRow
 
 
 def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
+    figures = paper_table.terms or {paper_table.label: paper_table.figure}
     support, chance = results.some.support, results.some.by_genre
     genres = sorted(support, key=lambda genre: (-support[genre], genre))
+    trained = results.config.rows(paper_table)
     series = {
-        row.name: _estimates(results, results.of(row.cell), genres, paper_table.figure)
-        for row in results.config.rows(paper_table)
+        _column(row.name, label, figures): genre_estimates(results, results.of(row.cell), genres, figure)
+        for row in trained
+        for label, figure in figures.items()
     }
-    random = [chance[genre][paper_table.figure].random for genre in genres]
-    rows: list[TableRow] = [
-        (genre, (support[genre], *(column[place] for column in series.values()), Estimate(random[place])))
-        for place, genre in enumerate(genres)
-    ]
-    runs = [results.of(row.cell) for row in results.config.rows(paper_table)]
-    base, at, threshold = paper_table.figure.partition("@")
-    macro = f"{base}_macro{at}{threshold}"
-    means = [results.estimates(each).get(macro, NO_VALUE) for each in runs]
-    below: tuple[TableRow, ...] = (
-        ("mean of the genres", ("", *means, Estimate(results.some.figures[macro].random))),
-        ("runs", ("", *(results.count(each) for each in runs), "")),
-    )
-    notes = results.notes(
-        paper_table,
-        f"{paper_table.label} of each genre, by the number of test videos that have it. Random: expected "
-        "value of scores that see nothing.",
-        decisions="@" in paper_table.figure,
-    )
+    random = {label: [chance[genre][figure].random for genre in genres] for label, figure in figures.items()}
+    rows: list[TableRow] = []
+    for place, genre in enumerate(genres):
+        blind = (Estimate(values[place]) for values in random.values())
+        rows.append((genre, (support[genre], *(column[place] for column in series.values()), *blind)))
     table = Table(
         paper_table.name,
         results.title(paper_table),
         paper_table.key,
-        ("videos", *series, "random"),
+        ("videos", *series, *(_column("random", label, figures) for label in random)),
         tuple(rows),
-        below,
-        notes,
+        _below(results, [results.of(row.cell) for row in trained], list(figures.values())),
+        results.notes(
+            paper_table,
+            "Genres by the number of test videos that have them. Random: expected value of scores that see "
+            "nothing.",
+            decisions=any("@" in figure for figure in figures.values()),
+        ),
     )
-    yield Made(table, grouped(series, genres, label=paper_table.label, random=random))
+    label = list(figures)[-1]
+    shown = {row.name: series[_column(row.name, label, figures)] for row in trained}
+    yield Made(table, grouped(shown, genres, label=label, random=random[label]))
 
 
-def _estimates(
+def _column(name: str, label: str, figures: Mapping[str, str]) -> str:
+    return name if len(figures) == 1 else f"{name} {label}"
+
+
+def _below(
+    results: Results, trained: Sequence[Sequence[Measured]], figures: Sequence[str]
+) -> tuple[TableRow, ...]:
+    """The means over the genres, and how many runs there are."""
+    names = [_macro(figure) for figure in figures]
+    found = [results.estimates(runs) for runs in trained]
+    means = [each.get(name, NO_VALUE) for each in found for name in names]
+    blind = [Estimate(results.some.figures[name].random) for name in names]
+    counts = [results.count(runs) for runs in trained for _ in names]
+    return (("mean of the genres", ("", *means, *blind)), ("runs", ("", *counts, *("" for _ in names))))
+
+
+def _macro(figure: str) -> str:
+    """The mean over the genres of a figure of each."""
+    base, at, threshold = figure.partition("@")
+    return f"{base}_macro{at}{threshold}"
+
+
+def genre_estimates(
     results: Results, runs: Sequence[Measured], genres: Sequence[str], figure: str
 ) -> list[Estimate]:
     """Of each genre; their intervals are of the resamples that all figures have."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from train.comparison.paper import PaperTable
-from train.comparison.results import EmbeddedVideos, Made, Results
+from train.comparison.results import EmbeddedVideos, Made, Results, spread_over
 from train.comparison.spaces import estimate, nearest, precision, random_precision
 from train.evaluation.svg import lines
 from train.evaluation.tables import Estimate, Table, TableRow
@@ -53,8 +53,8 @@ def _examples(results: Results, paper_table: PaperTable) -> Iterator[Made]:
         return
     seed, spaces = shown[0], list(shown[1].values())
     count = len(spaces[0].ids)
-    queries = np.unique((2 * np.arange(QUERIES) + 1) * count // (2 * QUERIES))
-    listed = [_listed(space, queries.tolist()) for space in spaces]
+    queries = spread_over(count, QUERIES)
+    listed = [_listed(space, queries) for space in spaces]
     table = Table(
         f"{paper_table.name}-videos",
         f"{paper_table.number}: nearest videos of some, seed {seed}",
@@ -62,7 +62,7 @@ def _examples(results: Results, paper_table: PaperTable) -> Iterator[Made]:
         ("genres", *shown[1]),
         tuple(
             (spaces[0].ids[query], (_genres(spaces[0], query), *(column[place] for column in listed)))
-            for place, query in enumerate(queries.tolist())
+            for place, query in enumerate(queries)
         ),
     )
     yield Made(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,12 +20,14 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     rows: list[TableRow] = []
     cells = [(row.name, row.cell) for row in results.config.rows(paper_table)]
     for name, cell in cells:
-        runs = results.of(cell)
+        runs = results.of(cell, paper_table.part)
         more = [_more(results, kind, cell, cells[0][1], runs) for kind in paper_table.more]
-        rows.append((name, (*results.entries(runs), *more)))
+        rows.append((name, (*results.entries(paper_table, runs), *more)))
     _, headline = term_of(results, paper_table)
-    columns = (*results.paper.terms, "runs", *(_column(kind, headline) for kind in paper_table.more))
-    blind = [(name, (*entries, "", *("" for _ in paper_table.more))) for name, entries in results.baselines()]
+    terms = results.paper.columns(paper_table)
+    columns = (*terms, "runs", *(_column(kind, headline) for kind in paper_table.more))
+    empty = ("", *("" for _ in paper_table.more))
+    blind = [(name, (*entries, *empty)) for name, entries in results.baselines(paper_table)]
     table = Table(
         paper_table.name,
         results.title(paper_table),
@@ -44,12 +46,37 @@ def _column(kind: str, headline: str) -> str:
 
 def _more(results: Results, kind: str, cell: Cell, first: Cell, runs: Sequence[Measured]) -> TableEntry:
     """What stands in a column beside the figures."""
-    if kind == "parameters":
-        sizes = sorted({run.parameters for run in runs if run.parameters is not None})
-        return ", ".join(f"{size:,}" for size in sizes)
-    if kind == "seconds":
-        return Estimate.of([run.seconds for run in runs if not math.isnan(run.seconds)])
-    return "" if cell == first else difference(results, cell, first)
+    if kind == "change":
+        return "" if cell == first else difference(results, cell, first)
+    if kind in ("extraction s", "runtime s"):
+        extraction = results.source.extraction_seconds(cell.experts)
+        if kind == "extraction s":
+            return Estimate(extraction)
+        return Estimate.of([extraction + seconds for seconds in _known(run.video_seconds for run in runs)])
+    return _OF_RUNS[kind](runs)
+
+
+def _known(values: Iterable[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
+
+
+def _sizes(runs: Sequence[Measured]) -> str:
+    sizes = sorted({run.parameters for run in runs if run.parameters is not None})
+    return ", ".join(f"{size:,}" for size in sizes)
+
+
+def _most_genres(runs: Sequence[Measured]) -> int:
+    return max((int(np.sum(run.predictions.target, axis=1).max()) for run in runs), default=0)
+
+
+# What a column beside the figures holds; "seconds" are of a training, "classification s" of a video.
+_OF_RUNS: Mapping[str, Callable[[Sequence[Measured]], TableEntry]] = {
+    "parameters": _sizes,
+    "seconds": lambda runs: Estimate.of(_known(run.seconds for run in runs)),
+    "classification s": lambda runs: Estimate.of(_known(run.video_seconds for run in runs)),
+    "genres": lambda runs: max((len(run.predictions.genres) for run in runs), default=0),
+    "labels at most": _most_genres,
+}
 
 
 def difference(results: Results, cell: Cell, other: Cell) -> Estimate:
