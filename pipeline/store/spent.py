@@ -56,7 +56,7 @@ def seconds_a_video(record: Mapping[str, Any], tables: Iterable[str]) -> float:
     known = ["decode", *(name for name in ("windows",) if name in spent), *wanted]
     if not all(name in spent for name in ("decode", *wanted) if name not in _WITHOUT_A_MODEL):
         return math.nan
-    return sum(float(spent[name]["seconds"]) / spent[name]["videos"] for name in known if name in spent)
+    return math.fsum(spent[name]["seconds"] / spent[name]["videos"] for name in known if name in spent)
 
 
 _WITHOUT_A_MODEL = {"scenes"}  # its work is the decoder's, and the shot network's
