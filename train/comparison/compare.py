@@ -12,7 +12,7 @@ from train.comparison.config import CellResult, CompareConfig
 from train.comparison.measured import measured
 from train.comparison.paper import Cell
 from train.comparison.report import write_report
-from train.comparison.source import Source
+from train.comparison.source import DataSource
 from train.log import Log, silent
 from train.runs.run_folder import RunFolder
 
@@ -23,7 +23,7 @@ def compare(
     config: CompareConfig,
     fit: Fit,
     *,
-    source: Source | None = None,
+    source: DataSource | None = None,
     log: Log = silent,
 ) -> Path:
     """Train what is missing, measure all, write the tables; the path of the report.

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import train.comparison.papers
 from extract.errors import UsageError, unknown
 from extract.plugins import Plugins
 from extract.presets import merged
-from train.labels.splits import Part
 from train.registry import model_names
 from train.settings import load_preset, parse_assignments
+
+if TYPE_CHECKING:
+    from train.labels.splits import Part
 
 DEFAULT_PAPER = "own"
 PAPERS = Plugins(train.comparison.papers, "paper")

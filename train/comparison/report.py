@@ -13,14 +13,16 @@ from pipeline.storage.atomic import atomic
 from train.comparison.config import CellResult, CompareConfig
 from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results
-from train.comparison.source import Source
+from train.comparison.source import DataSource
 from train.comparison.stated import MARK, beside, stated_table
 from train.evaluation.tables import Table
 
 TABLES = Plugins(train.comparison.tables, "kind of table")
 
 
-def write_report(config: CompareConfig, found: Sequence[CellResult], source: Source | None = None) -> Path:
+def write_report(
+    config: CompareConfig, found: Sequence[CellResult], source: DataSource | None = None
+) -> Path:
     """Each table as Markdown, CSV and SVG, and ``report.md`` with all of them; its path."""
     results = Results(config, found, source)
     parts = [

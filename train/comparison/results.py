@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from train.comparison.config import CellResult, CompareConfig
 from train.comparison.measured import Measured, measured
 from train.comparison.paper import Cell, PaperTable
-from train.comparison.source import Source
+from train.comparison.source import DataSource
 from train.evaluation.evaluate import read_predictions
 from train.evaluation.figures import Figure
 from train.evaluation.metrics import Bools, Floats, Measures, unit_weights
@@ -56,7 +56,7 @@ class Results:
     """The runs of a comparison that can be measured, looked up by what the rows of the tables name."""
 
     def __init__(
-        self, config: CompareConfig, found: Sequence[CellResult], source: Source | None = None
+        self, config: CompareConfig, found: Sequence[CellResult], source: DataSource | None = None
     ) -> None:
         self.config = config
         self._source = source
@@ -71,7 +71,7 @@ class Results:
         return next(iter(self.runs.values()))
 
     @property
-    def source(self) -> Source:
+    def source(self) -> DataSource:
         assert self._source is not None, "this table looks at more than runs: give compare a source"
         return self._source
 

@@ -40,7 +40,7 @@ class Dataset:
         return sorted(range(len(self.genres)), key=lambda genre: (-int(counts[genre]), self.genres[genre]))
 
 
-class Source(Protocol):
+class DataSource(Protocol):
     """Where the store and the labels are, as far as tables want to know of them."""
 
     def embed(self, run: Path, part: Part) -> tuple[Sequence[str], NDArray[np.float32]]:
