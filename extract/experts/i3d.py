@@ -25,7 +25,7 @@ from extract.expert import (
 from extract.experts._clips import COLUMNS, DEVICE_BATCH, ClipTap, check_grid, embedding_rows
 from extract.ops.motion import tvl1
 from extract.ops.motion.flow_images import BOUND, quantise
-from extract.ops.motion.frame_grid import SceneStacks, Stack, looped
+from extract.ops.motion.frame_grid import InnerStacks, SceneStacks, Stack, looped
 from extract.ops.network.device import to_device
 from extract.ops.network.inference import inference
 from extract.ops.picture.images import resize_shorter
@@ -91,8 +91,10 @@ class I3dOptions:
     """The defaults are the training's own preprocessing; ``fps`` 25 and 64 frames are Carreira's too.
 
     ``modalities``: which of the two tables are made. ``step``: frames of the grid from the start of one
-    stack to that of the next. ``crop``: how the middle 224 pixels are placed where the margin is odd;
-    ``"floor"`` as video_features, ``"round"`` as torchvision.
+    stack to that of the next. ``trim``: without the first and the last frame of each shot.
+
+    ``crop``: how the middle 224 pixels are placed where the margin is odd; ``"floor"`` as video_features,
+    ``"round"`` as torchvision.
 
     ``scaler``: ``"pillow"`` is video_features' 8-bit bilinear resize of the native frame, ``"decoder"``
     swscale's bicubic one, which costs a fraction and differs by a grey level or two.
@@ -109,6 +111,7 @@ class I3dOptions:
     fps: float = 25.0
     frames: int = 64
     step: int = 64
+    trim: bool = False
     scaler: Literal["pillow", "decoder"] = "pillow"
     crop: Literal["floor", "round"] = "floor"
     bn_eps: float = 1e-3
@@ -230,7 +233,8 @@ class I3d(Expert):
 
     def tap(self, media: MediaInfo) -> Tap:
         options = self.options
-        stacks = SceneStacks[Prepared](fps=options.fps, length=options.frames, step=options.step)
+        kind = InnerStacks[Prepared] if options.trim else SceneStacks[Prepared]
+        stacks = kind(fps=options.fps, length=options.frames, step=options.step)
         return ClipTap(stacks, self.prepare, _arrays)
 
     def prepare(self, image: NDArray[np.uint8]) -> Prepared:

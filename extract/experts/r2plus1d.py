@@ -24,7 +24,7 @@ from extract.expert import (
     Tolerance,
 )
 from extract.experts._clips import COLUMNS, ClipTap, check_grid, embedding_rows
-from extract.ops.motion.frame_grid import SceneStacks, Stack, looped
+from extract.ops.motion.frame_grid import InnerStacks, SceneStacks, Stack, looped
 from extract.ops.network.device import to_device
 from extract.ops.network.inference import inference
 from extract.ops.picture.bilinear import PlainBilinear
@@ -95,6 +95,7 @@ class R2plus1dOptions:
     """None is the chosen network's own: its clip length, 30 fps (15 for the 18 layers), its preprocessing.
 
     ``step``: frames of the grid from the start of one stack to that of the next; None is ``frames``.
+    ``trim``: without the first and the last frame of each shot.
 
     ``preprocessing``: ``"crop"`` short side 128, middle 112 x 112; ``"whole"`` short side 128, no crop, as
     ig65m-pytorch's own tool extracts; ``"squeeze"`` 128 x 171 whatever the aspect, middle 112 x 112,
@@ -105,6 +106,7 @@ class R2plus1dOptions:
     model: Name = "34_clip32_ig65m"
     frames: int | None = None
     step: int | None = None
+    trim: bool = False
     fps: float | None = None
     preprocessing: Preprocessing | None = None
 
@@ -228,7 +230,7 @@ class R2plus1d(Expert):
 
     def tap(self, media: MediaInfo) -> Tap:
         options = self.options
-        stacks = SceneStacks[NDArray[Any]](
+        stacks = (InnerStacks[NDArray[Any]] if options.trim else SceneStacks[NDArray[Any]])(
             fps=options.grid_fps, length=options.stack_frames, step=options.stack_step
         )
         kind = options.preprocessing or options.network.preprocessing

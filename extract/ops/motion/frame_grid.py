@@ -122,6 +122,42 @@ class SceneStacks(Generic[T]):
             del self._starts[:count], self._frames[:count]
 
 
+class InnerStacks(SceneStacks[T]):
+    """Stacks of scenes without their first and their last frame; a scene of fewer than three is whole.
+
+    A cut that was found a frame too early or too late shows another scene's picture there: Fish et al. 2021
+    leave them out (section 4.1). The grid begins with the second frame and ends before the last one.
+    """
+
+    def __init__(self, *, fps: float, length: int, step: int) -> None:
+        super().__init__(fps=fps, length=length, step=step)
+        self._inner = (-math.inf, -math.inf)  # when the open scene and its second frame begin
+
+    def settle(self, open_start_seconds: float, settled_seconds: float) -> Iterator[Stack[T]]:
+        second, last = self._second(open_start_seconds), self._last(settled_seconds)
+        if second < last:
+            yield from super().settle(second, last)
+
+    def close(self, start_seconds: float, end_seconds: float) -> Iterator[Stack[T]]:
+        second, last = self._second(start_seconds), self._last(end_seconds)
+        inner = (second, last) if second < last else (start_seconds, end_seconds)
+        yield from super().close(*inner)
+
+    def _second(self, start_seconds: float) -> float:
+        """When the scene's second frame begins; infinity if it has not been seen yet."""
+        if self._inner[0] != start_seconds:
+            place = bisect_right(self._starts, start_seconds)
+            if place == len(self._starts):
+                return math.inf
+            self._inner = (start_seconds, self._starts[place])
+        return self._inner[1]
+
+    def _last(self, end_seconds: float) -> float:
+        """When the last frame begins that begins before ``end_seconds``."""
+        place = bisect_left(self._starts, end_seconds)
+        return self._starts[place - 1] if place else -math.inf
+
+
 def looped(clip: NDArray[np.generic], length: int) -> NDArray[np.generic]:
     """The first axis repeated from its beginning up to ``length``; longer clips are not changed."""
     if len(clip) >= length:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,16 @@ def test_the_tap_makes_both_tables_of_the_same_stacks() -> None:
         (1, 2, [20, 21]),
     ]
     assert early[1].arrays["grey"].shape == (10, 256, 455)
+
+
+def test_flow_within_a_trimmed_shot_sees_neither_its_first_frame_nor_its_last() -> None:
+    tap = I3d(replace(SHORT, modalities="flow", trim=True)).tap(MEDIA)
+    image = np.zeros((36, 64, 3), np.uint8)
+    for n in range(22):
+        assert not list(tap.frame(Frame(image + n, n, n / 25, (n + 1) / 25)))
+    items = list(tap.scene(Scene(0, 0, 20, 0.0, 20 / 25, 10, 10, 0.4, 0.44), None))
+    seen = [i.arrays["grey"][:, 0, 0].tolist() for i in items]
+    assert seen == [list(range(1, 11)), list(range(10, 19))]
 
 
 def test_a_video_gives_both_tables(small_trailers: list[Path]) -> None:

@@ -143,8 +143,15 @@ def test_a_short_clip_is_repeated(random_model: Any) -> None:
     np.testing.assert_array_equal(embeddings(random_model, [clip]), embeddings(random_model, [whole]))
 
 
-def test_the_tap_cuts_scenes_into_stacks() -> None:
-    tap = R2plus1d(R2plus1dOptions(model="18_kinetics", frames=4, fps=30)).tap(MEDIA)
+STACKS = [(0, 4, 0), (0, 4, 4), (0, 4, 6), (1, 3, 12)]  # scene, frames, the first of them
+TRIMMED = [(0, 4, 1), (0, 4, 5), (1, 1, 13)]
+
+
+@pytest.mark.parametrize(
+    ("trim", "expected", "ends"), [(False, STACKS, [4, 8, 10, 15]), (True, TRIMMED, [5, 9, 14])]
+)
+def test_the_tap_cuts_scenes_into_stacks(trim: bool, expected: list[Any], ends: list[int]) -> None:
+    tap = R2plus1d(R2plus1dOptions(model="18_kinetics", frames=4, fps=30, trim=trim)).tap(MEDIA)
     image = np.zeros((36, 64, 3), np.uint8)
     items = [i for n in range(15) for i in tap.frame(Frame(image + n, n, n / 30, (n + 1) / 30))]
     assert items == []
@@ -152,8 +159,8 @@ def test_the_tap_cuts_scenes_into_stacks() -> None:
     items += tap.scene(scene(0, 0, 10), None)
     items += tap.scene(scene(1, 12, 15), None)
     seen = [(i.columns["scene"], i.columns["frames"], i.arrays["clip"][0, 0, 0, 0]) for i in items]
-    assert seen == [(0, 4, 0), (0, 4, 4), (0, 4, 6), (1, 3, 12)]
-    assert [round(i.end_seconds * 30) for i in items] == [4, 8, 10, 15]
+    assert seen == expected
+    assert [round(i.end_seconds * 30) for i in items] == ends
     assert {i.table for i in items} == {"r2plus1d"} and not list(tap.close())
 
 

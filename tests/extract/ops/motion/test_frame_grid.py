@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract.ops.motion.frame_grid import SceneStacks, Stack, looped
+from extract.ops.motion.frame_grid import InnerStacks, SceneStacks, Stack, looped
 
 Found = list[tuple[int, Stack[int]]]  # number of the scene, stack of frame indices
 
@@ -22,13 +22,14 @@ def run(
     length: int = 8,
     step: int = 8,
     look_ahead: int = 10**6,
+    kind: type[SceneStacks[int]] = SceneStacks[int],
 ) -> tuple[Found, int]:
     """Stacks of scenes (frames first <= i < stop), and the most frames that were held.
 
     ``starts`` has one time more than there are frames: the end of the last. A scene closes
     ``look_ahead`` frames after its end, and the open one is settled up to as many frames back.
     """
-    stacks = SceneStacks[int](fps=fps, length=length, step=step)
+    stacks = kind(fps=fps, length=length, step=step)
     found: Found = []
     most, closed = 0, 0
     for now in range(1, len(starts)):
@@ -101,11 +102,35 @@ def test_stacks_are_those_of_the_rules_whenever_scenes_close(
     assert found == run(starts, scenes, length=length, step=step)[0]
 
 
-def test_long_scenes_leave_early_and_little_is_held() -> None:
+@given(
+    video=videos(),
+    length=st.integers(1, 12),
+    share=st.floats(0.01, 1),
+    look_ahead=st.sampled_from([0, 1, 5, 30, 200]),
+)
+def test_inner_stacks_are_those_of_scenes_without_their_first_and_last_frame(
+    video: tuple[list[float], list[tuple[int, int]]], length: int, share: float, look_ahead: int
+) -> None:
+    starts, scenes = video
+    step = max(1, int(length * share))
+    kind = InnerStacks[int]
+    found, _ = run(starts, scenes, length=length, step=step, look_ahead=look_ahead, kind=kind)
+    for number, (first, stop) in enumerate(scenes):
+        inner = (first + 1, stop - 1) if stop - first > 2 else (first, stop)
+        stacks = [stack for place, stack in found if place == number]
+        assert [list(s.frames) for s in stacks] == plain(starts, inner, 25.0, length, step)
+        assert stacks[0].start_seconds == starts[inner[0]] and stacks[-1].end_seconds == starts[inner[1]]
+        shown = {frame for s in stacks for frame in (*s.frames, s.following) if frame is not None}
+        assert shown <= set(range(*inner))
+    assert found == run(starts, scenes, length=length, step=step, kind=kind)[0]
+
+
+@pytest.mark.parametrize(("kind", "last"), [(SceneStacks[int], 20_000), (InnerStacks[int], 19_999)])
+def test_long_scenes_leave_early_and_little_is_held(kind: type[SceneStacks[int]], last: int) -> None:
     starts = regular(20_000, 25.0)
-    found, most = run(starts, [(0, 20_000)], length=64, step=64, look_ahead=100)
-    assert len(found) == 313 and found[-1][1].frames == tuple(range(19_936, 20_000))
-    assert most <= 100 + 2 * 64 + 2
+    found, most = run(starts, [(0, 20_000)], length=64, step=64, look_ahead=100, kind=kind)
+    assert len(found) == 313 and found[-1][1].frames == tuple(range(last - 64, last))
+    assert most <= 100 + 2 * 64 + 3
 
 
 def test_a_stack_a_tail_and_a_short_scene() -> None:
