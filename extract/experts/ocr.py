@@ -128,7 +128,8 @@ class Ocr(Expert):
 
     summary = "text on the frames of every scene: RapidOCR (PP-OCRv6) and corrected spelling"
     Options = OcrOptions
-    version = 3  # 2: frames that are read, spelling, turned lines, scripts; 3: textures, foreign words
+    # 2: frames that are read, spelling, turned lines, scripts; 3: textures, foreign words; 4: other scripts
+    version = 4
     lane = "host"
     upstream = ("scenes",)
     packages = (Package("rapidocr", "all"), Package("onnxruntime", "all"), Package("symspellpy", "all"))
@@ -189,8 +190,9 @@ class Ocr(Expert):
 
     def settings(self) -> dict[str, Any]:
         """The options, and the identity of what comes inside packages: models and word lists."""
-        packaged = dict(rapidocr_identity()) if self.options.engine == "rapidocr" else {}
-        if self.options.spelling == "symspell":
+        rapidocr = self.options.engine == "rapidocr"
+        packaged = dict(rapidocr_identity()) if rapidocr else {}
+        if rapidocr or self.options.spelling == "symspell":  # RapidOCR's scripts are told by the words too
             packaged |= dictionary_identity()
         return {**super().settings(), "packaged": packaged}
 

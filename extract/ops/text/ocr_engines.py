@@ -21,6 +21,7 @@ from extract.errors import MissingDependency
 from extract.ops.text.scripts import greek, is_unread, looks_foreign
 from extract.ops.text.spelling import known_words
 from extract.ops.text.turned_lines import Line, LineReading, main_turn, read_lines, upright
+from extract.ops.text.unlikely import ALONE, BESIDE, foreign_odds
 from extract.weights.hashing import sha256_of
 
 # What the wheel of rapidocr 3.10 carries (Apache-2.0): PP-OCRv6 small.
@@ -87,8 +88,9 @@ class RapidOcrReader:
     """RapidOCR with the models of its own wheel, on one CPU thread for each calling thread.
 
     A line that is read with little confidence is read turned by half too, or in four directions where
-    it is about as high as wide (:mod:`extract.ops.text.turned_lines`). A line of a script that the models do
-    not know has the text "" and the score 0 (:mod:`extract.ops.text.scripts`).
+    it is about as high as wide (:mod:`extract.ops.text.turned_lines`). A line of a script that the models
+    do not know (:mod:`extract.ops.text.scripts`, :mod:`extract.ops.text.unlikely`) has the text "" and the
+    score 0.
 
     Args:
         min_score: lines that the recogniser is less sure of are dropped.
@@ -136,20 +138,34 @@ class RapidOcrReader:
         crops = [np.ascontiguousarray(get_rotate_crop_image(picture, box)) for box in corners]
         lines = read_lines(crops, corners, self._read, turn_all=self._turn_all)
         order = reading_order(upright(np.stack([line.box for line in lines]), main_turn(lines)))
-        return [text for i in order if (text := self._text_line(lines[i])) is not None]
+        foreign = self._foreign(lines)
+        texts = (TextLine("", 0.0, lines[i].box) if foreign[i] else self._text_line(lines[i]) for i in order)
+        return [text for text in texts if text is not None]
 
     def _read(self, crop: NDArray[np.uint8]) -> LineReading:
         found = self._engine().recognize_txt([crop])
         where = found.word_results[0]
         places = [column for word in where.word_cols for column in word]
         letters = tuple((column + 0.5) / where.line_txt_len for column in places)
-        return LineReading(found.txts[0], float(found.scores[0]), letters)
+        return LineReading(found.txts[0], float(found.scores[0]), letters, tuple(where.confs))
+
+    def _foreign(self, lines: Sequence[Line]) -> list[bool]:
+        """Which lines of a frame are of a script that the models do not know."""
+        marked = [
+            is_unread(line.picture, line.reading.letters)
+            or looks_foreign(greek(line.reading.text), known_words())
+            for line in lines
+        ]
+        odds = [
+            foreign_odds(line.reading) if line.reading.score >= self._min_score else -np.inf for line in lines
+        ]
+        together = sum(odd for odd in odds if odd > BESIDE)  # most frames are in one script
+        least = BESIDE if any(marked) or together > ALONE else ALONE
+        return [sure or odd > least for sure, odd in zip(marked, odds, strict=True)]
 
     def _text_line(self, line: Line) -> TextLine | None:
         """None for what is not a line, or is read with too little confidence."""
         text, score = greek(line.reading.text), line.reading.score
-        if is_unread(line.picture, line.reading.letters) or looks_foreign(text, known_words()):
-            return TextLine("", 0.0, line.box)
         return TextLine(text, score, line.box) if text.strip() and score >= self._min_score else None
 
 

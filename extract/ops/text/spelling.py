@@ -23,7 +23,7 @@ import functools
 import importlib.resources
 import math
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -102,9 +102,9 @@ def _symspell() -> SymSpell:
     return lists
 
 
-def known_words() -> Container[str]:
-    """The words of the English dictionary, in small letters."""
-    words: Container[str] = _symspell().words
+def known_words() -> Mapping[str, int]:
+    """The words of the English dictionary, in small letters, and how often each occurs in its corpus."""
+    words: Mapping[str, int] = _symspell().words
     return words
 
 

@@ -21,11 +21,15 @@ COMPACT = 1.5  # a box whose sides differ by less may be turned by a quarter as 
 
 @dataclass(frozen=True)
 class LineReading:
-    """One reading of a line: the text, the confidence in it, and the middle of each letter, 0 to 1."""
+    """One reading of a line: the text, the confidence in it, and the middle of each letter, 0 to 1.
+
+    ``confidences`` in each character, spaces too; ``score`` is their mean.
+    """
 
     text: str
     score: float
     letters: tuple[float, ...]
+    confidences: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def jpeg(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.open(coded))
 
 
+DOUBTFUL = "שיר הים"  # log-odds of 2.5
 CARDS = [
     card((60, 60, "NORTHWIND PICTURES"), (60, 150, "presents a film")),
     card((40, 160, "ONE MAN STANDS ALONE")),
@@ -169,6 +170,18 @@ def test_a_line_of_a_script_that_the_models_do_not_know_is_marked(model: OcrMode
     assert other and all((r["text"], r["script"], r["score"]) == ("", "other", 0.0) for r in other)
 
 
+@pytest.mark.parametrize("beside", ["", "СКОРО В КИНО", DOUBTFUL])
+def test_a_line_that_is_doubtful_alone_is_marked_beside_another(model: OcrModel, beside: str) -> None:
+    matplotlib = pytest.importorskip("matplotlib", reason="its wheel carries a font of many scripts")
+    font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 40)
+    image = Image.new("RGB", (960, 360))
+    draw = ImageDraw.Draw(image)
+    draw.text((30, 60), DOUBTFUL, "white", font=font)
+    draw.text((30, 200), beside, "white", font=font)
+    rows = model(items([np.asarray(image)]))[0]
+    assert [row["script"] for row in rows] == (["other", "other"] if beside else ["latin"])
+
+
 def test_min_score_drops_lines(rows: list[list[Row]]) -> None:
     least = min(r["score"] for r in rows[0])
     strict = Ocr(OcrOptions(min_score=(1 + least) / 2)).load(Resources())
@@ -212,7 +225,8 @@ def test_settings_pin_the_packaged_files() -> None:
         assert packaged["PP-OCRv6_det_small.onnx"].startswith("090f04abcd9d9a74")
         assert packaged["PP-OCRv6_rec_small.onnx"].startswith("6f327246b50388f3")
     assert packaged["frequency_dictionary_en_82_765.txt"].startswith("68e9dc81c7e73bd7")
-    assert "frequency_dictionary_en_82_765.txt" not in Ocr(OcrOptions(spelling="none")).settings()["packaged"]
+    assert Ocr(OcrOptions(spelling="none")).settings()["packaged"] == packaged  # scripts are told by it too
+    assert Ocr(OcrOptions(engine="paddleocr", spelling="none")).settings()["packaged"] == {}
     assert Ocr(OcrOptions(min_score=0.6)).settings() != Ocr().settings()
 
 
