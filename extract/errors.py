@@ -1,10 +1,15 @@
-"""One exception type for each failure that a caller treats differently."""
+"""One exception type for each failure that a caller treats differently, and what messages have in common."""
 
 from __future__ import annotations
 
 import difflib
+import shlex
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 
+DISTRIBUTION = "marquee-video"  # on the package index, where `marquee` is another project
+PROGRAM = "marquee"  # the console script
 SHOWN = 5  # names of a long list in a message
 
 
@@ -56,6 +61,19 @@ class StoreError(MarqueeError):
     """The feature store cannot be used: locked, read-only, or not a store."""
 
 
+def to_install(*extras: str) -> str:
+    """The command that installs extras of this project."""
+    return f"pip install '{DISTRIBUTION}[{','.join(extras)}]'"
+
+
+def command(name: str, *arguments: object) -> str:
+    """A command of this project, to be copied: called as this process was, so that it is found again."""
+    module = [name] if name in ("extract", "train") else ["extract", name]
+    as_script = sys.argv and PurePath(sys.argv[0]).stem == PROGRAM
+    called = [PROGRAM, name] if as_script else ["python", "-m", *module]
+    return shlex.join([*called, *map(str, arguments)])
+
+
 def unknown(what: str, name: object, known: Iterable[str], *, have: str = "there are") -> UsageError:
     """The error for a name that is not known: all that are, and the one that was probably meant.
 
@@ -67,8 +85,9 @@ def unknown(what: str, name: object, known: Iterable[str], *, have: str = "there
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The end of a message about an unknown name; empty where none that is known resembles it."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    by_letters = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(str(name).casefold(), by_letters, n=1)
+    return f"; did you mean {by_letters[near[0]]!r}?" if near else ""
 
 
 def some(names: Sequence[str]) -> str:

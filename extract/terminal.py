@@ -33,13 +33,32 @@ class _LeftAtOnceError(BaseException):
 
 
 class Commands(TyperGroup):
-    """The ``cls`` of our apps. Typer makes a usual exit of Ctrl-C, which waits for threads that compute."""
+    """The ``cls`` of our apps.
+
+    Typer makes a usual exit of Ctrl-C, which waits for threads that compute, and shows flags as ``<bool>``.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _untype_flags(self, ctx)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            _untype_flags(command, ctx)
+        return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise _LeftAtOnceError from error
+
+
+def _untype_flags(command: Any, ctx: Any) -> None:
+    for parameter in command.get_params(ctx):
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
 
 
 def show_error(error: MarqueeError) -> None:
@@ -61,7 +80,8 @@ def run_app(
         sys.exit(2)
     except _BadArguments as error:
         what = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
-        complain(f"error: {what}; {program} --help lists what there is")
+        asked = getattr(getattr(error, "ctx", None), "command_path", program)
+        complain(f"error: {what}; {asked} --help lists what there is")
         sys.exit(2)
     except (_LeftAtOnceError, KeyboardInterrupt, typer.Abort):
         complain(f"left at once; {kept}")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from extract import registry
+from extract.errors import DISTRIBUTION
 from extract.expert import PassThrough
 from extract.types import Frame, MediaInfo, Scene
 
@@ -85,7 +86,7 @@ def test_constraints_cover_what_is_declared() -> None:
         *project["dependencies"],
         *(r for name, rs in extras.items() if name not in UNTRIED for r in rs),
     ]
-    names = {re.split(r"[\[<>=~ ]", requirement)[0].lower() for requirement in declared} - {"marquee"}
+    names = {re.split(r"[\[<>=~ ]", requirement)[0].lower() for requirement in declared} - {DISTRIBUTION}
     pinned = {name.lower().replace("_", "-") for name in requirements("constraints.txt")}
     assert names - pinned == set()
 
@@ -100,7 +101,7 @@ def test_what_is_imported_is_declared(folder: str) -> None:
     for path in ROOT.glob(f"{folder}/**/*.py"):
         for name in re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
             names = {d.lower().replace("_", "-") for d in distributions.get(name, [])}
-            if names and not names & (declared | {"marquee"}):
+            if names and not names & (declared | {DISTRIBUTION}):
                 undeclared.add((str(path.relative_to(ROOT)), name))
     assert undeclared == set()
 
@@ -109,15 +110,17 @@ def test_every_extra_that_is_named_exists() -> None:
     extras = tomllib.loads(text("pyproject.toml"))["project"]["optional-dependencies"].keys()
     missing = [name for name in registry.expert_names() if name not in extras]
     assert not missing, (
-        "marquee[EXPERT] is right for every expert; pyproject.toml, [project.optional-dependencies]: add "
+        "marquee-video[EXPERT] is right for every expert; [project.optional-dependencies]: add "
         + "; ".join(f"{name} = [what its packages need, or nothing]" for name in missing)
     )
     named = {
         (name, p.extra) for name in registry.expert_names() for p in registry.expert_class(name).packages
     }
     for path in [*DOCUMENTS, *ROOT.glob("extract/**/*.py"), *ROOT.glob("pipeline/**/*.py")]:
-        for written in re.findall(r"marquee\[([a-z,]+)\]", path.read_text(encoding="utf-8")):
-            named |= {(path.name, extra) for extra in written.split(",")}
+        written = re.findall(
+            r"marquee-video\[([a-z0-9,]+)\]|to_install\(.(\w+)", path.read_text(encoding="utf-8")
+        )
+        named |= {(path.name, extra) for one in written for extra in ",".join(one).strip(",").split(",")}
     assert {(where, extra) for where, extra in named if extra not in extras} == set()
 
 

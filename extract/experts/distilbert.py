@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import MissingDependency
+from extract.errors import MissingDependency, to_install
 from extract.expert import Column, Embedding, Expert, Model, Package, Resources, TableSpec, Tolerance
 from extract.ops.network.batching import fixed_batches, network_batch
 from extract.ops.network.device import to_device
@@ -109,7 +109,7 @@ class Distilbert(Expert):
             if find_spec("lingua") is None:
                 raise MissingDependency(
                     "replace_foreign of expert 'distilbert' needs lingua, not installed here: "
-                    "pip install 'marquee[distilbert]'"
+                    + to_install("distilbert")
                 )
 
     def read_tables(self, tables: Mapping[str, pa.Table]) -> Iterator[Item]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from extract.errors import MediaError, MissingDependency, UsageError, WeightsError
+from extract.errors import MediaError, MissingDependency, UsageError, WeightsError, to_install
 from extract.expert import Column, Expert, Package, Resources, Streams, TableSpec, Tap
 from extract.ops.text.ocr_engines import (
     PADDLE_DETECTOR,
@@ -203,7 +203,7 @@ class Ocr(Expert):
         else:
             check_paddleocr()
         if self.options.spelling == "bart" and importlib.util.find_spec("transformers") is None:
-            raise MissingDependency("spelling 'bart' needs transformers: pip install 'marquee[bart]'")
+            raise MissingDependency(f"spelling 'bart' needs transformers: {to_install('bart')}")
 
 
 def _folder(resources: Resources, part: str) -> Path:

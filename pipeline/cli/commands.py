@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from extract.errors import MarqueeError, UsageError
+from extract.errors import UsageError
 from extract.options import DetectorName, Dtype, Precision
-from extract.terminal import Commands, console, run_app, show_error
-from extract.weights.files import MissingWeights
+from extract.terminal import Commands, console, run_app
+from pipeline.cli.missing import show_error
 from pipeline.copies.recipe_name import RecipeName
 from pipeline.settings import choose, parse_assignments, preset_names
 from pipeline.storage.location import location
 
+
+class ExtractCommands(Commands):
+    """Take ``extract film.mp4`` for ``extract --videos film.mp4``; a command's own name goes first."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As every group, after a lone path has got its flag."""
+        if not args:
+            args = ["--help"]
+        if not ctx.resilient_parsing:
+            _, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+            if rest and rest[0] not in self.commands and _is_path(rest[0]):
+                args = [*args[: len(args) - len(rest)], "--videos", *rest]
+        return super().parse_args(ctx, args)
+
+
+def _is_path(text: str) -> bool:
+    return os.path.lexists(text) or "/" in text or "." in text
+
+
 app = typer.Typer(
-    cls=Commands,
+    cls=ExtractCommands,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Extract aligned multimodal features from a folder of videos into Parquet.",
 )
 Weights = Annotated[Path | None, typer.Option(help="Folder with published checkpoints.")]
-PresetName = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}. Default: all.")]
+PresetName = Annotated[
+    str | None,
+    typer.Option(autocompletion=preset_names, help=f"One of: {', '.join(preset_names())}. Default: all."),
+]
 Names = Annotated[
     str | None,
     typer.Option(help="Experts, comma-separated, or +NAME to add to the preset; upstream ones are added."),
 ]
-Set = Annotated[list[str] | None, typer.Option("--set", help="EXPERT.OPTION=VALUE; may be repeated.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="EXPERT.OPTION=VALUE", help="May be repeated.")
+]
 RandomWeights = Annotated[
     int | None, typer.Option(metavar="SEED", help="Draw random weights from this seed: for tests.")
 ]
@@ -46,7 +71,11 @@ def extract(
     context: typer.Context,
     videos: Annotated[str | None, typer.Option(help="Folder of videos, or one video; or s3://...")] = None,
     out: Annotated[
-        str | None, typer.Option(help="Feature store, new, or existing to resume; or s3://...")
+        str | None,
+        typer.Option(
+            help="Feature store, new, or existing: continued as it was made, unless flags say otherwise; or "
+            "s3://... Default: features."
+        ),
     ] = None,
     preset: PresetName = None,
     experts: Names = None,
@@ -217,13 +246,4 @@ def doctor(weights: Weights = None) -> None:
 
 def main() -> None:
     """Run the command line; an error is one line on standard error, exit status 2."""
-    run_app(app, "python -m extract", kept="what was written is kept", show=_show_error)
-
-
-def _show_error(error: MarqueeError) -> None:
-    if isinstance(error, MissingWeights):
-        from pipeline.cli.machine_reports import print_missing
-
-        print_missing(error, console(stderr=True))
-    else:
-        show_error(error)
+    run_app(app, "python -m extract", kept="what was written is kept", show=show_error)

@@ -12,6 +12,7 @@ from typing import Any
 from extract.errors import UsageError, unknown
 from extract.options import convert, field_types
 from extract.registry import expert_names, with_upstream
+from pipeline.cli.remembered import remembered
 from pipeline.settings import checked_folder, choose, parse_assignments
 from pipeline.storage.location import Location, location
 from pipeline.work.config import Cluster, RunConfig
@@ -41,6 +42,9 @@ TYPES: Mapping[str, Any] = {
 }
 
 
+DEFAULT_OUT = "features"
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """A TOML file with the names of the command line (``batch-size = 16``) and ``[options.EXPERT]``.
 
@@ -64,7 +68,15 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def config_of(given: Mapping[str, Any]) -> RunConfig:
-    """What was given by the names of flags, as a run. Raises UsageError for what cannot be."""
+    """What was given by the names of flags, as a run; what is left open is as the store remembers it.
+
+    Raises UsageError for what cannot be.
+    """
+    out = location(given.get("out", DEFAULT_OUT), "--out")
+    open_ = given.get("experts") is None and given.get("preset") is None
+    known = remembered(out, choices=open_)
+    remembered_options = known.pop("options", {})
+    given = {name: value for name, value in known.items() if value is not None} | dict(given)
     flags = parse_assignments(given.get("set", ()))
     if given.get("detector") is not None:
         flags.setdefault("scenes", {})["detector"] = given["detector"]
@@ -74,18 +86,16 @@ def config_of(given: Mapping[str, Any]) -> RunConfig:
     experts, options = choose(
         preset=given.get("preset"),
         experts=names_in(given.get("experts")),
-        layers=[given.get("options", {}), flags],
+        layers=[remembered_options, given.get("options", {}), flags],
     )
     if keep_flow is not None and "flow" not in with_upstream(experts):
         raise UsageError("--keep-flow needs the expert flow: add it to --experts")
-    if given.get("out") is None:
-        raise UsageError("--out is missing: give --out FOLDER, new, or an existing store to resume")
     memory = given.get("queue_memory")
     fields = {name: given[name] for name in _SAME if name in given and name in field_types(RunConfig)}
     return RunConfig(
         **fields | {"experts": experts, "options": options},
         videos=_videos(given.get("videos")),
-        out=location(given["out"], "--out"),
+        out=out,
         random_seed=given.get("random_weights"),
         queue_memory_bytes=None if memory is None else parse_bytes(memory, "--queue-memory"),
         cluster=_cluster(given),

@@ -16,6 +16,11 @@ def make_table(*columns: str) -> Table:
     return table
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: "1 video", "2 videos"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def print_line(console: Console, text: str) -> None:
     """One line, whatever characters are in it."""
     console.print(clean(text), markup=False, highlight=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from extract.errors import MarqueeError, MissingDependency, UsageError
+from extract.errors import MarqueeError, MissingDependency, UsageError, command, to_install
 from extract.opencv import check as check_opencv
 from extract.registry import expert_names, make_expert, with_upstream
 from extract.weights.files import MissingWeights, WeightFile, size_text
@@ -73,9 +73,7 @@ def print_certificates(folder: Location, days: int, console: Console) -> None:
     try:
         from pipeline.work.certificates import make_certificates
     except ImportError as error:
-        raise MissingDependency(
-            f"{error.name} is not installed here: pip install 'marquee[cluster]'"
-        ) from error
+        raise MissingDependency(f"{error.name} is not installed here: {to_install('cluster')}") from error
     if not isinstance(folder, Path):
         raise UsageError(f"DIR is {str(folder)!r}; a local folder that only you can access is needed")
     end = make_certificates(folder, days)
@@ -117,7 +115,7 @@ def _diagnosis(name: str, folder: Path | None) -> tuple[str, str]:
         return "no", str(error)
     missing = [file.name for file in expert.weights() if not _weight_state(file, folder)[1]]
     if missing:
-        return "no: weights", f"python -m extract weights --experts {name} --fetch ({', '.join(missing)})"
+        return "no: weights", f"{command('weights', '--experts', name, '--fetch')} ({', '.join(missing)})"
     return "yes", ""
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from extract.selection import select
 from extract.weights.files import MissingWeights
 from pipeline.cli.display import show
-from pipeline.cli.lines import make_table, print_line
+from pipeline.cli.lines import count, make_table, print_line
 from pipeline.cli.machine_reports import print_missing_files
 from pipeline.storage.names import clean
 from pipeline.storage.scan import scan
@@ -59,7 +59,7 @@ def print_run(report: RunReport, progress: RunProgress, console: Console) -> Non
     console.print(table)
     for video_id, why in report.replaced.items():
         print_line(console, f"changed, so extracted again: {clean(video_id)!r}: {why}")
-    line = f"{report.videos} videos in {report.store.root}, {report.computed} worked on now"
+    line = f"{count(report.videos, 'video')} in {report.store.root}, {report.computed} worked on now"
     if report.ignored:
         line += f"; {report.ignored} other files ignored (ignored.parquet says why)"
     print_line(console, line)

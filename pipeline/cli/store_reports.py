@@ -7,10 +7,10 @@ import sys
 
 from rich.console import Console
 
-from extract.errors import some
-from pipeline.cli.lines import make_table, print_line
+from extract.errors import command, some
+from pipeline.cli.lines import count, make_table, print_line
 from pipeline.storage.location import Location
-from pipeline.store.layout import open_store
+from pipeline.store.layout import open_store, run_again
 from pipeline.store.lock import writing
 from pipeline.store.removal import remove, take_back
 from pipeline.store.status import status
@@ -19,7 +19,8 @@ from pipeline.store.verify import verify
 
 def print_status(out: Location, console: Console) -> None:
     """Counts for each expert of a store."""
-    found = status(open_store(out))
+    store = open_store(out)
+    found = status(store)
     table = make_table("expert", "fingerprint", "ok", "absent", "failed", "missing", "rows", "MB", "old MB")
     for e in found.experts:
         sizes = (f"{e.bytes / 1e6:.1f}", f"{e.old_bytes / 1e6:.1f}")
@@ -27,10 +28,12 @@ def print_status(out: Location, console: Console) -> None:
         table.add_row(e.expert, e.fingerprint, *map(str, counts), *sizes)
     console.print(table)
     for problem in found.problems:
-        print_line(console, f"problem: {problem}; python -m extract verify says what to do")
-    print_line(console, f"{found.videos} videos in {found.shards} shards; {_completeness(found.complete)}")
+        print_line(console, f"problem: {problem}; {command('verify', out)} says what to do")
     if found.root is not None:
         print_line(console, f"videos from {found.root}")
+    state = "complete" if found.complete else "not complete"
+    print_line(console, f"{count(found.videos, 'video')} in {count(found.shards, 'shard')}; {state}")
+    print_line(console, f"{'take up new files' if found.complete else 'continue'}: {run_again(store)}")
 
 
 def print_removal(out: Location, names: list[str], *, undo: bool, console: Console) -> None:
@@ -58,7 +61,3 @@ def print_verify(out: Location, console: Console) -> bool:
     state = "clean" if report.clean else f"{len(report.problems)} problems"
     print_line(console, f"{report.videos} videos, {report.parts} parts, {report.rows} rows: {state}")
     return report.clean
-
-
-def _completeness(complete: bool) -> str:
-    return "complete" if complete else "not complete: run the same command again"

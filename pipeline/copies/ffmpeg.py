@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from extract.errors import MediaError, MissingDependency
+from extract.errors import MediaError, MissingDependency, to_install
 from extract.media.container import DEMUXERS, choose_audio, choose_video, open_container
 from extract.types import MediaInfo
 from pipeline.copies.recipe_name import RecipeName
@@ -102,7 +102,7 @@ def find_ffmpeg() -> str:
     except ImportError:
         ffmpeg = None
     if not hasattr(ffmpeg, "compile"):  # other distributions install a module of this name too
-        raise MissingDependency("prepare needs ffmpeg-python: pip install 'marquee[prepare]'")
+        raise MissingDependency(f"prepare needs ffmpeg-python: {to_install('prepare')}")
     program = shutil.which("ffmpeg")
     if program is None:
         raise MissingDependency(f"no `ffmpeg` on the PATH; prepare needs FFmpeg 5.1 or newer: {_HOW}")

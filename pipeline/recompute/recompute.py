@@ -14,7 +14,7 @@ import pyarrow as pa
 from extract.engine.engine import Engine, VideoResult
 from extract.engine.rows import RowBuffer
 from extract.engine.task import VideoTask
-from extract.errors import UsageError
+from extract.errors import UsageError, command
 from extract.options import Checked, Device, Positive, Seed
 from extract.selection import ExtractConfig, Selection, choose_device, select
 from pipeline.device_kind import device_kind
@@ -236,7 +236,10 @@ class _Comparison:
                 check = self._checks[target.expert, table]
                 footer = self._footer(target, table, video_id)
                 if footer is None:
-                    check.skip(video_id, "its part is missing or damaged: python -m extract verify says more")
+                    check.skip(
+                        video_id,
+                        f"its part is missing or damaged: {command('verify', self._store.root)} says more",
+                    )
                 elif video_id not in footer.videos:
                     check.skip(video_id, "not extracted yet")
                 else:

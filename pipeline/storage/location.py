@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard, TypeVar, cast
 
-from extract.errors import MarqueeError, MissingDependency, StoreError, UsageError
+from extract.errors import MarqueeError, MissingDependency, StoreError, UsageError, to_install
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -28,8 +28,8 @@ Kind: TypeAlias = Literal["file", "folder", "link", "other"]
 
 # Only object stores: a PUT there appears whole or not at all. What to install for each protocol.
 PACKAGES = {
-    "s3": "pip install 'marquee[s3]'",
-    "s3a": "pip install 'marquee[s3]'",
+    "s3": to_install("s3"),
+    "s3a": to_install("s3"),
     "gs": "pip install universal-pathlib gcsfs",
     "gcs": "pip install universal-pathlib gcsfs",
     "az": "pip install universal-pathlib adlfs",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
+from extract.errors import DISTRIBUTION
+
 
 def installed(names: Iterable[str]) -> dict[str, str]:
     """The version of each package that is there."""
@@ -19,4 +21,4 @@ def installed(names: Iterable[str]) -> dict[str, str]:
 
 def marquee_version() -> str:
     """That of this package."""
-    return installed(["marquee"]).get("marquee", "not installed")
+    return installed([DISTRIBUTION]).get(DISTRIBUTION, "not installed")

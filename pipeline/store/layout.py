@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from extract.errors import StoreError
+from extract.errors import StoreError, command
 from pipeline.storage.atomic import atomic, refusal
 from pipeline.storage.location import Location, is_remote, names, read_bytes, storage_errors
 from pipeline.storage.versions import marquee_version
@@ -235,29 +234,9 @@ def open_store(root: Location, *, create: bool = False) -> Store:
 
 
 def run_again(store: Store) -> str:
-    """The command that continues a store: what ``run.json`` says was asked."""
-    options = store.run_record().get("options", {})
-    words = ["python", "-m", "extract", "--videos", str(options.get("videos", "VIDEOS"))]
-    words += ["--out", str(store.root)]
-    if options.get("experts"):
-        words += ["--experts", ",".join(map(str, options["experts"]))]
-    for expert, values in options.get("options", {}).items():
-        if isinstance(values, Mapping):  # an importer has options of other kinds
-            words += [
-                w for name, value in values.items() for w in ("--set", f"{expert}.{name}={_said(value)}")
-            ]
-    for name, flag, usual in (
-        ("precision", "--precision", "float32"),
-        ("dtype", "--dtype", "float16"),
-        ("random_weights", "--random-weights", None),
-    ):
-        if options.get(name, usual) != usual:
-            words += [flag, str(options[name])]
-    return shlex.join(words)
-
-
-def _said(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    """The command that continues a store with its own experts, options and videos."""
+    known = store.videos_root is not None
+    return command("extract", *(() if known else ("--videos", "VIDEOS")), "--out", store.root)
 
 
 def _targets(record: Mapping[str, Any]) -> list[Target]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from extract.errors import StoreError
+from extract.errors import StoreError, command
 from pipeline.storage.location import Location, ahead, location
 from pipeline.storage.parquet import open_parquet, parquet_dataset
 from pipeline.store.footer import Footer
@@ -60,8 +59,8 @@ def dataset(
         files = [part.path for part, _ in valid_parts(store, parts, members_of(store))]
         if parts and not files:
             raise StoreError(
-                f"no part of table {table!r} is valid; to see why, and what to do: python -m extract verify "
-                f"{shlex.quote(str(store.root))}"
+                f"no part of table {table!r} is valid; to see why, and what to do: "
+                f"{command('verify', store.root)}"
             )
     if not files:
         raise StoreError(

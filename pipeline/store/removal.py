@@ -7,7 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from extract.errors import UsageError, did_you_mean, some
+from extract.errors import UsageError, command, did_you_mean, some
 from pipeline.store.coverage import write_derived
 from pipeline.store.layout import PartFile, Store
 from pipeline.store.parts import drop_from_part
@@ -98,7 +98,7 @@ def _chosen(wanted: Sequence[str], known: Mapping[str, str]) -> list[str]:
         if not found:
             missing.append(name)
     if missing:
-        near = did_you_mean(missing[0], known) or "; python -m extract status shows how many there are"
+        near = did_you_mean(missing[0], known) or f"; {command('status', 'STORE')} shows how many there are"
         raise UsageError(
             f"the store has no video {some(missing)} ({len(missing)} of {len(wanted)} names are unknown, "
             f"nothing was removed){near}"

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from distributed import Security
 
-from extract.errors import UsageError
+from extract.errors import UsageError, command
 
 AUTHORITY, CERTIFICATE, KEY = "ca.pem", "cert.pem", "key.pem"
 DAYS = 365
@@ -80,19 +80,19 @@ def read_certificates(folder: Path) -> Security:
     except OSError as error:
         raise UsageError(
             f"--certificates {folder}: cannot read {error.filename}: {error.strerror}; "
-            "python -m extract cluster-certificates DIR makes such a folder"
+            f"{command('cluster-certificates', 'DIR')} makes such a folder"
         ) from error
     except (ValueError, TypeError) as error:
         raise UsageError(
             f"--certificates {folder}: {', '.join(paths)} are not an authority, a certificate and its key: "
-            "python -m extract cluster-certificates DIR makes such a folder"
+            f"{command('cluster-certificates', 'DIR')} makes such a folder"
         ) from error
     start = max(one.not_valid_before_utc for one in certificates)
     end = min(one.not_valid_after_utc for one in certificates)
     if not start <= datetime.now(UTC) <= end:
         raise UsageError(
             f"--certificates {folder}: valid from {start:%Y-%m-%d} to {end:%Y-%m-%d}, which is not now: make "
-            "new ones with python -m extract cluster-certificates DIR, and restart the cluster with them"
+            f"new ones with {command('cluster-certificates', 'DIR')}, and restart the cluster with them"
         )
     pair = {"cert": str(paths[CERTIFICATE]), "key": str(paths[KEY])}
     roles = {f"tls_{role}_{part}": pair[part] for role in ("scheduler", "worker", "client") for part in pair}
@@ -164,5 +164,5 @@ def _check_key(path: Path) -> None:
     if found.st_mode & (0o027 if found.st_uid == 0 else 0o077):
         raise UsageError(
             f"{path} can be read by others (mode {stat.S_IMODE(found.st_mode):04o}): run chmod 600 on it; if "
-            "it has been read, make new ones with python -m extract cluster-certificates DIR"
+            f"it has been read, make new ones with {command('cluster-certificates', 'DIR')}"
         )

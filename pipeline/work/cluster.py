@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from extract.errors import MarqueeError, MissingDependency, UsageError
+from extract.errors import MarqueeError, MissingDependency, UsageError, to_install
 from pipeline.gpus import chosen_gpus, share_of
 from pipeline.store.attempts import forget
 from pipeline.store.layout import Store
@@ -45,7 +45,7 @@ def check_cluster(cluster: Cluster) -> None:
         return
     for module in ("distributed", "cryptography"):
         if importlib.util.find_spec(module) is None:
-            raise MissingDependency(f"{module} is not installed here: pip install 'marquee[cluster]'")
+            raise MissingDependency(f"{module} is not installed here: {to_install('cluster')}")
     if cluster.gpus is not None:
         chosen_gpus(cluster.gpus)
     if cluster.scheduler is not None:

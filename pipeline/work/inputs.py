@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from extract.errors import UsageError, some
+from extract.errors import UsageError, command, some
 from pipeline.storage.content import content_digest
 from pipeline.storage.location import Location, ahead, join
 from pipeline.storage.names import display
@@ -81,7 +81,7 @@ class Comparison:
             yield (
                 f"{len(self.gone)} of its {self.known} known inputs are gone from {self.root!r} "
                 f"({some(self.gone)}): is the folder fully mounted? --new-root continues without them, "
-                "python -m extract remove removes them"
+                f"{command('remove', self.store.root)} ID... removes them"
             )
 
     def _another_root(self, known: str) -> str:

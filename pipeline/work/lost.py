@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from extract.errors import StoreError, some
+from extract.errors import StoreError, command, some
 from pipeline.storage.names import ids_to_choose_from
 from pipeline.storage.scan import Input, Scan
 from pipeline.store.layout import Store
@@ -21,8 +21,8 @@ def restore_plans(store: Store, scan: Scan, shards: Sequence[Shard]) -> tuple[li
     """
     for problem in plan_problems(shards):
         raise StoreError(
-            f"{str(store.root)!r}: {problem}: a file of the plan does not match its name; `python -m extract "
-            "verify` names it"
+            f"{str(store.root)!r}: {problem}: a file of the plan does not match its name; `"
+            f"{command('verify', store.root)}` names it"
         )
     planned = {video.raw for shard in shards for video in shard.videos}
     fresh = [found for found in scan.inputs if found.raw not in planned]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -196,6 +197,7 @@ class _Record:
             "videos": str(config.videos).encode("utf-8", "backslashreplace").decode(),
             "experts": list(config.experts),
             "options": {name: dict(options) for name, options in config.options.items()},
+            "weights": None if config.weights is None else os.path.abspath(config.weights),
             "precision": config.precision,
             "dtype": config.dtype,
             "shard_size": config.shard_size,

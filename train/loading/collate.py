@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from extract.errors import command
 from train.errors import DataError
 from train.loading.batch import Batch
 from train.loading.features import FeatureTable
@@ -90,7 +91,7 @@ def _refuse(table: str, vectors: NDArray[Any], offsets: NDArray[np.int64], ids: 
     video = ids[int(np.searchsorted(offsets, bad[0], side="right")) - 1]
     raise DataError(
         f"{table!r} has values that are not finite (NaN or infinity), first in video {video!r}: run "
-        f"`python -m extract verify`, delete the part that it names and extract again"
+        f"`{command('verify', 'STORE')}`, delete the part that it names and extract again"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import StoreError
+from extract.errors import StoreError, command
 from extract.types import State
 from pipeline.storage.location import Location
 from pipeline.store.footer import Footer, InvalidPart, PartHeader
@@ -89,9 +88,7 @@ class Listing:
         try:
             return cls._once(store, experts, timelines)
         except InvalidPart as error:
-            raise DataError(
-                f"{error}; to see what to do: `python -m extract verify {shlex.quote(str(store.root))}`"
-            ) from error
+            raise DataError(f"{error}; to see what to do: `{command('verify', store.root)}`") from error
 
     @classmethod
     def _once(cls, store: Store, experts: Sequence[str] | None, timelines: Sequence[str]) -> Listing:
@@ -128,7 +125,9 @@ def _parts(
     try:
         parts = current_parts(store, name)
     except StoreError as error:
-        raise DataError(f"{error}; run `python -m extract` again, which computes the current rows") from error
+        raise DataError(
+            f"{error}; run `{command('extract', '--out', store.root)}`, which computes the current rows"
+        ) from error
     return [_part(*found) for found in valid_parts(store, parts, members, checked_footer)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from extract.errors import StoreError
+from extract.errors import StoreError, command
 from extract.tables import embedding_matrix
 from pipeline.storage.location import Location, storage_errors
 from pipeline.storage.parquet import open_parquet, read_metadata
@@ -62,8 +61,8 @@ def read_rows(
                     _read_with_arrow(path, group, inner, out, columns)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
-            f"cannot read part {str(path)!r}: {error}; to see what to do: `python -m extract verify "
-            f"{shlex.quote(str(path.parent.parent))}`"
+            f"cannot read part {str(path)!r}: {error}; to see what to do: "
+            f"`{command('verify', path.parent.parent)}`"
         ) from error
     return vectors, starts
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import MissingDependency
+from extract.errors import MissingDependency, to_install
 from pipeline.storage.atomic import atomic
 from train.retrieval.vector_file import Numbers, VectorFile, Vectors, best
 
@@ -164,7 +164,7 @@ def _faiss() -> Any:
         import faiss
     except ModuleNotFoundError as error:
         raise MissingDependency(
-            "an index needs a package that is not installed: pip install 'marquee[retrieve]', or search "
+            f"an index needs a package that is not installed: {to_install('retrieve')}, or search "
             "exactly with --exact"
         ) from error
     return faiss

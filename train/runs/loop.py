@@ -23,7 +23,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from extract.errors import MissingDependency
+from extract.errors import MissingDependency, to_install
 from train.errors import DataError
 from train.loading.batch import Batch
 from train.log import Log, silent
@@ -156,7 +156,7 @@ def _loggers(run: RunFolder, wandb: str | None) -> list[Logger]:
             loggers.append(WandbLogger(project=wandb, name=run.root.name, save_dir=run.root))
         except ModuleNotFoundError as error:
             raise MissingDependency(
-                "--wandb needs a package that is not installed: pip install 'marquee[wandb]'"
+                f"--wandb needs a package that is not installed: {to_install('wandb')}"
             ) from error
     return loggers
 

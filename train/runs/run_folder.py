@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.errors import UsageError
+from extract.errors import UsageError, command
 from extract.options import Checked
 from pipeline.storage.atomic import atomic
 from pipeline.storage.inside import link_refusal
@@ -158,7 +158,7 @@ class RunFolder(Checked):
         except FileNotFoundError:
             raise UsageError(
                 f"{str(self.root)!r} is not a run: it has no config.json; give a folder that "
-                "`python -m train --run` wrote"
+                f"`{command('train')} --run` wrote"
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{str(self.config_path)!r} cannot be read ({error}): train again") from error

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError
+from extract.errors import UsageError, to_install
 from train.errors import DataError
 
 METHODS: Mapping[str, str] = {"tsne": "t-SNE", "umap": "UMAP"}  # in options, and on pictures
@@ -28,9 +28,7 @@ def check_methods(methods: tuple[str, ...]) -> None:
             f"--methods names {unknown[0] if unknown else 'none'}; there are {', '.join(METHODS)}"
         )
     if "umap" in methods and find_spec("umap") is None:
-        raise UsageError(
-            "UMAP needs the package umap-learn: pip install 'marquee[map]', or pass --methods tsne"
-        )
+        raise UsageError(f"UMAP needs the package umap-learn: {to_install('map')}, or pass --methods tsne")
 
 
 def project(vectors: NDArray[Any], method: str, *, neighbours: int | None = None, seed: int = 0) -> Floats:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Literal
 
-from extract.errors import DeviceFault, DeviceUnusable, MarqueeError
+from extract.errors import DeviceFault, DeviceUnusable, MarqueeError, command
 
 # "full": again with less. "broken": again in another process. "unusable": not here, whatever is asked of it.
 Trouble = Literal["full", "broken", "unusable"]
@@ -87,7 +87,7 @@ def as_device_error(error: Exception, *, loading: bool = False) -> Exception:
     if trouble == "unusable" or (trouble == "broken" and loading):
         return DeviceUnusable(
             f"the device cannot be used ({reason_of(error)}): check the driver and the GPU (nvidia-smi; "
-            "python -m extract doctor), or use another --device"
+            f"{command('doctor')}), or use another --device"
         )
     if trouble == "broken":
         return DeviceFault(f"this process has lost its device ({reason_of(error)})")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import MissingDependency
+from extract.errors import MissingDependency, to_install
 
 SAMPLE_RATE = 16_000
 FRAME = 512  # samples that the network judges at once
@@ -43,7 +43,7 @@ def model_path() -> Path:
         path = Path(folder) / "data" / "silero_vad.onnx"
         if path.is_file():
             return path
-    raise MissingDependency("voice activity detection needs silero-vad: pip install 'marquee[whisper]'")
+    raise MissingDependency(f"voice activity detection needs silero-vad: {to_install('whisper')}")
 
 
 def model_fingerprint() -> str:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import MissingDependency
+from extract.errors import MissingDependency, to_install
 from extract.ops.text.scripts import greek, is_unread, looks_foreign
 from extract.ops.text.spelling import known_words
 from extract.ops.text.turned_lines import Line, LineReading, main_turn, read_lines, upright
@@ -219,7 +219,7 @@ def check_paddleocr() -> None:
     for module in ("paddle", "paddleocr"):
         if importlib.util.find_spec(module) is None:
             raise MissingDependency(
-                f"engine 'paddleocr' needs {module}, not installed here: pip install 'marquee[paddleocr]' in "
+                f"engine 'paddleocr' needs {module}, not installed here: {to_install('paddleocr')} in "
                 "a separate environment (it installs another OpenCV)"
             )
 

@@ -29,7 +29,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from extract.errors import MissingDependency
+from extract.errors import MissingDependency, to_install
 from extract.weights.hashing import sha256_of
 
 if TYPE_CHECKING:
@@ -253,9 +253,7 @@ class BartSpeller:
         try:
             from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
         except ImportError as error:
-            raise MissingDependency(
-                "spelling 'bart' needs transformers: pip install 'marquee[bart]'"
-            ) from error
+            raise MissingDependency(f"spelling 'bart' needs transformers: {to_install('bart')}") from error
         self._tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         model: Any = AutoModelForSeq2SeqLM.from_pretrained(str(folder), local_files_only=True)
         self._model = model.to(device).eval()

@@ -297,7 +297,7 @@ def test_paddleocr_is_called_as_documented(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_paddleocr_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependency, match=r"marquee\[paddleocr\]"):
+    with pytest.raises(MissingDependency, match=r"marquee-video\[paddleocr\]"):
         make_expert("ocr", {"engine": "paddleocr"}).check_installed()
 
 

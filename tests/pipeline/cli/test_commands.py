@@ -14,6 +14,7 @@ import pytest
 from extract.registry import expert_names, make_expert
 from pipeline.cli import commands as cli
 from pipeline.settings import preset_names
+from pipeline.store.layout import open_store
 from tests.fixtures.file_server import Served, file_server
 from tests.fixtures.weight_files import empty_home
 
@@ -131,12 +132,33 @@ def test_what_is_wrong_is_said_in_one_line(folder: Path, call: Call, arguments: 
     assert everything(folder) == before
 
 
-@pytest.mark.parametrize("missing", ["--videos", "--out"])
-def test_what_is_missing_is_said(folder: Path, call: Call, missing: str) -> None:
-    given = {"--videos": "clips", "--out": "out"}
-    del given[missing]
-    error = call(*(part for pair in given.items() for part in pair)).error
-    assert f"{missing} is missing: give {missing}" in error
+def test_what_is_missing_is_said(folder: Path, call: Call) -> None:
+    assert "--videos is missing: give --videos" in call("--out", "out").error
+
+
+def test_a_path_alone_is_the_videos_and_a_store_alone_goes_on_as_it_was_made(
+    folder: Path, call: Call
+) -> None:
+    flags = ("--experts", "lowlevel", "--detector", "content", "--dtype", "float32")
+    first = call("clips/a.mp4", *flags)
+    assert first.status == 0 and "1 video in features, 1 worked on now" in first.out
+    asked = open_store(folder / "features").targets()
+    shutil.copy(folder / "clips" / "a.mp4", folder / "clips" / "b.mp4")
+    assert "1 video in features, 0 worked on now" in call("--out", "features").out  # one video was given
+    assert "2 videos in features, 1 worked on now" in call("clips").out
+    shutil.copy(folder / "clips" / "a.mp4", folder / "clips" / "c.mp4")
+    (folder / "elsewhere").mkdir()
+    again = call("--out", "features")
+    assert again.status == 0 and "3 videos in features, 1 worked on now" in again.out
+    assert open_store(folder / "features").targets() == asked
+    assert "python -m extract --out features" in call("status", "features").out
+    more = call("--out", "features", "--experts", "spectrogram")
+    assert more.status == 0 and {t.expert for t in open_store(folder / "features").targets()} == {
+        "lowlevel", "scenes", "spectrogram",
+    }  # fmt: skip
+    for wrong in ("nope.mp4", "clips/nope.mp4"):
+        assert f"--videos {wrong}: no such file or folder" in call(wrong).error
+    assert "did you mean 'status'?" in call("stats").error.replace("Did", "did")
 
 
 BAD_FILES = {
@@ -193,12 +215,12 @@ def test_a_run_a_dry_run_after_it_and_what_looks_after_the_store(folder: Path, c
     assert dry.status == 0 and "1 videos (1 new)" in dry.out and not (folder / "out").exists()
     ended = call(*run)
     assert (ended.status, ended.err) == (0, "")
-    assert "1 videos in out, 1 worked on now" in ended.out and "decodes per video: 1.00" in ended.out
+    assert "1 video in out, 1 worked on now" in ended.out and "decodes per video: 1.00" in ended.out
     later = call("--videos", "clips", "--out", "out", "--experts", "spectrogram", "--device", "cpu")
     assert later.status == 0 and "decodes per video" not in later.out  # no picture was asked for
     before = everything(folder)
     assert "1 videos (0 new)" in call(*run, "--dry-run").out
-    assert "1 videos in 1 shards; complete" in call("status", "out").out
+    assert "1 video in 1 shard; complete" in call("status", "out").out
     clean = call("verify", "out")
     assert clean.status == 0 and clean.out.endswith(": clean\n")
     assert everything(folder) == before
@@ -307,7 +329,7 @@ def test_a_store_tells_its_folder_and_gives_videos_up(folder: Path, call: Call) 
     removed = call("remove", "out", "--ids-from", "ids.txt")
     assert removed.status == 0 and "1 videos removed: 'b'" in removed.out
     assert "had already been removed: 'b'" in call("remove", "out", "b").out
-    assert call("verify", "out").status == 0 and "1 videos in" in call("status", "out").out
+    assert call("verify", "out").status == 0 and "1 video in" in call("status", "out").out
     assert call("remove", "out", "b", "--undo").status == 0
     assert call("remove", "out").status == 2
 

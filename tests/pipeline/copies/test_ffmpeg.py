@@ -109,7 +109,7 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     program(tmp_path, "echo libx265 libopus fps_mode")
     assert find_ffmpeg() == str(tmp_path / "ffmpeg")
     monkeypatch.setitem(sys.modules, "ffmpeg", None)
-    with pytest.raises(MissingDependency, match=r"marquee\[prepare\]"):
+    with pytest.raises(MissingDependency, match=r"marquee-video\[prepare\]"):
         find_ffmpeg()
 
 

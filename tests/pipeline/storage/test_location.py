@@ -44,7 +44,7 @@ def test_urls_that_cannot_be_used_are_refused(text: str, message: str) -> None:
 
 def test_a_missing_package_is_said_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "upath", None)
-    with pytest.raises(MissingDependency, match=r"upath.*: pip install 'marquee\[s3\]'"):
+    with pytest.raises(MissingDependency, match=r"upath.*: pip install 'marquee-video\[s3\]'"):
         location("s3://bucket/a")
 
 

@@ -56,7 +56,7 @@ def test_experts_are_named_by_table_or_by_expert(store: Store) -> None:
     both = Target("i3d", "0" * 12, ("sound", "pictures"))
     store.run_path.unlink()
     record(store, replace(both, fingerprint=store.parts("sound")[0].fingerprint))
-    with pytest.raises(DataError, match="run `python -m extract` again"):
+    with pytest.raises(DataError, match="run `python -m extract --out "):
         FeatureSet.open(store, ["i3d"])  # of its two tables one has another fingerprint
     assert list(FeatureSet.open(store, ["sound"]).tables) == ["sound"]
     with pytest.raises(DataError, match=r"no rows of expert 'clip', only of pictures, sound"):

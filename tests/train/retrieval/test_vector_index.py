@@ -70,7 +70,7 @@ def test_vectors_of_nothing_stay_zero(tmp_path: Path) -> None:
 
 @pytest.fixture
 def faiss() -> Any:
-    return pytest.importorskip("faiss", reason="marquee[retrieve] is not installed")
+    return pytest.importorskip("faiss", reason="marquee-video[retrieve] is not installed")
 
 
 @pytest.mark.parametrize("directions", [256, 8])
@@ -137,5 +137,5 @@ def test_without_faiss_it_is_said_what_to_install(
     import sys
 
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(MissingDependency, match=r"pip install 'marquee\[retrieve\]'"):
+    with pytest.raises(MissingDependency, match=r"pip install 'marquee-video\[retrieve\]'"):
         VectorIndex.open(written)

@@ -49,7 +49,7 @@ def test_tsne_puts_together_what_points_the_same_way() -> None:
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("umap") is None, reason="needs umap-learn: pip install 'marquee[map]'"
+    importlib.util.find_spec("umap") is None, reason="needs umap-learn: pip install 'marquee-video[map]'"
 )
 @pytest.mark.slow
 def test_umap_puts_together_what_points_the_same_way(tmp_path: Path) -> None:
@@ -100,5 +100,5 @@ def test_methods_are_checked_before_anything_is_computed(monkeypatch: pytest.Mon
         check_methods(())
     monkeypatch.setattr(projection, "find_spec", lambda name: None)
     check_methods(("tsne",))
-    with pytest.raises(UsageError, match=r"pip install 'marquee\[map\]', or pass --methods tsne"):
+    with pytest.raises(UsageError, match=r"pip install 'marquee-video\[map\]', or pass --methods tsne"):
         check_methods(tuple(METHODS))

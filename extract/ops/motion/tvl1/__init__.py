@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from extract.errors import MissingDependency
+from extract.errors import MissingDependency, to_install
 from extract.ops.motion.tvl1.options import VARIANTS, Tvl1Options, Variant
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def check_backend(device: str) -> None:
     if backend is not None and importlib.util.find_spec(backend) is None:
         other = ", or take --device cpu" if kind == "cuda" else ""
         raise MissingDependency(
-            f"TV-L1 on {device} needs {backend}, not installed here: pip install 'marquee[flow]'{other}"
+            f"TV-L1 on {device} needs {backend}, not installed here: {to_install('flow')}{other}"
         )
 
 

@@ -333,7 +333,7 @@ def test_the_slow_reference_is_never_taken_silently(
     """Found when a model is loaded, before anything is decoded."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for load in (Flow().load, I3d(I3dOptions(modalities="flow")).load):
-        with pytest.raises(MissingDependency, match=rf"{package}, not installed.*marquee\[flow\]"):
+        with pytest.raises(MissingDependency, match=rf"{package}, not installed.*marquee-video\[flow\]"):
             load(Resources(device=device, random_seed=0))
     if device == "cpu":
         with pytest.raises(MissingDependency, match="numba"):

@@ -1,0 +1,89 @@
+"""The command `marquee`: everything under one name, loaded when it is used."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from extract.errors import DISTRIBUTION, command, did_you_mean, to_install
+from pipeline.cli import marquee
+from pipeline.settings import preset_names
+from tests.fixtures.fresh_process import loaded_after
+
+
+def told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/marquee", *arguments])
+    with pytest.raises(SystemExit) as left:
+        marquee.main()
+    said = capsys.readouterr()
+    return int(left.value.code or 0), said.out + said.err
+
+
+@pytest.mark.parametrize("name", marquee.COMMANDS)
+def test_a_listed_command_is_there_and_says_the_same_of_itself(name: str) -> None:
+    found = marquee.load(name)
+    assert found.callback is not None or hasattr(found, "commands")
+    assert " ".join((found.help or "").split()) == marquee.COMMANDS[name].summary
+
+
+def test_help_loads_no_command_and_lists_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, text = told(capsys, monkeypatch)
+    assert status == 0 and all(f" {name} " in text for name in marquee.COMMANDS)
+    assert "<bool>" not in text
+    loaded = loaded_after("import pipeline.cli.marquee as c; c.app(['--help'], standalone_mode=False)")
+    commands = {entry.module for entry in marquee.COMMANDS.values()}
+    assert not {"numpy", "pyarrow", "torch", *commands} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("statsu", "Did you mean 'status'?; marquee --help"),
+        ("extract statsu", "Did you mean 'status'?; marquee extract --help"),
+        ("extract . --preset Ofline", "did you mean 'offline'?"),
+        ("train predct", "Did you mean 'predict'?; marquee train --help"),
+        ("train --features a --labels b --run c --preset fish2021/mx", "did you mean 'fish2021/mmx'?"),
+        ("status", "Missing argument 'out'; marquee status --help"),
+    ],
+)
+def test_what_was_meant_is_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str, said: str
+) -> None:
+    status, text = told(capsys, monkeypatch, *line.split())
+    assert status == 2 and text.count("\n") == 1
+    assert said in text
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("marquee st", ["status"]),
+        ("marquee train eval", ["evaluate"]),
+        ("marquee extract --preset off", ["offline"]),
+        ("marquee extract --preset ", preset_names()),
+    ],
+)
+def test_a_shell_completes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: str, answer: list[str]
+) -> None:
+    monkeypatch.setenv("_MARQUEE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+    _, text = told(capsys, monkeypatch)
+    assert text.split() == answer
+
+
+def test_messages_name_commands_as_they_were_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/extract/__main__.py"])
+    assert command("status", "my store") == "python -m extract status 'my store'"
+    assert command("train", "models") == "python -m train models"
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/marquee"])
+    assert command("status", "my store") == "marquee status 'my store'"
+    assert command("extract", "--out", "x") == "marquee extract --out x"
+    assert to_install("a", "b") == f"pip install '{DISTRIBUTION}[a,b]'"
+    assert did_you_mean("CLIP", ["clip", "beats"]) == "; did you mean 'clip'?"
