@@ -74,6 +74,11 @@ def command(name: str, *arguments: object) -> str:
     return shlex.join([*called, *map(str, arguments)])
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: "1 video", "2 videos"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def unknown(what: str, name: object, known: Iterable[str], *, have: str = "there are") -> UsageError:
     """The error for a name that is not known: all that are, and the one that was probably meant.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -61,13 +60,7 @@ def _untype_flags(command: Any, ctx: Any) -> None:
             parameter.metavar = ""
 
 
-def show_error(error: MarqueeError) -> None:
-    complain(f"error: {error}")
-
-
-def run_app(
-    app: typer.Typer, program: str, *, kept: str, show: Callable[[MarqueeError], None] = show_error
-) -> None:
+def run_app(app: typer.Typer, program: str, *, kept: str) -> None:
     """Run a command line of the class :class:`Commands`; without arguments it shows its help.
 
     An error is one line on standard error, with exit status 2. Ctrl-C ends the process at once, whatever
@@ -76,7 +69,7 @@ def run_app(
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], prog_name=program, standalone_mode=False))
     except MarqueeError as error:
-        show(error)
+        complain(f"error: {error}")
         sys.exit(2)
     except _BadArguments as error:
         what = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")

@@ -11,7 +11,6 @@ import typer
 from extract.errors import UsageError
 from extract.options import DetectorName, Dtype, Precision
 from extract.terminal import Commands, console, run_app
-from pipeline.cli.missing import show_error
 from pipeline.copies.recipe_name import RecipeName
 from pipeline.settings import choose, parse_assignments, preset_names
 from pipeline.storage.location import location
@@ -114,22 +113,31 @@ def extract(
         typer.Option("--replace-changed", help="Extract changed files again, drop their old rows."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show decoders, lanes, batches and workers too.")
+    ] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file; flags take precedence.")] = None,
 ) -> None:
     """Extract features from all videos of a folder; run it again to resume."""
     if context.invoked_subcommand is not None:
         return
+    from extract.weights.files import MissingWeights
     from pipeline.cli.config import config_of, read_config
+    from pipeline.cli.missing import print_missing
     from pipeline.cli.reports import extract_and_report, print_plan
 
-    own = ("config", "dry_run")
+    own = ("config", "dry_run", "verbose")
     given = {n.rstrip("_"): v for n, v in context.params.items() if n not in own and v is not None}
     merged = read_config(config) | given if config is not None else given
     plan, screen = config_of(merged), console()
-    if dry_run:
-        print_plan(plan, screen)
-        return
-    raise typer.Exit(extract_and_report(plan, screen))
+    try:
+        if dry_run:
+            print_plan(plan, screen)
+            return
+        raise typer.Exit(extract_and_report(plan, screen, verbose=verbose))
+    except MissingWeights as error:
+        print_missing(error, plan.experts, merged, console(stderr=True))
+        raise typer.Exit(2) from error
 
 
 @app.command()
@@ -246,4 +254,4 @@ def doctor(weights: Weights = None) -> None:
 
 def main() -> None:
     """Run the command line; an error is one line on standard error, exit status 2."""
-    run_app(app, "python -m extract", kept="what was written is kept", show=show_error)
+    run_app(app, "python -m extract", kept="what was written is kept")

@@ -15,15 +15,20 @@ from rich.table import Table
 from rich.text import Text
 
 from extract.engine.meter import Reading
+from extract.errors import count
 from pipeline.work.progress import RunProgress
 
 PLAIN_SECONDS = 15.0
 LIVE_SECONDS = 0.25
 
 
-def show(progress: RunProgress, console: Console) -> AbstractContextManager[None]:
-    """Show a run in progress."""
-    return shown(console, panel=lambda: _panel(progress), line=lambda: status_line(progress))
+def show(progress: RunProgress, console: Console, *, verbose: bool = False) -> AbstractContextManager[None]:
+    """Show a run in progress; with ``verbose``, what each part of it does too."""
+    return shown(
+        console,
+        panel=lambda: _panel(progress, verbose),
+        line=lambda: status_line(progress, verbose=verbose),
+    )
 
 
 @contextmanager
@@ -57,14 +62,26 @@ def time_left_seconds(progress: RunProgress, now: float) -> float | None:
     return (now - progress.started) / progress.done * left if progress.done else None
 
 
-def status_line(progress: RunProgress) -> str:
-    """One line: videos done and failed, pace, what bounds the run, time left."""
+def status_line(progress: RunProgress, *, verbose: bool = False) -> str:
+    """One line: videos done and failed, time left; with ``verbose``, pace and what bounds the run too."""
     now = time.monotonic()
-    parts = [progress.stage, f"{progress.already + progress.done}/{progress.total} videos"]
+    parts = [progress.stage]
+    if progress.total:
+        parts.append(f"{progress.already + progress.done}/{count(progress.total, 'video')}")
     if progress.failed:
         parts.append(f"{progress.failed} with failures")
     if progress.deaths:
-        parts.append(f"{progress.deaths} jobs lost their worker")
+        parts.append(f"{count(progress.deaths, 'job')} lost their worker")
+    if verbose:
+        parts += _workings(progress, now)
+    left = time_left_seconds(progress, now)
+    if left is not None:
+        parts.append(f"about {timedelta(seconds=round(left))} left")
+    return " · ".join(parts)
+
+
+def _workings(progress: RunProgress, now: float) -> list[str]:
+    parts = []
     if progress.done:
         parts.append(f"{progress.done / (now - progress.started) * 60:.1f} videos/min")
     reading = progress.now
@@ -76,21 +93,18 @@ def status_line(progress: RunProgress) -> str:
     gpus = [f"{w.gpu[:12]} {w.reading.busy['device']:.0%}" for w in progress.workers if w.gpu and w.reading]
     if gpus:
         parts.append(f"GPUs: {', '.join(gpus)}")
-    left = time_left_seconds(progress, now)
-    if left is not None:
-        parts.append(f"about {timedelta(seconds=round(left))} left")
-    return " · ".join(parts)
+    return parts
 
 
-def _panel(progress: RunProgress) -> RenderableType:
+def _panel(progress: RunProgress, verbose: bool) -> RenderableType:
     line = "stopping: writing what is finished (again to exit at once)" if progress.stopping else None
     finished = progress.already + progress.done
     bar = ProgressBar(total=max(progress.total, 1), completed=finished, width=60)
     top = Table.grid()
     top.add_row(bar)
-    parts: list[RenderableType] = [top, Text(line or status_line(progress))]
+    parts: list[RenderableType] = [top, Text(line or status_line(progress, verbose=verbose))]
     reading = progress.now
-    if reading is not None:
+    if reading is not None and verbose:
         parts.append(_experts(progress, reading))
     return Group(*parts)
 

@@ -16,9 +16,10 @@ def make_table(*columns: str) -> Table:
     return table
 
 
-def count(number: int, one: str, many: str = "") -> str:
-    """A number with its noun: "1 video", "2 videos"."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def print_next(console: Console, *commands: str) -> None:
+    """The commands that are useful now, a line each, so that they can be copied."""
+    for command in commands:
+        print_line(console, f"next: {command}")
 
 
 def print_line(console: Console, text: str) -> None:

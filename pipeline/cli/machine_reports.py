@@ -9,33 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
-from extract.errors import MarqueeError, MissingDependency, UsageError, command, to_install
+from extract.errors import MarqueeError, MissingDependency, UsageError, command, count, to_install
 from extract.opencv import check as check_opencv
 from extract.registry import expert_names, make_expert, with_upstream
-from extract.weights.files import MissingWeights, WeightFile, size_text
+from extract.weights.files import WeightFile, size_text
 from extract.weights.locate import check, resolve
 from pipeline.cli.download_display import show_downloads
-from pipeline.cli.lines import make_table, print_line
+from pipeline.cli.lines import print_line, print_next
 from pipeline.settings import checked_folder
 from pipeline.storage.location import Location
 from pipeline.storage.versions import installed
 
 PACKAGES = ("torch", "torchvision", "av", "numpy", "pyarrow", "onnxruntime", "transformers")
-
-
-def print_missing(error: MissingWeights, console: Console) -> None:
-    """The table of files that are missing, and what needs none."""
-    print_missing_files(error, console)
-    print_line(console, "error: weights are missing; nothing was decoded. --preset offline needs none")
-
-
-def print_missing_files(error: MissingWeights, console: Console) -> None:
-    table = make_table("expert", "file", "where to get it", "where to put it", "why")
-    for row in error.rows:
-        table.add_row(row.expert, row.file.name, row.file.url, str(row.put), row.reason)
-    console.print(table)
 
 
 def print_weights(
@@ -54,18 +40,26 @@ def print_weights(
     if fetch:
         with show_downloads(console) as progress:
             resolve(files, folder, download=True, progress=progress)
-    table = make_table("expert", "file", "size", "licence", "state")
-    complete = True
+    found = 0
+    lacking: set[WeightFile] = set()
     for name, wanted in files.items():
         for file in wanted:
             state, good = _weight_state(file, folder)
-            complete = complete and good
-            table.add_row(name, file.name, size_text(file.size_bytes), file.licence, state)
+            found += good
+            lacking |= set() if good else {file}
+            print_line(console, f"{name}: {file.name}, {size_text(file.size_bytes)}, {file.licence}")
+            print_line(console, f"  {state}")
     if not files:
         print_line(console, f"{', '.join(experts)}: no files needed")
+    elif lacking:
+        gigabytes = sum(file.size_bytes or 0 for file in lacking) / 1e9
+        there = f"{found} of {count(sum(map(len, files.values())), 'file')} here"
+        print_line(console, f"{there}, {gigabytes:.1f} GB missing")
+        place = folder or "DIR"
+        print_line(console, f"--fetch downloads them; files from elsewhere are found by --weights {place}")
     else:
-        console.print(table)
-    return complete
+        print_next(console, command("extract", "VIDEOS", "--experts", ",".join(files)))
+    return not lacking
 
 
 def print_certificates(folder: Location, days: int, console: Console) -> None:
@@ -100,10 +94,10 @@ def print_doctor(folder: Path | None, console: Console) -> bool:
     print_line(console, "  ".join(f"{name} {found.get(name, 'not installed')}" for name in PACKAGES))
     problem = check_opencv()
     print_line(console, f"OpenCV: {problem or 'one distribution, as it should be'}")
-    table = make_table("expert", "can run", "fix")
     for name in expert_names():
-        table.add_row(name, *map(escape, _diagnosis(name, folder)))
-    console.print(table)
+        state, fix = _diagnosis(name, folder)
+        print_line(console, f"{name:12} {state}{fix and ': '}{fix}")
+    print_next(console, command("extract", "VIDEOS", "--preset", "offline"))
     return problem is None
 
 
@@ -115,7 +109,7 @@ def _diagnosis(name: str, folder: Path | None) -> tuple[str, str]:
         return "no", str(error)
     missing = [file.name for file in expert.weights() if not _weight_state(file, folder)[1]]
     if missing:
-        return "no: weights", f"{command('weights', '--experts', name, '--fetch')} ({', '.join(missing)})"
+        return "no weights", f"{command('weights', '--experts', name, '--fetch')} ({', '.join(missing)})"
     return "yes", ""
 
 

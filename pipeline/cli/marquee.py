@@ -13,7 +13,6 @@ import typer
 
 from extract.errors import PROGRAM
 from extract.terminal import Commands, console, run_app
-from pipeline.cli.missing import show_error
 from pipeline.storage.versions import marquee_version
 
 
@@ -104,4 +103,4 @@ for _name, _entry in COMMANDS.items():
 
 def main() -> None:
     """Run the command line; an error is one line on standard error, exit status 2."""
-    run_app(app, PROGRAM, kept="what was written is kept", show=show_error)
+    run_app(app, PROGRAM, kept="what was written is kept")

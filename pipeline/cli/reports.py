@@ -9,14 +9,16 @@ from pathlib import Path
 
 from rich.console import Console
 
+from extract.errors import command, count
 from extract.selection import select
 from extract.weights.files import MissingWeights
 from pipeline.cli.display import show
-from pipeline.cli.lines import count, make_table, print_line
-from pipeline.cli.machine_reports import print_missing_files
+from pipeline.cli.failure_reports import print_failures
+from pipeline.cli.lines import make_table, print_line, print_next
+from pipeline.cli.missing import missing_text
 from pipeline.storage.names import clean
 from pipeline.storage.scan import scan
-from pipeline.store.layout import open_store
+from pipeline.store.layout import open_store, run_again
 from pipeline.store.todo import todo
 from pipeline.store.videos import read_shards
 from pipeline.work.cluster import check_cluster
@@ -26,7 +28,7 @@ from pipeline.work.progress import RunProgress
 from pipeline.work.run import RunReport, run_config
 
 
-def extract_and_report(plan: RunConfig, screen: Console) -> int:
+def extract_and_report(plan: RunConfig, screen: Console, *, verbose: bool = False) -> int:
     """Extract, show how far it is, and say what came of it; the exit status."""
     if plan.random_seed is not None:
         screen.print(
@@ -40,17 +42,17 @@ def extract_and_report(plan: RunConfig, screen: Console) -> int:
             screen,
         )
     progress = RunProgress()
-    with show(progress, screen):
+    with show(progress, screen, verbose=verbose):
         report = run_config(plan, progress)
     for warning in progress.warnings:
         _warn(warning, screen)
-    print_run(report, progress, screen)
+    print_run(report, progress, screen, verbose=verbose)
     if "keep_flow" in plan.options.get("flow", {}) and not progress.expert_videos["flow"]:
         screen.print("flow was already stored, so no pictures were written; use a new store to write them")
     return report.exit_status
 
 
-def print_run(report: RunReport, progress: RunProgress, console: Console) -> None:
+def print_run(report: RunReport, progress: RunProgress, console: Console, *, verbose: bool = False) -> None:
     """The outcome of a run: states and rows for each expert, and where to look further."""
     table = make_table("expert", "ok", "absent", "failed", "rows")
     for name, states in report.states.items():
@@ -61,26 +63,23 @@ def print_run(report: RunReport, progress: RunProgress, console: Console) -> Non
         print_line(console, f"changed, so extracted again: {clean(video_id)!r}: {why}")
     line = f"{count(report.videos, 'video')} in {report.store.root}, {report.computed} worked on now"
     if report.ignored:
-        line += f"; {report.ignored} other files ignored (ignored.parquet says why)"
+        line += f"; {count(report.ignored, 'other file')} ignored (ignored.parquet says why)"
     print_line(console, line)
     reading = progress.whole
-    if reading is not None:
+    if reading is not None and verbose:
         busy = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in reading.busy_seconds.items())
         print_line(console, f"busy: {busy}")
         if reading.pictures:
             print_line(console, f"decodes per video: {reading.pictures_decoded / reading.pictures:.2f}")
     if progress.deaths:
-        print_line(console, f"{progress.deaths} jobs lost their worker; their videos were run again")
+        print_line(console, f"{count(progress.deaths, 'job')} lost their worker; their videos were run again")
+    if report.failed:
+        print_failures(report.store, console)
     if report.interrupted:
-        print_line(
-            console, "stopped by a signal; what was finished is written: run the same command to resume"
-        )
-    elif report.failed:
-        print_line(
-            console,
-            f"{report.failed} failures are recorded in {report.store.root / 'failures.parquet'}; "
-            "--retry-failed tries them again",
-        )
+        print_line(console, "stopped by a signal; what was finished is written")
+        print_next(console, run_again(report.store))
+        return
+    print_next(console, command("describe", report.store.root), command("summary", report.store.root))
 
 
 def print_plan(config: RunConfig, console: Console) -> None:
@@ -91,8 +90,7 @@ def print_plan(config: RunConfig, console: Console) -> None:
     except MissingWeights as error:
         if not config.download:
             raise
-        print_missing_files(error, console)
-        print_line(console, "a run would first download these, as weights --fetch does; nothing was done")
+        print_line(console, f"a run would first download {missing_text(error)}; nothing was done")
         return
     targets = make_targets(selection)
     found = scan(config.videos, out=config.out).checked()
@@ -122,8 +120,8 @@ def print_plan(config: RunConfig, console: Console) -> None:
     console.print(table)
     print_line(
         console,
-        f"{len(found.inputs)} videos ({len(new)} new) in {config.videos}, "
-        f"{len(found.ignored)} other files; device {selection.device}; nothing was done",
+        f"{count(len(found.inputs), 'video')} ({len(new)} new) in {config.videos}, "
+        f"{count(len(found.ignored), 'other file')}; device {selection.device}; nothing was done",
     )
 
 

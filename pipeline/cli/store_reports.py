@@ -7,8 +7,9 @@ import sys
 
 from rich.console import Console
 
-from extract.errors import command, some
-from pipeline.cli.lines import count, make_table, print_line
+from extract.errors import command, count, some
+from pipeline.cli.failure_reports import print_failures
+from pipeline.cli.lines import make_table, print_line, print_next
 from pipeline.storage.location import Location
 from pipeline.store.layout import open_store, run_again
 from pipeline.store.lock import writing
@@ -21,19 +22,26 @@ def print_status(out: Location, console: Console) -> None:
     """Counts for each expert of a store."""
     store = open_store(out)
     found = status(store)
-    table = make_table("expert", "fingerprint", "ok", "absent", "failed", "missing", "rows", "MB", "old MB")
+    old = any(e.old_bytes for e in found.experts)
+    wide = console.width >= 80
+    heads = ["ok", "absent", "failed", "missing", "rows", "MB", *(["old MB"] if old else [])]
+    table = make_table("expert", *heads, *(["fingerprint"] if wide else []))
     for e in found.experts:
-        sizes = (f"{e.bytes / 1e6:.1f}", f"{e.old_bytes / 1e6:.1f}")
         counts = (e.ok, e.absent, e.failed, e.missing, e.rows)
-        table.add_row(e.expert, e.fingerprint, *map(str, counts), *sizes)
+        sizes = [f"{e.bytes / 1e6:.1f}", *([f"{e.old_bytes / 1e6:.1f}"] if old else [])]
+        table.add_row(e.expert, *map(str, counts), *sizes, *([e.fingerprint] if wide else []))
     console.print(table)
+    if found.random:
+        text = f"RANDOM WEIGHTS: the features of {', '.join(found.random)} are meaningless"
+        console.print(text, style="bold red", markup=False, soft_wrap=True)
     for problem in found.problems:
         print_line(console, f"problem: {problem}; {command('verify', out)} says what to do")
     if found.root is not None:
         print_line(console, f"videos from {found.root}")
     state = "complete" if found.complete else "not complete"
     print_line(console, f"{count(found.videos, 'video')} in {count(found.shards, 'shard')}; {state}")
-    print_line(console, f"{'take up new files' if found.complete else 'continue'}: {run_again(store)}")
+    print_failures(store, console)
+    print_next(console, *([command("describe", out)] if found.complete else []), run_again(store))
 
 
 def print_removal(out: Location, names: list[str], *, undo: bool, console: Console) -> None:
@@ -41,13 +49,16 @@ def print_removal(out: Location, names: list[str], *, undo: bool, console: Conso
     with writing(open_store(out), command=shlex.join(sys.argv)) as (store, _):
         if undo:
             back = take_back(store, names)
-            print_line(console, f"{len(back)} videos will be added again by the next run: {some(back)}")
+            print_line(
+                console, f"{count(len(back), 'video')} will be added again by the next run: {some(back)}"
+            )
+            print_next(console, run_again(store))
             return
         removed, before = remove(store, names)
     if before:
-        print_line(console, f"{len(before)} videos had already been removed: {some(before)}")
+        print_line(console, f"{count(len(before), 'video')} had already been removed: {some(before)}")
     if removed:
-        print_line(console, f"{len(removed)} videos removed: {some(removed)}")
+        print_line(console, f"{count(len(removed), 'video')} removed: {some(removed)}")
         print_line(console, "later runs skip their files; the same command with --undo adds them again")
 
 
@@ -58,6 +69,7 @@ def print_verify(out: Location, console: Console) -> bool:
         print_line(console, f"note: {note}")
     for problem, fix in zip(report.problems, report.fixes, strict=True):
         print_line(console, f"problem: {problem}; fix: {fix}")
-    state = "clean" if report.clean else f"{len(report.problems)} problems"
-    print_line(console, f"{report.videos} videos, {report.parts} parts, {report.rows} rows: {state}")
+    state = "clean" if report.clean else count(len(report.problems), "problem")
+    found = [count(report.videos, "video"), count(report.parts, "part"), count(report.rows, "row")]
+    print_line(console, f"{', '.join(found)}: {state}")
     return report.clean

@@ -32,13 +32,14 @@ class ExpertStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """``root``: the folder that the videos' paths are relative to, where the store knows it."""
+    """``root``: the folder of the videos, where it is known; ``random``: experts with random weights."""
 
     videos: int
     shards: int
     experts: tuple[ExpertStatus, ...]
     root: str | None = None
     problems: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -49,10 +50,12 @@ class Status:
 def status(store: Store) -> Status:
     """Counts for every expert that ``run.json`` names."""
     shards = read_shards(store)
-    experts = tuple(_expert(store, shards, target) for target in store.targets())
+    targets = store.targets()
+    experts = tuple(_expert(store, shards, target) for target in targets)
+    random = tuple(t.expert for t in targets if t.made_of.get("random_seed") is not None)
     problems = [*plan_problems(shards), *_without_plan(store, shards)]
     videos = sum(len(shard.videos) for shard in shards)
-    return Status(videos, len(shards), experts, store.videos_root, tuple(problems))
+    return Status(videos, len(shards), experts, store.videos_root, tuple(problems), random)
 
 
 def _without_plan(store: Store, shards: Sequence[Shard]) -> Iterator[str]:

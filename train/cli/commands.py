@@ -135,7 +135,8 @@ def predict(
         table.add_row(video_id, ", ".join(f"{genre} {score:.2f}" for genre, score in genres))
     screen.print(table, markup=False)
     for video_id in found.without:
-        screen.print(f"{video_id}: none of the run's experts found anything", markup=False, soft_wrap=True)
+        why = " ".join(found.failures.get(video_id, "none of the run's experts found anything").split())
+        screen.print(f"{video_id}: {why}", markup=False, soft_wrap=True)
     if out is not None:
         found.write(out)
     if not found.ids:

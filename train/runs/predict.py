@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pipeline
-from extract.errors import StoreError, UsageError
+from extract.errors import StoreError, UsageError, count
 from extract.scratch import Scratch
 from pipeline.recorded import extraction
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, is_remote, location
+from pipeline.store.failures import failed_videos
 from pipeline.store.layout import Store, open_store
 from pipeline.store.videos import read_shards
 from train.csv_cells import write_csv
@@ -34,12 +35,16 @@ from train.settings import Hardware, hardware_of
 
 @dataclass(frozen=True)
 class Prediction:
-    """``scores``: (videos, genres), what the model gives each genre; ``without``: videos with no features."""
+    """``scores``: (videos, genres), what the model gives each genre; ``without``: videos with no features.
+
+    ``failures`` says of those among them whose extraction failed why.
+    """
 
     ids: tuple[str, ...]
     genres: tuple[str, ...]
     scores: NDArray[np.float32]
     without: tuple[str, ...] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     def best(self, threshold: float = 0.5) -> list[list[tuple[str, float]]]:
         """The genres of each video whose score reaches ``threshold``, or the one that comes nearest."""
@@ -131,9 +136,11 @@ def predict_videos(
             device=hardware.torch_device,
             **_extraction(config["experts"]),
         )
-        log(f"{report.videos} videos, {report.failed} failures")
         _same(config["experts"], report.store)
-        return predict_store(run, report.store, hardware=hardware, allow_random_weights=allow_random_weights)
+        found = predict_store(run, report.store, hardware=hardware, allow_random_weights=allow_random_weights)
+        failed = {one.video_id: one.message for one in failed_videos(report.store)}
+        log(f"{count(report.videos, 'video')}, {len(failed)} failed")
+        return replace(found, failures=failed)
 
 
 def _extraction(experts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
