@@ -211,7 +211,7 @@ class Expert(ABC):
     the experts that this one reads from: the shot detector for an expert of pictures, whose tap then
     gets its scenes, or those whose stored tables :meth:`read_tables` takes. ``detects_shots`` is
     for :class:`extract.detectors.service.ShotService` alone. ``tolerance`` is None for an expert that is
-    always computed in float32.
+    always computed in float32. ``cites`` are keys of ``pipeline/about/references.bib``, or whole BibTeX entries.
 
     Raises ExpertError where what it declares cannot work together.
     """
@@ -225,6 +225,7 @@ class Expert(ABC):
     packages: ClassVar[tuple[Package, ...]] = ()
     empty_reason: ClassVar[str] = "nothing found"
     tolerance: ClassVar[Tolerance | None] = None
+    cites: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, options: Any = None) -> None:
         self.options = self.Options() if options is None else options
@@ -250,6 +251,10 @@ class Expert(ABC):
     def weights(self) -> tuple[WeightFile, ...]:
         """The published files that :meth:`load` reads, with these options."""
         return ()
+
+    def references(self) -> tuple[str, ...]:
+        """What to cite for rows made with these options: keys, or BibTeX entries, as in :attr:`cites`."""
+        return self.cites
 
     @property
     def media_streams(self) -> tuple[MediaStream, ...]:

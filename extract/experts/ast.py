@@ -80,6 +80,7 @@ class Ast(AudioExpert):
     """
 
     summary = "AST audio embedding of each window of sound"
+    cites = ("gong2021ast", "gemmeke2017audioset")
     tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = AstOptions
     packages = (Package("torch", "ast"),)

@@ -84,6 +84,7 @@ class Beats(AudioExpert):
     """
 
     summary = "BEATs audio embedding of each window of sound"
+    cites = ("chen2022beats", "gemmeke2017audioset")
     tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = BeatsOptions
     packages = (Package("torch", "beats"),)

@@ -69,6 +69,7 @@ class Clip(PictureExpert):
     """
 
     summary = "CLIP ViT-B/32 image embedding of each shot's keyframe"
+    cites = ("radford2021clip",)
     tolerance = Tolerance(bfloat16=0.04, float16=0.005)
     Options = ClipOptions
     packages = (Package("torch", "clip"),)

@@ -71,6 +71,7 @@ class Distilbert(Expert):
     """
 
     summary = "token vectors of OCR and speech text (DistilBERT base uncased)"
+    cites = ("sanh2019distilbert",)
     tolerance = Tolerance(bfloat16=0.02, float16=0.003)
     Options = DistilbertOptions
     lane = "device"

@@ -100,6 +100,7 @@ class Flow(Expert):
     """
 
     summary = "magnitude, direction histogram and motion content of the optical flow"
+    cites = ("zach2007tvl1", "sanchez2013tvl1")
     Options = FlowOptions
     version = 2  # 2: small frames are enlarged
     upstream = ("scenes",)

@@ -209,6 +209,7 @@ class I3d(Expert):
     """
 
     summary = "I3D embedding of stacks of frames, and of their optical flow"
+    cites = ("carreira2017i3d", "zach2007tvl1", "sanchez2013tvl1")
     tolerance = Tolerance(bfloat16=0.01, float16=0.001)
     Options = I3dOptions
     upstream = ("scenes",)

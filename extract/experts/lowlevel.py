@@ -74,6 +74,7 @@ class Lowlevel(Expert):
     """
 
     summary = "Rasheed's four descriptors; colour, light, motion and sound statistics"
+    cites = ("rasheed2005", "huang2012")
     Options = LowlevelOptions
     version = 2  # 2: small frames are enlarged
     lane = "none"

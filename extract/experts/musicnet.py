@@ -58,6 +58,7 @@ class Musicnet(AudioExpert):
     """
 
     summary = "music-tagging embedding (Choi's FCN) of each window of sound"
+    cites = ("choi2016fcn", "won2020tagging")
     tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = MusicnetOptions
     packages = (Package("torch", "musicnet"),)

@@ -127,6 +127,7 @@ class Ocr(Expert):
     """
 
     summary = "text on the frames of every scene: RapidOCR (PP-OCRv6) and corrected spelling"
+    cites = ("du2020ppocr",)
     Options = OcrOptions
     # 2: frames that are read, spelling, turned lines, scripts; 3: textures, foreign words; 4: other scripts
     version = 4
@@ -150,6 +151,11 @@ class Ocr(Expert):
             Column("box", "list<float32>", "x1, y1 ... x4, y4: corners in pixels of the upright frame"),
         )
         return {self.name: TableSpec(columns)}
+
+    def references(self) -> tuple[str, ...]:
+        engine = ("rapidocr",) if self.options.engine == "rapidocr" else ()
+        speller = {"symspell": ("symspell",), "bart": ("lewis2020bart",)}.get(self.options.spelling, ())
+        return (*self.cites, *engine, *speller)
 
     def streams(self) -> Streams:
         return Streams(keyframes=True, sample_seconds=self.options.sample_seconds)

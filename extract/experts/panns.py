@@ -77,6 +77,7 @@ class Panns(AudioExpert):
     """
 
     summary = "PANNs Cnn14 audio-tagging embedding of each window of sound"
+    cites = ("kong2020panns", "gemmeke2017audioset")
     tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = PannsOptions
     packages = (Package("torch", "panns"),)

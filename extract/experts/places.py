@@ -39,6 +39,7 @@ class Places(FramesExpert):
     """
 
     summary = "ResNet18-Places365 scene embedding of each shot's keyframe"
+    cites = ("zhou2018places", "he2016resnet")
     tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     packages = (Package("torchvision", "places"),)
     dimension = 512

@@ -213,6 +213,7 @@ class R2plus1d(Expert):
     """
 
     summary = "R(2+1)D action embedding of stacks of frames"
+    cites = ("tran2018r2plus1d",)
     tolerance = Tolerance(bfloat16=0.01, float16=0.001)
     Options = R2plus1dOptions
     upstream = ("scenes",)
@@ -221,6 +222,12 @@ class R2plus1d(Expert):
 
     def tables(self) -> Mapping[str, TableSpec]:
         return {self.name: TableSpec(columns=COLUMNS, embedding=Embedding((FEATURES,)))}
+
+    def references(self) -> tuple[str, ...]:
+        trained = {"ghadiyaram2019ig65m"} if self.options.model.startswith("34") else set()
+        if self.options.model.endswith("kinetics"):
+            trained.add("kay2017kinetics")
+        return (*self.cites, *sorted(trained))
 
     def streams(self) -> Streams:
         return Streams(frames=FrameSpec(None))

@@ -84,6 +84,7 @@ class Resnet152(PictureExpert):
     """
 
     summary = "ResNet-152 (ImageNet, or ImageNet and Places365) embedding of each shot's keyframe"
+    cites = ("he2016resnet",)
     tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = Resnet152Options
     packages = (Package("torchvision", "resnet152"),)
@@ -104,6 +105,10 @@ class Resnet152(PictureExpert):
 
     def weights(self) -> tuple[WeightFile, ...]:
         return (FILES[self.options.weights],)
+
+    def references(self) -> tuple[str, ...]:
+        trained = {"places365": ("zhou2018places",), "hybrid1365": ("deng2009imagenet", "zhou2018places")}
+        return (*self.cites, *trained.get(self.options.weights, ("deng2009imagenet",)))
 
     def views(self, image: NDArray[np.uint8]) -> Iterable[tuple[NDArray[np.uint8], Mapping[str, Any]]]:
         from PIL.Image import Resampling

@@ -107,6 +107,10 @@ class Scenes(ShotService):
             )
         }
 
+    def references(self) -> tuple[str, ...]:
+        known = {"transnetv2": "soucek2020transnet", "ffmpeg": "ffmpeg"}
+        return (known.get(self.options.detector, "pyscenedetect"),)
+
     def tap(self, media: MediaInfo) -> Tap:
         return ScenesTap()
 

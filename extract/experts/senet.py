@@ -54,6 +54,7 @@ class Senet(FramesExpert):
     """
 
     summary = "SENet154 (ImageNet) embedding of each shot's keyframe"
+    cites = ("hu2018senet", "deng2009imagenet")
     tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     packages = (Package("timm", "senet"),)
     dimension = 2048

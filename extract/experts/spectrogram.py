@@ -58,6 +58,7 @@ class Spectrogram(Expert):
     """
 
     summary = "magnitude spectrograms of 3 s (CTT-MMC-S)"
+    cites = ("wehrmann2017",)
     Options = SpectrogramOptions
     lane = "none"
     empty_reason = "no sound"

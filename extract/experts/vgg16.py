@@ -106,6 +106,7 @@ class Vgg16(PictureExpert):
     """
 
     summary = "VGG16 (ImageNet) fc7 of each shot's keyframe, or of 200 frames"
+    cites = ("simonyan2015vgg", "deng2009imagenet")
     tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = Vgg16Options
     packages = (Package("torchvision", "vgg16"),)

@@ -145,6 +145,7 @@ class Vggish(AudioExpert):
     """
 
     summary = "VGGish embedding of every 0.96 s of sound"
+    cites = ("hershey2017vggish",)
     tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = VggishOptions
     packages = (Package("torch", "vggish"),)

@@ -41,6 +41,7 @@ class Vit(PictureExpert):
     """
 
     summary = "ViT-B/16 (ImageNet-21k) embedding of each shot's keyframe"
+    cites = ("dosovitskiy2021vit", "deng2009imagenet")
     tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     packages = (Package("torch", "vit"),)
     dimension = 768

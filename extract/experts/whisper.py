@@ -91,6 +91,7 @@ class Whisper(Expert):
     """
 
     summary = "speech to text with times and language (Whisper)"
+    cites = ("radford2022whisper", "silerovad")
     tolerance = Tolerance(bfloat16=0.015, float16=0.002)
     Options = WhisperOptions
     lane = "device"

@@ -166,6 +166,40 @@ def status(out: Annotated[str, typer.Argument(help="Feature store.")]) -> None:
 
 
 @app.command()
+def describe(
+    out: Annotated[
+        str | None, typer.Argument(help="Feature store; without one, what all experts make.")
+    ] = None,
+    table: Annotated[str | None, typer.Argument(help="One of its tables. Default: all.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a document.")] = False,
+) -> None:
+    """Explain every table and column of a store: meaning, unit, shape, source and count."""
+    from pipeline.cli.about_reports import print_description
+
+    place = None if out is None else location(out)
+    print_description(place, table, console(), markdown=markdown)
+
+
+@app.command()
+def cite(out: Annotated[str, typer.Argument(help="Feature store.")]) -> None:
+    """Print BibTeX of the networks, papers and libraries behind a store, and its weights' licences."""
+    from pipeline.cli.about_reports import print_citations
+
+    print_citations(location(out), console())
+
+
+@app.command()
+def summary(
+    store: Annotated[str, typer.Argument(help="Feature store.")],
+    out: Annotated[Path | None, typer.Option(help="Also write a row for each video: .csv.")] = None,
+) -> None:
+    """Sum up a store: shots, speech, text, silence, languages, brightness, motion, outliers."""
+    from pipeline.cli.about_reports import print_summary
+
+    print_summary(location(store), out, console())
+
+
+@app.command()
 def verify(
     out: Annotated[str, typer.Argument(help="Feature store.")],
     count: Annotated[

@@ -33,6 +33,18 @@ COMMANDS = {
     "status": Entry(
         "pipeline.cli.commands", "Show the progress of a store: videos and rows by expert, failures."
     ),
+    "describe": Entry(
+        "pipeline.cli.commands",
+        "Explain every table and column of a store: meaning, unit, shape, source and count.",
+    ),
+    "cite": Entry(
+        "pipeline.cli.commands",
+        "Print BibTeX of the networks, papers and libraries behind a store, and its weights' licences.",
+    ),
+    "summary": Entry(
+        "pipeline.cli.commands",
+        "Sum up a store: shots, speech, text, silence, languages, brightness, motion, outliers.",
+    ),
     "verify": Entry(
         "pipeline.cli.commands", "Check every shard in full; exit status 1 if something is wrong."
     ),

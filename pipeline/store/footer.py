@@ -26,12 +26,12 @@ from pipeline.store.layout import Target
 
 KEY = b"marquee"
 _LONGEST_MESSAGE = 2000
-_SHARED = {
-    "video_id": ("string", "path relative to the videos folder, without suffix"),
-    "row": ("int32", "0, 1, ... within a video and table"),
-    "start_seconds": ("float64", "start of the row's interval on the container's presentation clock"),
-    "end_seconds": ("float64", "its end, exclusive"),
-}
+SHARED_COLUMNS = (
+    Column("video_id", "string", "path relative to the videos folder, without suffix"),
+    Column("row", "int32", "0, 1, ... within a video and table"),
+    Column("start_seconds", "float64", "start of the row's interval on the container's presentation clock"),
+    Column("end_seconds", "float64", "its end, exclusive"),
+)
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,9 @@ class PartHeader:
         return replace(self, target=replace(self.target, notes=notes))
 
     def to_json(self) -> dict[str, Any]:
-        columns = {name: {"type": kind, "meaning": text} for name, (kind, text) in _SHARED.items()}
-        columns |= {c.name: {"type": c.type, "meaning": c.meaning} for c in self.spec.columns}
+        columns = {
+            c.name: {"type": c.type, "meaning": c.meaning} for c in (*SHARED_COLUMNS, *self.spec.columns)
+        }
         embedding = self.spec.embedding
         return {
             "marquee": marquee_version(),
@@ -138,7 +139,7 @@ class PartHeader:
         columns = tuple(
             Column(name, column["type"], _checked(column["meaning"], str))
             for name, column in entry["columns"].items()
-            if name not in _SHARED
+            if name not in {column.name for column in SHARED_COLUMNS}
         )
         embedding = entry["embedding"]
         vectors = None if embedding is None else _embedding(embedding)
