@@ -211,7 +211,7 @@ class Expert(ABC):
     the experts that this one reads from: the shot detector for an expert of pictures, whose tap then
     gets its scenes, or those whose stored tables :meth:`read_tables` takes. ``detects_shots`` is
     for :class:`extract.detectors.service.ShotService` alone. ``tolerance`` is None for an expert that is
-    always computed in float32. ``cites`` are keys of ``pipeline/about/references.bib``, or whole BibTeX entries.
+    always computed in float32. ``cites``: keys of ``pipeline/about/references.bib``, or BibTeX entries.
 
     Raises ExpertError where what it declares cannot work together.
     """

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from extract.declarations import Expert
 from extract.errors import MarqueeError
 from extract.registry import expert_names, make_expert
-from pipeline.store.layout import Store
+from pipeline.store.layout import Store, Target
 
 BIBLIOGRAPHY = Path(__file__).parent / "references.bib"
 ALWAYS = ("marquee", "pyav", "ffmpeg", "arrow")  # what every store is made with
@@ -41,13 +41,9 @@ class Citations:
 
 def cite(store: Store) -> Citations:
     """For the experts whose rows are current, with the options that they were made with."""
-    experts, unknown = [], []
-    for target in store.targets():
-        if target.expert not in expert_names():
-            unknown.append(target.expert)
-            continue
-        settings = target.made_of.get("settings", {})
-        experts.append(_expert(target.expert, settings))
+    targets = store.targets()
+    unknown = [target.expert for target in targets if target.expert not in expert_names()]
+    experts = _experts(targets)
     entries = dict(_entries(experts))
     licences = tuple(
         Licence(expert.name, file.name, file.licence) for expert in experts for file in expert.weights()
@@ -55,10 +51,20 @@ def cite(store: Store) -> Citations:
     return Citations(entries, licences, tuple(unknown))
 
 
+def references_of(targets: Sequence[Target]) -> list[str]:
+    """The keys of what to cite for these rows."""
+    return list(dict(_entries(_experts(targets))))
+
+
 def bibliography() -> dict[str, str]:
     """Every entry of ``references.bib`` by its key."""
     entries = BIBLIOGRAPHY.read_text("utf-8").strip().split("\n\n")
     return {_key(entry): entry for entry in entries}
+
+
+def _experts(targets: Sequence[Target]) -> list[Expert]:
+    known = expert_names()
+    return [_expert(t.expert, t.made_of.get("settings", {})) for t in targets if t.expert in known]
 
 
 def _expert(name: str, settings: dict[str, object]) -> Expert:
@@ -82,7 +88,7 @@ def _entries(experts: list[Expert]) -> Iterator[tuple[str, str]]:
         if reference.startswith("@"):
             yield _key(reference), reference
         else:
-            yield reference, known[reference]
+            yield reference, known.get(reference, f"% {reference}: not in the bibliography")
 
 
 def _key(entry: str) -> str:

@@ -35,7 +35,8 @@ _DERIVED = {
     "ignored": ("what lay in the videos folder and is not an input", IGNORED_SCHEMA),
 }
 _MEANINGS = {
-    "expert": "name of the expert", "state": "ok, absent (nothing there) or failed", "rows": "rows that it has",
+    "expert": "name of the expert", "state": "ok, absent (nothing there) or failed",
+    "rows": "rows that it has of the video",
     "reason": "why it is not ok, or not an input", "stage": "where it failed: open, decode, compute, ...",
     "error_type": "class of the error", "message": "what was wrong", "attempts": "runs that failed",
     "path": "relative to the videos folder", "path_bytes": "the same as bytes where it is not UTF-8",

@@ -138,7 +138,9 @@ def _speech(
 ) -> dict[str, tuple[str, ...]]:
     intervals: dict[str, list[tuple[float, float]]] = defaultdict(list)
     spoken: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in _rows(store, "whisper", "start_seconds", "end_seconds", "language"):
+    for row in _rows(store, "whisper", "start_seconds", "end_seconds", "language", "hallucination"):
+        if row["hallucination"]:
+            continue
         start, end = row["start_seconds"], row["end_seconds"]
         intervals[row["video_id"]].append((start, end))
         spoken[row["video_id"]][row["language"]] += end - start

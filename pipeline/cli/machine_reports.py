@@ -17,6 +17,7 @@ from extract.weights.files import WeightFile, size_text
 from extract.weights.locate import check, resolve
 from pipeline.cli.download_display import show_downloads
 from pipeline.cli.lines import print_line, print_next
+from pipeline.cli.missing import whole_size
 from pipeline.settings import checked_folder
 from pipeline.storage.location import Location
 from pipeline.storage.versions import installed
@@ -52,9 +53,8 @@ def print_weights(
     if not files:
         print_line(console, f"{', '.join(experts)}: no files needed")
     elif lacking:
-        gigabytes = sum(file.size_bytes or 0 for file in lacking) / 1e9
         there = f"{found} of {count(sum(map(len, files.values())), 'file')} here"
-        print_line(console, f"{there}, {gigabytes:.1f} GB missing")
+        print_line(console, f"{there}, {whole_size(lacking)} missing")
         place = folder or "DIR"
         print_line(console, f"--fetch downloads them; files from elsewhere are found by --weights {place}")
     else:

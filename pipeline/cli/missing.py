@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 
 from extract.errors import PROGRAM, command, count
 from extract.registry import expert_class, with_upstream
-from extract.weights.files import MissingWeights
+from extract.weights.files import MissingWeights, WeightFile, size_text
 from pipeline.cli.lines import print_line
 
 
@@ -19,11 +19,11 @@ def print_missing(
 ) -> None:
     """Two lines; ``experts`` were asked for, by flags (and a file) that say ``given``."""
     runnable = without_missing(error, experts)
-    now = (
-        f"{', '.join(runnable)} can run now: {command('extract', *_asked(), '--experts', ','.join(runnable))}"
-        if runnable
-        else f"{command('extract', *_asked(), '--preset', 'offline')} needs none"
-    )
+    if runnable:
+        part = command("extract", *_asked("--experts"), "--experts", ",".join(runnable))
+        now = f"{', '.join(runnable)} can run now: {part}"
+    else:
+        now = f"{command('extract', *_asked('--experts', '--preset'), '--preset', 'offline')} needs none"
     console.print(f"error: weights are missing; {now}", style="red", markup=False, soft_wrap=True)
     rest = command("weights", *weights_flags(given))
     print_line(
@@ -46,9 +46,17 @@ def without_missing(error: MissingWeights, experts: Sequence[str]) -> list[str]:
 def missing_text(error: MissingWeights) -> str:
     """How many files, and their size: "17 files, 4.6 GB"."""
     files = {row.file for row in error.rows}
-    gigabytes = sum(file.size_bytes or 0 for file in files) / 1e9
-    least = "at least " if any(file.size_bytes is None for file in files) else ""
-    return f"{count(len(files), 'file')}, {least}{gigabytes:.1f} GB"
+    return f"{count(len(files), 'file')}, {whole_size(files)}"
+
+
+def whole_size(files: Iterable[WeightFile]) -> str:
+    """Of all together: "4.6 GB"; sizes that are not published are told as missing from the sum."""
+    sizes = [file.size_bytes for file in files]
+    known = sum(size for size in sizes if size is not None)
+    if not known:
+        return size_text(None)
+    least = "at least " if None in sizes else ""
+    return f"{least}{known / 1e9:.1f} GB" if known >= 1e9 else f"{least}{size_text(known)}"
 
 
 def weights_flags(given: Mapping[str, Any]) -> list[str]:
@@ -68,14 +76,14 @@ def _joined(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple | list) else str(value)
 
 
-def _asked() -> list[str]:
-    """What this process was asked, without experts and presets: the command line as it was typed."""
+def _asked(*without: str) -> list[str]:
+    """What this process was asked, without these flags: the command line as it was typed."""
     words = sys.argv[1:]
     if words[:1] == ["extract"] and sys.argv[0].endswith(PROGRAM):
         words = words[1:]
     kept, skip = [], False
     for word in words:
-        if not skip and word not in ("--experts", "--dry-run"):
+        if not skip and word not in (*without, "--dry-run"):
             kept.append(word)
-        skip = word == "--experts"
+        skip = word in without
     return kept

@@ -21,7 +21,8 @@ NOTE = re.compile(r"\d{5,9}-[0-9a-f]{12}")
 _TABLE = re.compile(r"\w+")
 SEEN = re.compile(r"\d{5,9}\.json")
 VIDEOS, INPUTS, NOTES, LOCK_FILE = "videos", "inputs", ".attempts", ".lock"
-FILES = ("run.json", "coverage.parquet", "failures.parquet", "ignored.parquet", "metadata.json")
+README_FILE = "README.md"
+FILES = (README_FILE, "run.json", "coverage.parquet", "failures.parquet", "ignored.parquet", "metadata.json")
 
 Role = Literal["own", "leftover", "misplaced", "foreign"]
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from extract.errors import StoreError
 from extract.selection import Selection, select
+from pipeline.about.readme import write_readme
 from pipeline.storage.location import Location, is_remote
 from pipeline.storage.scan import scan
 from pipeline.storage.versions import installed
@@ -116,6 +117,7 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
             if not shards:
                 break
         record.write(finished=not progress.stopping and not shards, progress=progress)
+        write_readme(held, current, counts.rows, progress.total)
     experts = [target.expert for target in targets]
     return RunReport(
         store=store,
