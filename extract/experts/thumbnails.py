@@ -98,6 +98,7 @@ class Thumbnails(Expert):
     """
 
     summary = "small pictures of every shot and their colours, for pages and people"
+    cites = ("pillow",)
     Options = ThumbnailOptions
     lane = "none"
     upstream = ("scenes",)

@@ -60,7 +60,8 @@ _HOW = """\
 _WHAT = """
 Every row has `video_id`, `row`, `start_seconds` and `end_seconds`: a half-open interval on the video's own
 clock. `videos` has a row for each input; `coverage.parquet` says for each video and expert whether it is ok,
-absent (nothing there) or failed, `failures.parquet` why. Files of earlier options may lie beside the current ones.
+absent (nothing there) or failed, `failures.parquet` why. Files of earlier options may lie beside the current
+ones.
 """
 
 

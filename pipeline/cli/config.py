@@ -73,9 +73,12 @@ def config_of(given: Mapping[str, Any]) -> RunConfig:
     Raises UsageError for what cannot be.
     """
     out = location(given.get("out", DEFAULT_OUT), "--out")
-    open_ = given.get("experts") is None and given.get("preset") is None
-    known = remembered(out, choices=open_)
+    named = names_in(given.get("experts")) or []
+    adding = all(name.startswith("+") for name in named)
+    known = remembered(out, choices=adding and given.get("preset") is None)
     remembered_options = known.pop("options", {})
+    if named and "experts" in known:
+        given = {**given, "experts": (*known["experts"], *(name.removeprefix("+") for name in named))}
     given = {name: value for name, value in known.items() if value is not None} | dict(given)
     flags = parse_assignments(given.get("set", ()))
     if given.get("detector") is not None:

@@ -152,7 +152,8 @@ def test_a_path_alone_is_the_videos_and_a_store_alone_goes_on_as_it_was_made(
     assert again.status == 0 and "3 videos in features, 1 worked on now" in again.out
     assert open_store(folder / "features").targets() == asked
     assert "python -m extract --out features" in call("status", "features").out
-    more = call("--out", "features", "--experts", "spectrogram")
+    more = call("--out", "features", "--experts", "+spectrogram")
+    assert "lowlevel" in more.out  # of all experts that the store has now
     assert more.status == 0 and {t.expert for t in open_store(folder / "features").targets()} == {
         "lowlevel", "scenes", "spectrogram",
     }  # fmt: skip
