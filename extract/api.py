@@ -25,6 +25,7 @@ def video(
     device: str = "auto",
     precision: Precision = "float32",
     random_seed: int | None = None,
+    video_id: str | None = None,
 ) -> dict[str, pa.Table]:
     """Features of one video, as one Arrow table for each table of the experts.
 
@@ -36,6 +37,8 @@ def video(
         device: ``auto``, ``cpu`` or ``cuda:N``.
         precision: of the networks; tables here hold float32.
         random_seed: draw all weights from this seed instead of reading files (dry runs).
+        video_id: the id in the tables; default: the file's name without its suffix, as a store of its folder
+            has it, so that the tables join the store's.
 
     An expert that found nothing (no audio, no speech, no text) gives an empty table.
 
@@ -47,6 +50,7 @@ def video(
     from extract.selection import ExtractConfig, select
 
     convert("path", Path, path)
+    convert("video_id", str | None, video_id, texts=False)
     config = ExtractConfig(
         experts=convert("experts", tuple[str, ...], experts, texts=False),
         options={} if options is None else options,
@@ -58,7 +62,8 @@ def video(
     )
     selection = select(config)
     shown = os.fsencode(path).decode("utf-8", "backslashreplace")  # Arrow holds UTF-8 only
-    task = VideoTask(shown, os.fsencode(os.path.abspath(path)), tuple(selection.experts))
+    own_id = os.path.splitext(os.path.basename(shown))[0] if video_id is None else video_id
+    task = VideoTask(own_id, os.fsencode(os.path.abspath(path)), tuple(selection.experts))
     threads = os.cpu_count() or 1
     with Engine(selection, EngineSettings(decoders=1, host_threads=threads)) as engine:
         (result,) = engine.run([task])

@@ -118,7 +118,7 @@ def test_every_extra_that_is_named_exists() -> None:
     }
     for path in [*DOCUMENTS, *ROOT.glob("extract/**/*.py"), *ROOT.glob("pipeline/**/*.py")]:
         written = re.findall(
-            r"marquee-video\[([a-z0-9,]+)\]|to_install\(.(\w+)", path.read_text(encoding="utf-8")
+            r"marquee-video\[([a-z0-9,]+)\]|to_install\(['\"](\w+)", path.read_text(encoding="utf-8")
         )
         named |= {(path.name, extra) for one in written for extra in ",".join(one).strip(",").split(",")}
     assert {(where, extra) for where, extra in named if extra not in extras} == set()

@@ -9,6 +9,7 @@ import pytest
 
 import extract
 from extract.errors import MarqueeError, MediaError
+from tests.fixtures.clips import write_clip
 
 WRONG: dict[str, tuple[Any, ...]] = {
     "path": (None, 3, "", ["a.mp4"]),
@@ -19,7 +20,15 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "precision": ("half", None, 16),
     "random_seed": (-1, 2**63, 1.5, "1", True),
     "expert": (["scenes"],),
+    "video_id": (3, b"a"),
 }
+
+
+def test_ids_are_those_of_a_store_of_the_folder(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.b.mkv", audio_seconds=2.0)
+    fine: dict[str, Any] = {"experts": ["spectrogram"], "device": "cpu"}
+    found = [extract.video(tmp_path / "a.b.mkv", **fine, **more) for more in ({}, {"video_id": "x/a"})]
+    assert [set(tables["spectrogram"]["video_id"].to_pylist()) for tables in found] == [{"a.b"}, {"x/a"}]
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in WRONG for value in WRONG[name]])
