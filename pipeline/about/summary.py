@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from extract.ops.picture.descriptors import DESCRIPTOR_NAMES
 from extract.tables import embedding_matrix
-from pipeline.store.failures import failed_videos
+from pipeline.about.failures import failed_videos
 from pipeline.store.layout import Store
 from pipeline.store.reading import dataset, read
 

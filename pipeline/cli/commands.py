@@ -41,6 +41,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Extract aligned multimodal features from a folder of videos into Parquet.",
 )
+Store = Annotated[
+    str | None,
+    typer.Option(
+        help="Feature store, new, or existing: continued as it was made, unless flags say otherwise; or "
+        "s3://... Default: features."
+    ),
+]
 Weights = Annotated[Path | None, typer.Option(help="Folder with published checkpoints.")]
 PresetName = Annotated[
     str | None,
@@ -69,13 +76,7 @@ Certificates = Annotated[
 def extract(
     context: typer.Context,
     videos: Annotated[str | None, typer.Option(help="Folder of videos, or one video; or s3://...")] = None,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            help="Feature store, new, or existing: continued as it was made, unless flags say otherwise; or "
-            "s3://... Default: features."
-        ),
-    ] = None,
+    out: Store = None,
     preset: PresetName = None,
     experts: Names = None,
     detector: Annotated[
@@ -113,31 +114,17 @@ def extract(
         typer.Option("--replace-changed", help="Extract changed files again, drop their old rows."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Show decoders, lanes, batches and workers too.")
-    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what each part of it does too.")] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file; flags take precedence.")] = None,
 ) -> None:
     """Extract features from all videos of a folder; run it again to resume."""
     if context.invoked_subcommand is not None:
         return
-    from extract.weights.files import MissingWeights
-    from pipeline.cli.config import config_of, read_config
-    from pipeline.cli.missing import print_missing
-    from pipeline.cli.reports import extract_and_report, print_plan
+    from pipeline.cli.reports import extract_asked
 
     own = ("config", "dry_run", "verbose")
     given = {n.rstrip("_"): v for n, v in context.params.items() if n not in own and v is not None}
-    merged = read_config(config) | given if config is not None else given
-    plan, screen = config_of(merged), console()
-    try:
-        if dry_run:
-            print_plan(plan, screen)
-            return
-        raise typer.Exit(extract_and_report(plan, screen, verbose=verbose))
-    except MissingWeights as error:
-        print_missing(error, plan.experts, merged, console(stderr=True))
-        raise typer.Exit(2) from error
+    raise typer.Exit(extract_asked(given, config, console(), dry_run=dry_run, verbose=verbose))
 
 
 @app.command()

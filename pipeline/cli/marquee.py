@@ -17,7 +17,7 @@ from pipeline.storage.versions import marquee_version
 
 
 @dataclass(frozen=True)
-class Entry:
+class Listed:
     """A command: the module whose ``app`` has it, or is it, and the line that lists it."""
 
     module: str
@@ -26,43 +26,45 @@ class Entry:
 
 # A new command is a line here. The summary is the command's own help (a test compares).
 COMMANDS = {
-    "extract": Entry(
+    "extract": Listed(
         "pipeline.cli.commands", "Extract aligned multimodal features from a folder of videos into Parquet."
     ),
-    "train": Entry("train.cli.commands", "Train models that predict genres from a feature store and labels."),
-    "status": Entry(
+    "train": Listed(
+        "train.cli.commands", "Train models that predict genres from a feature store and labels."
+    ),
+    "status": Listed(
         "pipeline.cli.commands", "Show the progress of a store: videos and rows by expert, failures."
     ),
-    "describe": Entry(
+    "describe": Listed(
         "pipeline.cli.commands",
         "Explain every table and column of a store: meaning, unit, shape, source and count.",
     ),
-    "cite": Entry(
+    "cite": Listed(
         "pipeline.cli.commands",
         "Print BibTeX of the networks, papers and libraries behind a store, and its weights' licences.",
     ),
-    "summary": Entry(
+    "summary": Listed(
         "pipeline.cli.commands",
         "Sum up a store: shots, speech, text, silence, languages, brightness, motion, outliers.",
     ),
-    "verify": Entry(
+    "verify": Listed(
         "pipeline.cli.commands", "Check every shard in full; exit status 1 if something is wrong."
     ),
-    "remove": Entry(
+    "remove": Listed(
         "pipeline.cli.commands", "Remove videos and all their rows from a store; later runs skip their files."
     ),
-    "weights": Entry(
+    "weights": Listed(
         "pipeline.cli.commands",
         "List the checkpoints that experts need; check their hashes; fetch what is missing.",
     ),
-    "prepare": Entry(
+    "prepare": Listed(
         "pipeline.cli.commands",
         "Make small copies (x265, Opus) with the same timestamps; run it again to resume. Needs ffmpeg.",
     ),
-    "doctor": Entry(
+    "doctor": Listed(
         "pipeline.cli.commands", "Show what is installed, which experts can run, and how to fix the others."
     ),
-    "cluster-certificates": Entry(
+    "cluster-certificates": Listed(
         "pipeline.cli.commands", "Make certificates that protect a Dask cluster from anyone without them."
     ),
 }

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from extract.errors import command, count
 from extract.selection import select
+from extract.terminal import console
 from extract.weights.files import MissingWeights
+from pipeline.cli.config import config_of, read_config
 from pipeline.cli.display import show
 from pipeline.cli.failure_reports import print_failures
 from pipeline.cli.lines import make_table, print_line, print_next
-from pipeline.cli.missing import missing_text
+from pipeline.cli.missing import missing_text, print_missing
 from pipeline.storage.names import clean
 from pipeline.storage.scan import scan
 from pipeline.store.layout import open_store, run_again
@@ -26,6 +30,22 @@ from pipeline.work.config import RunConfig, make_targets
 from pipeline.work.inputs import compare
 from pipeline.work.progress import RunProgress
 from pipeline.work.run import RunReport, run_config
+
+
+def extract_asked(
+    given: Mapping[str, Any], file: Path | None, screen: Console, *, dry_run: bool, verbose: bool
+) -> int:
+    """Extract what flags, and a file under them, ask for, or say what that would do; the exit status."""
+    merged = dict(given) if file is None else read_config(file) | given
+    plan = config_of(merged)
+    try:
+        if not dry_run:
+            return extract_and_report(plan, screen, verbose=verbose)
+        print_plan(plan, screen)
+        return 0
+    except MissingWeights as error:
+        print_missing(error, plan.experts, merged, console(stderr=True))
+        return 2
 
 
 def extract_and_report(plan: RunConfig, screen: Console, *, verbose: bool = False) -> int:

@@ -118,14 +118,13 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
                 break
         record.write(finished=not progress.stopping and not shards, progress=progress)
         write_readme(held, current, counts.rows, progress.total)
-    experts = [target.expert for target in targets]
     return RunReport(
         store=store,
         videos=progress.total,
         computed=progress.done,
         ignored=len(found.ignored),
-        states={name: counts.states[name] for name in experts},
-        rows={name: counts.rows[name] for name in experts},
+        states={target.expert: counts.states[target.expert] for target in targets},
+        rows={target.expert: counts.rows[target.expert] for target in targets},
         interrupted=progress.stopping,
         replaced=compared.reasons,
     )

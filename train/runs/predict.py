@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 import pipeline
 from extract.errors import StoreError, UsageError, count
 from extract.scratch import Scratch
+from pipeline.about.failures import failed_videos
 from pipeline.recorded import extraction
 from pipeline.storage.atomic import atomic
 from pipeline.storage.location import Location, is_remote, location
-from pipeline.store.failures import failed_videos
 from pipeline.store.layout import Store, open_store
 from pipeline.store.videos import read_shards
 from train.csv_cells import write_csv
