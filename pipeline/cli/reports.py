@@ -36,7 +36,7 @@ def extract_asked(
     given: Mapping[str, Any], file: Path | None, screen: Console, *, dry_run: bool, verbose: bool
 ) -> int:
     """Extract what flags, and a file under them, ask for, or say what that would do; the exit status."""
-    merged = dict(given) if file is None else read_config(file) | given
+    merged = {**({} if file is None else read_config(file)), **given}
     plan = config_of(merged)
     try:
         if not dry_run:
