@@ -15,8 +15,9 @@ from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
 import av
+from av.audio.stream import AudioStream
 
-from extract.media.pace import Pace
+from extract.media.pace import Interleaving, Pace
 
 BACK_SECONDS = 1.0  # decoding timestamps that fall back further restart, or are damaged
 PAUSE_SECONDS = 10.0  # a jump ahead up to this is a pause, whatever else the file says
@@ -54,9 +55,10 @@ class Statement:
 class _Line:
     """How far one stream has come: ``end_seconds`` on the clock, where its next packet is expected."""
 
-    def __init__(self, shift_seconds: float, pace: Pace) -> None:
+    def __init__(self, shift_seconds: float, stream: Any) -> None:
         self.shift_seconds = shift_seconds
-        self.pace = pace
+        self.pace = Pace(stream)
+        self.is_sound = isinstance(stream, AudioStream)
         self.end_seconds: float | None = None
         self._last_seconds = math.nan
         self._step_seconds = 0.0
@@ -90,7 +92,7 @@ class SharedClock:
       on without a gap, the others pause, and picture and sound stay together.
 
     A stream whose times cannot be true at all (longer than ``most_seconds``, or at another pace than its
-    own frames) is named in ``refused``, by its index.
+    own frames or the sound beside it) is named in ``refused``, by its index.
 
     Args:
         statement: what the container says of its length.
@@ -110,6 +112,7 @@ class SharedClock:
         self._lines: dict[int, _Line] = {}
         self._units: dict[int, tuple[int, int]] = {}
         self._damaged: Packet | None = None
+        self._interleaving = Interleaving()
         self.restarts = 0
         self.refused: dict[int, str] = {}
 
@@ -173,6 +176,9 @@ class SharedClock:
             shift = None
         elif raw is not None:
             line.advance(raw, self._seconds(packet, packet.duration or 0))
+            if packet.pos is not None and not self.restarts:
+                beside = self._interleaving.hear if line.is_sound else self._interleaving.see
+                beside(packet.pos, raw + line.shift_seconds - self._first_seconds)
             self._refuse(packet.stream_index, line)
         self._damaged = None
         packet.opaque = Stamp(shift)
@@ -200,8 +206,8 @@ class SharedClock:
                 f"its timestamps span {line.end_seconds - self._first_seconds:.0f} s, but a file of its size "
                 f"lasts at most {self._most_seconds:.0f} s: they are damaged, remux the file"
             )
-        elif line.pace.refusal:
-            self.refused[index] = line.pace.refusal
+        elif reason := line.pace.refusal or (None if line.is_sound else self._interleaving.refusal):
+            self.refused[index] = reason
 
     def _line(self, packet: Packet) -> _Line:
         line = self._lines.get(packet.stream_index)
@@ -211,7 +217,7 @@ class SharedClock:
                 self._first_shift = 0.0 if self._start_seconds is None else self._start_seconds - raw
                 self._newest_shift = self._first_shift
                 self._first_seconds = raw + self._first_shift
-            line = self._lines[packet.stream_index] = _Line(self._newest_shift, Pace(packet.stream))
+            line = self._lines[packet.stream_index] = _Line(self._newest_shift, packet.stream)
         return line
 
     def _fits(self, packet: Packet) -> bool:

@@ -137,3 +137,62 @@ def test_a_plain_wav_is_not_touched(tmp_path: Path) -> None:
     counts = DecodeCounts()
     list(read(path, media=probe(path), video=False, sounds=[Sound(44_100)], counts=counts))
     assert not counts.partial and not counts.refused
+
+
+def media_time_scale(path: Path, factor: float) -> None:
+    """Another time scale into the header of an MP4's first track, its picture."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"mdhd") + 16
+    (ticks,) = struct.unpack(">I", data[at : at + 4])
+    data[at : at + 4] = struct.pack(">I", round(ticks * factor))
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("factor", [1 / 10, 1 / 1000])
+def test_a_time_scale_against_the_edit_list_and_the_codec_is_refused(
+    make_clip: MakeClip, factor: float
+) -> None:
+    silent, loud = make_clip("silent.mp4"), make_clip("loud.mp4", audio_seconds=2.0)
+    for path in (silent, loud):
+        media_time_scale(path, factor)
+    with pytest.raises(MediaError, match=r"but says that 48 of them last 2 s: its time scale is damaged"):
+        probe(silent)
+    media = probe(loud)
+    assert not media.has_video and media.unreadable_video and media.has_audio
+
+
+@pytest.mark.parametrize("factor", [1 / 100, 1 / 1000])
+def test_pictures_long_after_the_sound_beside_them_are_refused(make_clip: MakeClip, factor: float) -> None:
+    """Without an edit list nothing else contradicts the time scale."""
+    path = make_clip(
+        "a.mp4", pts=range(240), audio_seconds=10.0, container_options={"use_editlist": "0"}, gop=24
+    )
+    media_time_scale(path, factor)
+    counts = DecodeCounts()
+    parts = list(read(path, media=probe(path), video=True, sounds=[Sound(8000)], counts=counts))
+    assert "the sound that lies beside them" in counts.refused["video"] and counts.partial
+    pictures = [part for part in parts if not isinstance(part, AudioBlock)]
+    assert len(pictures) < 240 / 3
+    assert "audio" not in counts.refused
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "count"),
+    [("slides", 60 * 24, 20), ("lapse", 24, 20), ("still", 700 * 24, 2), ("quarters", 900 * 24, 4)],
+)
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("sound", [0.0, 5.0])
+def test_slow_pictures_are_believed(
+    make_clip: MakeClip, name: str, step: int, count: int, suffix: str, sound: float
+) -> None:
+    """A slide each minute, a picture a second, a long still, one each quarter of an hour."""
+    path = make_clip(f"{name}.{suffix}", pts=range(0, step * count, step), audio_seconds=sound)
+    counts = DecodeCounts()
+    media = probe(path)
+    pictures = [
+        part
+        for part in read(path, media=media, video=True, sounds=[], counts=counts)
+        if not isinstance(part, AudioBlock)
+    ]
+    assert len(pictures) == count and not counts.refused and media.unreadable_video is None
+    assert pictures[-1].start_seconds == pytest.approx(step * (count - 1) / 24, abs=0.1)
