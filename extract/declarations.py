@@ -210,8 +210,10 @@ class Expert(ABC):
     Raise ``version`` whenever the same options would give other values than before. ``upstream`` names
     the experts that this one reads from: the shot detector for an expert of pictures, whose tap then
     gets its scenes, or those whose stored tables :meth:`read_tables` takes. ``detects_shots`` is
-    for :class:`extract.detectors.service.ShotService` alone. ``tolerance`` is None for an expert that is
-    always computed in float32. ``cites``: keys of ``pipeline/about/references.bib``, or BibTeX entries.
+    for :class:`extract.detectors.service.ShotService` alone. ``larger_batches``: how many times
+    the run's batch size an accelerator takes of its items, which are little work each. ``tolerance`` is None
+    for an expert that is always computed in float32. ``cites``: keys of ``pipeline/about/references.bib``, or
+    BibTeX entries.
 
     Raises ExpertError where what it declares cannot work together.
     """
@@ -220,6 +222,7 @@ class Expert(ABC):
     Options: ClassVar[type[Any]] = NoOptions
     version: ClassVar[int] = 1
     lane: ClassVar[Lane] = "device"
+    larger_batches: ClassVar[int] = 1
     upstream: ClassVar[tuple[str, ...]] = ()
     detects_shots: ClassVar[bool] = False
     packages: ClassVar[tuple[Package, ...]] = ()

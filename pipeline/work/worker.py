@@ -19,13 +19,13 @@ from distributed import Worker, WorkerPlugin, get_worker
 from distributed.comm.addressing import get_address_host
 from distributed.utils import sync
 
-from extract.errors import DeviceFault
+from extract.errors import DeviceFault, DeviceUnusable
 from pipeline.gpus import share_of
 from pipeline.store.attempts import begin, forget
 from pipeline.store.layout import Store
 from pipeline.work.config import usable_cores
 from pipeline.work.host import JOBS_AT_A_TIME, Host, HostSetup, end_process
-from pipeline.work.jobs import JobReport, ShardJob
+from pipeline.work.jobs import JobReport, OutOfUse, ShardJob
 from pipeline.work.worker_status import WorkerStatus
 
 WATCH_SECONDS = 1.0
@@ -84,8 +84,9 @@ class HostPlugin(WorkerPlugin):
         with self._turn(alone=job.alone):
             if self._leaving or self._due():
                 self._gone.wait()  # Dask runs this elsewhere as soon as the worker has gone
+            unfinished = JobReport(left=frozenset(video.video_id for video in job.shard.videos))
             if self._stopped:
-                return JobReport(left=frozenset(video.video_id for video in job.shard.videos))
+                return unfinished
             if not begin(Store(self._setup.config.out), job.attempt):
                 return JobReport(died=True)
             self._reports_wait()
@@ -95,6 +96,11 @@ class HostPlugin(WorkerPlugin):
                 return replace(self._submit(job).result(), worker=self._status())
             except DeviceFault as fault:
                 end_process(fault)
+            except DeviceUnusable as error:
+                self._leaving = (
+                    True  # whether it goes, the driver decides, who knows what other workers there are
+                )
+                return replace(unfinished, out_of_use=OutOfUse(self._worker.address, str(error)))
 
     @contextmanager
     def _turn(self, *, alone: bool) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from extract.ops.network.device_errors import trouble_of
 
 if TYPE_CHECKING:
     import torch
+
+
+_forget: list[Callable[[], None]] = []
 
 
 def to_device(batch: NDArray[Any] | torch.Tensor, device: str | torch.device) -> torch.Tensor:
@@ -35,8 +39,16 @@ def is_out_of_memory(error: Exception) -> bool:
     return trouble_of(error) == "full"
 
 
+def kept_on_device(forget: Callable[[], None]) -> Callable[[], None]:
+    """Decorates what frees memory that is kept between calls and made again when it is needed."""
+    _forget.append(forget)
+    return forget
+
+
 def free_device_memory() -> None:
-    """Give back what is cached but not in use. An error that is still held keeps its tensors in use."""
+    """Give back what is kept or cached and not in use. An error that is still held keeps its tensors."""
+    for forget in _forget:
+        forget()
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():

@@ -27,7 +27,7 @@ def fill(credit: Credit, expert: str, one: Item) -> int:
 
 
 def test_there_is_room_for_whole_batches_of_every_expert() -> None:
-    credit = Credit(8, most_bytes=1 << 30)
+    credit = Credit(lambda expert: 8, most_bytes=1 << 30)
     assert fill(credit, "i3d", LARGE) == BATCHES * 8
     assert credit.waiting == 1
     assert fill(credit, "clip", SMALL) == BATCHES * 8
@@ -35,7 +35,7 @@ def test_there_is_room_for_whole_batches_of_every_expert() -> None:
 
 
 def test_room_is_sized_by_the_largest_item_so_far() -> None:
-    credit = Credit(1, most_bytes=1 << 30)
+    credit = Credit(lambda expert: 1, most_bytes=1 << 30)
     credit.take("decoder", "i3d", SMALL)
     credit.take("decoder", "i3d", LARGE)
     credit.take("decoder", "i3d", SMALL)
@@ -43,9 +43,9 @@ def test_room_is_sized_by_the_largest_item_so_far() -> None:
 
 
 def test_room_ends_at_the_bound_and_one_item_passes_whatever_its_size() -> None:
-    credit = Credit(8, most_bytes=3 * item_bytes(LARGE))
+    credit = Credit(lambda expert: 8, most_bytes=3 * item_bytes(LARGE))
     assert fill(credit, "i3d", LARGE) == 3
-    tiny = Credit(8, most_bytes=1)
+    tiny = Credit(lambda expert: 8, most_bytes=1)
     assert fill(tiny, "i3d", LARGE) == 1
     tiny.give(LARGE)
     assert tiny.used == 0
@@ -53,7 +53,7 @@ def test_room_ends_at_the_bound_and_one_item_passes_whatever_its_size() -> None:
 
 
 def test_who_waits_is_served_and_no_longer_counted() -> None:
-    credit = Credit(1, most_bytes=1)
+    credit = Credit(lambda expert: 1, most_bytes=1)
     credit.take("first", "i3d", LARGE)
     thread = threading.Thread(target=credit.take, args=("second", "i3d", SMALL))
     thread.start()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 
+from extract.engine.credit import BATCHES, item_bytes, lane_credits
+from extract.engine.lanes import Lanes
 from extract.engine.models import load_models
 from extract.errors import DeviceUnusable, OutOfDeviceMemory
-from extract.expert import Expert, Model, Resources, Streams
+from extract.expert import Expert, Item, Model, PassThrough, Resources, Streams
 from extract.selection import Selection
 
 
@@ -48,3 +52,23 @@ def test_a_device_that_is_broken_from_the_start_ends_the_run() -> None:
 def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(ValueError, match=r"^planted$"):
         load(ValueError("planted"))
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", 16), ("cuda:0", 64)])
+def test_an_accelerator_takes_larger_batches_of_small_items(device: str, expected: int) -> None:
+    class Small(Large):
+        larger_batches = 4
+
+        def load(self, resources: Resources) -> Model:
+            assert resources.batch_size == expected
+            return PassThrough()
+
+    selection = Selection({"small": Small()}, {}, {}, {}, {}, device=device)
+    models = load_models(selection, batch_size=16)
+    lanes = Lanes(selection.experts, models, Mock(), batch_size=16, host_threads=1)
+    assert lanes.items["small"].size == expected
+    lanes.close()
+    credit = lane_credits(selection, 16, 1, 1 << 30)["device"]
+    item = Item(0.0, 1.0)
+    credit.take("decoder", "small", item)
+    assert credit.limit == BATCHES * expected * item_bytes(item)

@@ -122,6 +122,28 @@ def test_crops_are_placed_as_asked() -> None:
     assert centre_square(rows[:, :227], 224, "round")[0, 0, 0, 0] == 2 * 230 + 3  # 1.5 goes to 2
 
 
+def test_pairs_of_all_stacks_share_batches(random_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stack's flow is that of its own pictures; a stack of one picture has none."""
+    batches: list[int] = []
+
+    def difference(first: torch.Tensor, second: torch.Tensor, **_: Any) -> torch.Tensor:
+        batches.append(len(first))
+        moved = second.float() - first.float()
+        return torch.stack([moved, -moved], dim=1)
+
+    monkeypatch.setattr("extract.experts.i3d.tvl1.tvl1", difference)
+    stacks = [pictures(n, *size, seed=n) for n, size in ((4, (8, 6)), (3, (6, 8)), (1, (8, 6)), (6, (8, 6)))]
+    frames = [3, 3, 1, 5]
+    items = [item("i3d_flow", "grey", g, frames=f) for g, f in zip(stacks, frames, strict=True)]
+    flows = random_model._flows(items)
+    assert batches == [3 + 0 + 5, 2]
+    for grey, count, flow in zip(stacks, frames, flows, strict=True):
+        moved = np.diff(grey.astype(np.float32), axis=0)
+        if len(moved) < count:
+            moved = np.concatenate([moved, moved[-1:] if len(moved) else np.zeros((1, *grey.shape[1:]))])
+        np.testing.assert_array_equal(flow.numpy(), np.stack([moved, -moved], axis=-1))
+
+
 def test_flow_features_are_those_of_opencvs_flow(random_model: Any, media: Path) -> None:
     """Cosine similarity at least 0.999, on frames of a film."""
     import av
@@ -165,12 +187,14 @@ def test_the_last_frame_of_a_scene_takes_the_flow_before(random_model: Any, monk
     monkeypatch.setattr("extract.ops.motion.tvl1.tvl1", flow)
     grey = np.arange(10, dtype=np.uint8)[:, None, None].repeat(224, 1).repeat(224, 2)
     clips = {
-        n: random_model._clip(item("i3d_flow", "grey", grey[:n], frames=min(n, 9))) for n in (10, 9, 3, 1)
+        n: random_model._clips([item("i3d_flow", "grey", grey[:n], frames=min(n, 9))])[0]
+        for n in (10, 9, 3, 1)
     }
     assert asked == [
         (list(range(9)), list(range(1, 10))),
         (list(range(8)), list(range(1, 9))),
         ([0, 1], [1, 2]),
+        ([], []),
     ]
     tens = {n: (clip[:, 0, 0, 0] * 200).round().int().tolist() for n, clip in clips.items()}
     assert tens == {
@@ -299,7 +323,7 @@ def test_options_are_checked(wrong: dict[str, Any]) -> None:
 
 
 def test_flow_follows_the_batch_size_of_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stack's pairs go in parts when the batch was halved, and each pair is there once."""
+    """Pairs go in smaller parts when the batch was halved, and each pair is there once."""
     counts: list[int] = []
 
     def differences(first: torch.Tensor, second: torch.Tensor, **_: Any) -> torch.Tensor:
@@ -308,14 +332,16 @@ def test_flow_follows_the_batch_size_of_an_accelerator(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(module, "to_device", lambda array, device: torch.from_numpy(array))
     monkeypatch.setattr(tvl1, "tvl1", differences)
-    grey = pictures(65, 2, 3)
+    stacks = [item("i3d_flow", "grey", pictures(65, 2, 3, seed=n), frames=64) for n in range(5)]
     found = {}
     for batch_size in (64, 8, 2, 1):
         model = module.I3dModel({}, I3dOptions(), Resources(device="cuda:0", batch_size=batch_size))
-        found[batch_size] = model._flow(grey, 64)
-    assert counts == [64, 64, *[16] * 4, *[8] * 8]
-    for pixels in found.values():
-        np.testing.assert_array_equal(pixels[..., 0], np.diff(grey.astype(np.float32), axis=0))
+        found[batch_size] = model._flows(stacks)
+    assert counts == [256, 64, 256, 64, *[64] * 5, *[32] * 10]
+    for flows in found.values():
+        for stack, pixels in zip(stacks, flows, strict=True):
+            moved = np.diff(stack.arrays["grey"].astype(np.float32), axis=0)
+            np.testing.assert_array_equal(pixels[..., 0], moved)
 
 
 def test_flow_stays_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:

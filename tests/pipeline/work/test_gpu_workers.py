@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from extract.engine.meter import Reading
+from extract.errors import DeviceUnusable
 from pipeline import Cluster, RunProgress
 from pipeline.cli.display import status_line
 from pipeline.work import cluster as module
@@ -62,6 +63,38 @@ def test_several_gpus_give_the_shards_of_one(videos: Path, tmp_path: Path) -> No
         found.append(contents(out))
     for name in (*TABLES, "coverage", "failures", "videos"):
         assert in_order(found[0][name]) == in_order(found[1][name])
+
+
+def losing(gpu: str | None) -> dict[str, dict[str, str | None]]:
+    says = "CUDA error: CUDA-capable device(s) is/are busy or unavailable"
+    return {"scenes": {"detector": "content"}, "trouble": {"kind": "device", "says": says, "gpu": gpu}}
+
+
+@pytest.mark.usefixtures("planted_experts")
+def test_a_run_goes_on_without_a_gpu_that_is_lost(videos: Path, tmp_path: Path) -> None:
+    progress, cluster = RunProgress(), Cluster(gpus="0,1")
+    with dask.config.set({"distributed.worker.preload": [str(PRETENDED)]}):
+        report = go(
+            videos,
+            tmp_path,
+            options=losing(NAMES[0]),
+            device="auto",
+            cluster=cluster,
+            progress=progress,
+            shard_size=1,
+        )
+    assert (report.states["trouble"]["ok"], progress.deaths) == (7, 0)
+    (warning,) = progress.warnings
+    assert "busy or unavailable" in warning
+
+
+@pytest.mark.usefixtures("planted_experts")
+def test_a_run_ends_with_its_last_gpu(videos: Path, tmp_path: Path) -> None:
+    with (
+        dask.config.set({"distributed.worker.preload": [str(PRETENDED)]}),
+        pytest.raises(DeviceUnusable, match="busy or unavailable"),
+    ):
+        go(videos, tmp_path, options=losing(None), device="auto", cluster=Cluster(gpus="0,1"), shard_size=1)
 
 
 def test_the_status_line_shows_each_gpus_busy_share() -> None:

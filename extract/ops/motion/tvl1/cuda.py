@@ -21,6 +21,7 @@ from extract.ops.motion.tvl1.options import Tvl1Options
 from extract.ops.motion.tvl1.picture_kernels import begin, finish, linearise, shrink
 from extract.ops.motion.tvl1.resize import Size, Taps, down, level_sizes, up
 from extract.ops.network.cuda_graph import captured
+from extract.ops.network.device import kept_on_device
 
 TILE = 64  # side of what a program of `iterate` holds
 HALO = 6  # iterations to a launch; divides OpenCV's 30
@@ -55,6 +56,13 @@ def solve(
             part = slice(start, start + plan.pairs)
             plan(first[part], second[part], flow[part], iterations[:, part])
     return flow, list(iterations)
+
+
+@kept_on_device
+def forget_plans() -> None:
+    """Free the memory and the graphs of all plans."""
+    with _lock:
+        _plans.clear()
 
 
 def bytes_for_a_pair(size: Size, options: Tvl1Options) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from extract.ops.network import device
 from extract.ops.network.device import free_device_memory, is_out_of_memory, to_device
 
 
@@ -45,6 +46,16 @@ def test_the_cache_is_emptied_only_where_a_gpu_is_in_use(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     free_device_memory()
     assert emptied == [True]
+
+
+def test_what_is_kept_on_the_device_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(device, "_forget", [])
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: order.append("cache"))
+    device.kept_on_device(lambda: order.append("plans"))
+    free_device_memory()
+    assert order == ["plans", "cache"]
 
 
 def test_lanes_do_not_import_torch() -> None:
