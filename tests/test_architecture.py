@@ -38,6 +38,7 @@ DIRECTIONS = {
 # prediction of videos starts an extraction.
 FOR_THE_TRAINER = re.compile(
     r"(?!extract|pipeline)|extract\.(errors|options|plugins|presets|tables|terminal|types)$"
+    r"|pipeline\.report\.(lanes|pieces)$"
     r"|pipeline\.storage\.(atomic|location|inside|names|parquet|scan|versions)$|pipeline\.store\.(footer|layout|reading|spent|validity|videos)$"
 )
 BEYOND_THE_TRAINER = ("train/importers/", "train/runs/predict.py")

@@ -47,6 +47,10 @@ COMMANDS = {
         "pipeline.cli.commands",
         "Sum up a store: shots, speech, text, silence, languages, brightness, motion, outliers.",
     ),
+    "report": Listed(
+        "pipeline.report.command",
+        "Write pages to look at: all videos, and each with everything that was found in it over time.",
+    ),
     "verify": Listed(
         "pipeline.cli.commands", "Check every shard in full; exit status 1 if something is wrong."
     ),

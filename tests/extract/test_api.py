@@ -27,7 +27,8 @@ WRONG: dict[str, tuple[Any, ...]] = {
 def test_ids_are_those_of_a_store_of_the_folder(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.b.mkv", audio_seconds=2.0)
     fine: dict[str, Any] = {"experts": ["spectrogram"], "device": "cpu"}
-    found = [extract.video(tmp_path / "a.b.mkv", **fine, **more) for more in ({}, {"video_id": "x/a"})]
+    named: tuple[dict[str, Any], ...] = ({}, {"video_id": "x/a"})
+    found = [extract.video(tmp_path / "a.b.mkv", **fine, **more) for more in named]
     assert [set(tables["spectrogram"]["video_id"].to_pylist()) for tables in found] == [{"a.b"}, {"x/a"}]
 
 

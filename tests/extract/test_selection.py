@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import sys
 
 import pytest
 import torch
 
-from extract import selection
 from extract.selection import choose_device
 
 
@@ -17,8 +18,8 @@ def no_library(name: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="drivers of other systems have other names")
 def test_torch_is_not_asked_where_there_is_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selection.ctypes, "CDLL", no_library)
-    monkeypatch.setattr(selection.os.path, "exists", lambda path: False)
+    monkeypatch.setattr(ctypes, "CDLL", no_library)
+    monkeypatch.setattr(os.path, "exists", lambda path: False)
     monkeypatch.setitem(sys.modules, "torch", None)  # its import is an error
     assert choose_device("auto") == "cpu"
     with pytest.raises(ImportError):
@@ -27,6 +28,6 @@ def test_torch_is_not_asked_where_there_is_no_driver(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("there", [True, False])
 def test_torch_decides_where_there_is_a_driver(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
-    monkeypatch.setattr(selection.ctypes, "CDLL", lambda name: object())
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     assert choose_device("auto") == ("cuda:0" if there else "cpu")

@@ -1,7 +1,7 @@
 """Pages to look at: each is one HTML file that loads nothing, and to which every name is only text.
 
-``templates/page.*`` is what all pages share, ``templates/VIEW.*`` what one view adds. Data goes in as JSON in
-which nothing can end the script element; styles and scripts are named by their hash in the page's content
+``templates/page.*`` is what these pages share, ``templates/VIEW.*`` what one view adds. Data goes in as JSON
+in which nothing can end the script element; styles and scripts are named by their hash in the page's content
 security policy, so a browser runs these and no other, and fetches nothing.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 import re
 from collections.abc import Mapping
 from importlib.resources import files
@@ -19,18 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.report.pieces import script_json
 from train.evaluation.svg import LINES
 
 # The colours of figures, lighter, for a dark ground.
 DARK_LINES = ("#6ea8e8", "#ec8a73", "#69c08c", "#b995db", "#dcb545", "#5cc9da", "#dd7ba6", "#97a9bb")
-
-_ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&"}
+# One look for all pages: those of a store (:mod:`pipeline.report`) have it too.
+_SHARED_STYLE = files("pipeline.report") / "assets" / "page.css"
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 
 def page(view: str, *, title: str, data: Mapping[str, Any]) -> bytes:
     """The page of a view (``map``, ``scenes``) with its data: what JSON can say, without NaN."""
-    style = _template("page.css") + _template(f"{view}.css")
+    style = _SHARED_STYLE.read_text("utf-8") + _template(f"{view}.css")
     script = _template("page.js") + _template(f"{view}.js")
     slots = {
         "policy": html.escape(policy(style, script)),
@@ -41,12 +41,6 @@ def page(view: str, *, title: str, data: Mapping[str, Any]) -> bytes:
     }
     slots["view"] = _filled(_template(f"{view}.html"), slots)
     return _filled(_template("page.html"), slots).encode("utf-8", "replace")
-
-
-def script_json(data: Any) -> str:
-    r"""JSON that may stand in a script element: plain ASCII, with <, > and & as \u003c and so on."""
-    written = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return written.translate(_ESCAPES)
 
 
 def rounded(scores: NDArray[Any]) -> list[list[float]]:

@@ -22,7 +22,7 @@ from pipeline.store.parts import VideoRows, merge_part
 from pipeline.store.videos import update_videos
 from tests.pipeline.conftest import Kit
 
-Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+Rows = Mapping[str, Sequence[dict[str, Any]] | None]  # by video; None: it failed
 
 
 def write_tables(store: Store, expert: str, options: Mapping[str, Any], tables: Mapping[str, Rows]) -> Target:

@@ -207,7 +207,7 @@ def test_a_lease_that_changes_at_every_renewal_is_not_trusted(
 ) -> None:
     """A version that never fits (an ETag that the server does not know again) ends the writing."""
     fs: Any = store.root.fs  # type: ignore[union-attr]
-    slow = {"renew_seconds": 60.0, "watch_seconds": 0.2}
+    slow: dict[str, Any] = {"renew_seconds": 60.0, "watch_seconds": 0.2}
     with pytest.raises(StoreError, match="changes while it is renewed"), writing(store, **slow) as (held, _):
         monkeypatch.setattr(fs, "info", lambda path: {"ETag": '"0"'})
         time.sleep(0.2)

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from train.views.page import page, policy, script_json
+from pipeline.report.pieces import script_json
+from train.views.page import page, policy
 
 HOSTILE = (
     "</script><img src=x onerror=alert(1)>",

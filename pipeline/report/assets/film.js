@@ -1,0 +1,293 @@
+"use strict";
+
+// One film: the picture above, everything that was found below, on one time axis.
+
+const asked = new URLSearchParams(location.search);
+const number = Number.parseInt(asked.get("v") ?? "", 10);
+const lanes = [];
+const view = { from: 0, to: 1 };
+let film = null, time = 0, found = null, waitingToDraw = false;
+
+const starts = () => film.shots?.from ?? film.stills?.from ?? [];
+const shotNow = () => (film.shots ? placeOf(film.shots.from, time + 1e-6) : -1);
+const frameSeconds = () => 1 / (film.fps || 25);
+
+function redraw() {
+  if (waitingToDraw) return;
+  waitingToDraw = true;
+  requestAnimationFrame(() => {
+    waitingToDraw = false;
+    for (const lane of lanes) lane.draw(view);
+    byId("span").textContent = `${clock(view.from, 1)} to ${clock(view.to, 1)}`;
+    const share = (time - view.from) / (view.to - view.from);
+    const head = byId("head");
+    head.hidden = share < 0 || share > 1;
+    head.style.setProperty("--share", share);
+  });
+}
+
+// From here on: a moment, its picture, its place in the lanes, and the address that names it.
+function show(seconds, { named = true, follow = true } = {}) {
+  time = Math.min(Math.max(0, seconds), film.seconds);
+  const shot = shotNow();
+  const of = shot < 0 ? "" : ` · shot ${shot + 1} of ${film.shots.from.length}`;
+  byId("now").textContent = `${clock(time, 1)} of ${clock(film.seconds, 1)}${of}`;
+  const still = byId("still");
+  if (still && film.stills) {
+    const place = Math.max(0, placeOf(film.stills.from, time));
+    still.src = `data:image/jpeg;base64,${film.stills.jpeg[place]}`;
+    still.alt = shot < 0 ? `Still at ${clock(time)}` : `Still of shot ${shot + 1}`;
+  }
+  if (follow && (time < view.from || time > view.to)) {
+    const half = (view.to - view.from) / 2;
+    zoomTo(time - half, time + half);
+  }
+  if (named) history.replaceState(null, "", `#t=${Number(time.toFixed(2))}`);
+  mark();
+  redraw();
+}
+
+function seek(seconds) {
+  const video = byId("video");
+  if (video && video.readyState) video.currentTime = Math.min(seconds, film.seconds);
+  show(seconds);
+}
+
+function zoomTo(from, to) {
+  const shortest = Math.min(film.seconds, 8 * frameSeconds());
+  const length = Math.min(film.seconds, Math.max(shortest, to - from));
+  view.from = Math.min(Math.max(0, from), film.seconds - length);
+  view.to = view.from + length;
+  redraw();
+}
+
+function zoom(factor, around = time) {
+  const about = around < view.from || around > view.to ? (view.from + view.to) / 2 : around;
+  zoomTo(about - (about - view.from) * factor, about + (view.to - about) * factor);
+}
+
+function step(by) {
+  const all = starts(), here = placeOf(all, time + 1e-6);
+  const next = Math.min(Math.max(0, by < 0 && time - (all[here] ?? 0) > 1 ? here : here + by), all.length - 1);
+  if (next < 0) return;
+  seek(all[next]);
+  const words = film.lanes.filter((lane) => lane.kind === "stretches").flatMap((lane) => lane.texts.filter((_, i) => lane.from[i] <= all[next] + 0.5 && all[next] < lane.to[i]));
+  byId("spoken").textContent = `Shot ${next + 1} of ${all.length}, ${clock(all[next])}. ${words.join(". ")}`;
+}
+
+const KEYS = {
+  ArrowLeft: () => step(-1),
+  ArrowRight: () => step(1),
+  ",": () => seek(time - frameSeconds()),
+  ".": () => seek(time + frameSeconds()),
+  " ": () => play(),
+  "+": () => zoom(0.5),
+  "=": () => zoom(0.5),
+  "-": () => zoom(2),
+  0: () => zoomTo(0, film.seconds),
+  Home: () => seek(0),
+  End: () => seek(starts().at(-1) ?? 0),
+  "/": () => byId("find").focus(),
+};
+
+function play() {
+  const video = byId("video");
+  if (!video) return;
+  if (video.paused) video.play().catch(() => {});
+  else video.pause();
+}
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || !film) return;
+  if (event.target.matches("input")) {
+    if (event.key !== "Escape") return;
+    event.target.value = "";
+    search();
+    event.target.blur();
+  } else if (event.target.matches("video, button, summary, a") && [" ", "Enter"].includes(event.key)) {
+    return;
+  } else if (KEYS[event.key]) {
+    KEYS[event.key]();
+  } else return;
+  event.preventDefault();
+});
+
+// The film itself where the browser can play it; else its stills.
+function screen() {
+  const box = byId("screen");
+  const note = (text) => box.append(element("p", "note", text));
+  const stills = () => {
+    if (!film.stills) return note("There are no pictures: extract with --experts +thumbnails to see stills here.");
+    const still = element("img");
+    still.id = "still";
+    [still.width, still.height] = film.stills.size;
+    box.append(still);
+  };
+  if (!film.media) return stills();
+  const video = element("video");
+  video.id = "video";
+  video.controls = true;
+  video.preload = "metadata";
+  video.playsInline = true;
+  if (film.stills) video.poster = `data:image/jpeg;base64,${film.stills.jpeg[Math.floor(film.stills.jpeg.length / 2)]}`;
+  video.addEventListener("loadedmetadata", () => { if (time) video.currentTime = time; });
+  video.addEventListener("timeupdate", () => { if (!video.seeking) show(video.currentTime, { named: false }); });
+  video.addEventListener("error", () => {
+    video.remove();
+    stills();
+    note("This browser cannot play the file where it lies: its stills stand in for it.");
+    show(time, { named: false });
+  }, { once: true });
+  video.src = film.media;
+  box.append(video);
+}
+
+// Titles and speech as a list, in the order of time; what is sought stays.
+const wordLanes = () => film.lanes.filter((lane) => lane.kind === "stretches");
+let entries = [];
+
+function listWords() {
+  entries = wordLanes().flatMap((lane) => lane.texts.map((text, i) => ({ lane, i, text, from: lane.from[i], to: lane.to[i] })));
+  entries.sort((a, b) => a.from - b.from);
+  for (const entry of entries) {
+    const button = element("button", "line", element("span", "when", clock(entry.from)), element("bdi", "", entry.text));
+    if (entry.lane.notes[entry.i]) button.append(element("span", "kind", entry.lane.notes[entry.i]));
+    button.append(element("span", "kind", entry.lane.name));
+    button.type = "button";
+    button.addEventListener("click", () => seek(entry.from));
+    entry.row = byId("list").appendChild(element("li", "", button));
+  }
+  byId("words").classList.toggle("empty", !entries.length);
+  search();
+}
+
+function search() {
+  const matches = seeker(byId("find").value);
+  found = matches && new Map(wordLanes().map((lane) => [lane, new Set()]));
+  let count = 0;
+  for (const entry of entries) {
+    const kept = !matches || matches(entry.text);
+    entry.row.hidden = !kept;
+    if (kept && matches) found.get(entry.lane).add(entry.i);
+    count += kept;
+  }
+  const lines = `${count} ${count === 1 ? "line" : "lines"}`;
+  byId("found").textContent = !entries.length ? "No text and no speech in this video." : matches ? `${lines} of ${entries.length}` : lines;
+  redraw();
+}
+
+function mark() {
+  for (const entry of entries) entry.row.classList.toggle("now", entry.from <= time && time < entry.to);
+}
+
+function addLane(name, about, lane) {
+  const label = element("div", "label", element("bdi", "", name));
+  label.title = about;
+  if (lane.range) label.append(element("span", "range", lane.range));
+  const body = element("div", "body", lane.body);
+  byId("lanes").append(element("div", "lane", label, body));
+  lanes.push({ ...lane, name });
+}
+
+function layOut() {
+  if (film.stills) {
+    addLane("Stills", "pictures of the shots", stillsLane(film.stills, redraw));
+    addLane("Barcode", "mean colours of the pictures, from top to bottom", barcodeLane(film.stills, film.seconds));
+  }
+  if (film.shots) addLane("Shots", "from cut to cut", shotsLane(film.shots, shotNow));
+  film.lanes.forEach((lane, i) => {
+    if (lane.kind === "scores") lane.genres.forEach((name, genre) => addLane(name, lane.about, scoreLane(lane, genre)));
+    else addLane(lane.name, lane.about, lane.kind === "curve" ? curveLane(lane, i) : stretchesLane(lane, i, (own) => found?.get(own)));
+  });
+  const head = element("div", "head");
+  head.id = "head";
+  byId("lanes").append(head);
+}
+
+const secondsAt = (event) => {
+  const box = document.querySelector("#lanes .body").getBoundingClientRect();
+  return view.from + Math.min(Math.max(0, (event.clientX - box.left) / box.width), 1) * (view.to - view.from);
+};
+
+function pointing() {
+  const area = byId("lanes"), card = byId("card");
+  let from = null;
+  area.addEventListener("pointerdown", (event) => {
+    if (event.button || !event.target.closest(".body")) return;
+    from = { x: event.clientX, view: { ...view }, moved: false };
+  });
+  area.addEventListener("pointermove", (event) => {
+    if (from && event.buttons & 1) {
+      const box = document.querySelector("#lanes .body").getBoundingClientRect();
+      from.moved ||= Math.abs(event.clientX - from.x) > 4;
+      const by = ((event.clientX - from.x) / box.width) * (view.to - view.from);
+      if (from.moved) zoomTo(from.view.from - by, from.view.to - by);
+      return;
+    }
+    if (!event.target.closest(".body")) return void (card.hidden = true);
+    const seconds = secondsAt(event);
+    const lines = lanes.map((lane) => [lane.name, lane.say?.(seconds)]).filter(([, said]) => said !== null && said !== undefined);
+    card.replaceChildren(element("bdi", "", clock(seconds, 1)), element("dl", "says", ...lines.flatMap(([name, said]) => [element("dt", "", name), element("dd", "", said)])));
+    card.hidden = false;
+    place(card, event.clientX, event.clientY);
+  });
+  area.addEventListener("pointerleave", () => { card.hidden = true; });
+  area.addEventListener("pointerup", (event) => {
+    if (from && !from.moved) seek(secondsAt(event));
+    from = null;
+  });
+  area.addEventListener("wheel", (event) => {
+    if (event.ctrlKey || event.metaKey) zoom(2 ** (event.deltaY / 200), secondsAt(event));
+    else if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
+      const by = (event.deltaX / area.clientWidth) * (view.to - view.from);
+      zoomTo(view.from + by, view.to + by);
+    } else return;
+    event.preventDefault();
+  }, { passive: false });
+  for (const button of document.querySelectorAll("[data-key]")) button.addEventListener("click", () => KEYS[button.dataset.key]());
+}
+
+function about() {
+  document.title = film.id;
+  byId("title").textContent = film.id;
+  const size = film.size[0] ? `${film.size[0]} × ${film.size[1]}` : null;
+  const rate = film.fps ? `${Number(film.fps.toFixed(3))} frames/s` : null;
+  const shots = film.shots ? `${film.shots.from.length} shots` : null;
+  byId("about").textContent = [clock(film.seconds), shots, size, rate].filter(Boolean).join(" · ");
+  const failed = film.failures.map((failure) => `${failure.what} failed: ${failure.why}`);
+  if (film.partial) failed.unshift(`Not all of the file could be read${film.facts.note ? `: ${film.facts.note}` : "."}`);
+  if (failed.length) trouble(failed.join("\n"));
+  byId("beside").href = `beside.html?a=${number}`;
+  const facts = Object.entries({ ...film.facts, ...Object.fromEntries(Object.entries(film.absent).map(([table, why]) => [table, `nothing: ${why}`])) });
+  for (const [name, value] of facts) byId("facts").append(element("dt", "", name.replaceAll("_", " ")), element("dd", "", String(value)));
+}
+
+function table() {
+  film.shots?.from.forEach((from, shot) => {
+    const to = film.shots.to[shot];
+    const words = entries.filter((entry) => entry.from < to && entry.to > from).map((entry) => entry.text);
+    byId("table").append(element("tr", "", element("td", "", String(shot + 1)), element("td", "", clock(from, 1)), element("td", "", (to - from).toFixed(2)), element("td", "", element("bdi", "", words.join(" · ")))));
+  });
+}
+
+const moment = () => Number.parseFloat(/[#&]t=([\d.]+)/.exec(location.hash)?.[1] ?? "0") || 0;
+
+async function begin() {
+  document.body.classList.toggle("framed", window !== window.top);
+  if (!(number >= 0)) throw new Error("The address names no video: open this page from index.html.");
+  film = await load(`films/${String(number).padStart(6, "0")}`);
+  Object.assign(view, { from: 0, to: film.seconds || 1 });
+  about();
+  screen();
+  layOut();
+  listWords();
+  table();
+  pointing();
+  onTheme(redraw);
+  byId("find").addEventListener("input", search);
+  new ResizeObserver(redraw).observe(byId("lanes"));
+  addEventListener("hashchange", () => seek(moment()));
+  seek(moment());
+}
+
+begin().catch((error) => trouble(error.message));

@@ -1,0 +1,50 @@
+"""``marquee report STORE --out DIR``: pages over a store."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from extract.terminal import Commands, console
+from pipeline.cli.lines import print_line, print_next
+from pipeline.report import Media
+from pipeline.storage.location import location
+from pipeline.store.layout import open_store
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def report(
+    store: Annotated[str, typer.Argument(help="Feature store.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pages: new, empty, or of an older report.")],
+    media: Annotated[Media, typer.Option(help="Link to the films, copy them, or leave them out.")] = "link",
+    run: Annotated[Path | None, typer.Option(help="Trained run: its genres are shown shot by shot.")] = None,
+) -> None:
+    """Write pages to look at: all videos, and each with everything that was found in it over time."""
+    from pipeline.cli.display import shown
+    from pipeline.report.site import report as write_report
+
+    opened, screen, done = open_store(location(store)), console(), [0]
+    # Named by text: this package knows of the trainer no more than its name.
+    genres = (
+        None if run is None else importlib.import_module("train.views.lanes").genres_over_time(run, opened)
+    )
+
+    def line() -> str:
+        return f"writing pages · {done[0]} {'video' if done[0] == 1 else 'videos'}"
+
+    with shown(screen, panel=line, line=line):
+        made = write_report(
+            opened, out, media=media, genres=genres, progress=lambda count: done.__setitem__(0, count)
+        )
+    print_line(screen, f"{made.videos} videos, {made.bytes / 1e6:.1f} MB of data: {made.index}")
+    print_next(screen, f"open {made.index.resolve().as_uri()}")

@@ -1,0 +1,105 @@
+"""What the first page shows of all videos: figures in columns, posters, and every line of words."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.about.summary import MEANINGS, Summary
+from pipeline.report.lanes import brightness, speech, titles
+from pipeline.report.pieces import numbers
+from pipeline.report.video_tables import VideoTables
+
+POSTER_WIDTH = 112
+_DARK = 0.12  # luma below which a picture says little
+
+# Headings and units of a summary's figures. Shares are in per cent; failures have a column of their own.
+_HEADINGS = {
+    "duration_seconds": ("Length", "clock"),
+    "shots": ("Shots", ""),
+    "shots_per_minute": ("Shots/min", ""),
+    "shot_mean_seconds": ("Mean shot", "s"),
+    "shot_median_seconds": ("Median shot", "s"),
+    "speech_share": ("Speech", "%"),
+    "text_share": ("Text", "%"),
+    "silence_share": ("Silence", "%"),
+    "brightness": ("Brightness", "%"),
+    "motion": ("Motion", "%"),
+    "faces_share": ("Faces", "%"),
+}
+
+
+def corpus_json(
+    title: str, summary: Summary, ids: Sequence[str], states: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """The first page's data: ``ids`` and ``states`` (:func:`state_of`) in the order of the pages."""
+    place = {name: number for number, name in enumerate(summary.video_ids)}
+    order = [place[name] for name in ids]
+    columns: list[dict[str, str]] = []
+    table: dict[str, list[Any]] = {"id": list(ids)}
+    for name in MEANINGS:
+        if name in _HEADINGS and name in summary.figures:
+            heading, unit = _HEADINGS[name]
+            columns.append({"key": name, "name": heading, "unit": unit, "about": MEANINGS[name]})
+            values = summary.figures[name][order] * (100 if unit == "%" else 1)
+            table[name] = numbers(values)
+    table |= {key: [state[key] for state in states] for key in ("failed", "why", "partial")}
+    seconds = summary.figures.get("duration_seconds", np.zeros(0))
+    spoken = Counter(code for codes in summary.languages.values() for code in codes[:1])
+    overview = {
+        "videos": len(ids),
+        "hours": round(float(np.nansum(seconds)) / 3600, 2),
+        "shots": int(np.nansum(summary.figures.get("shots", np.zeros(0)))),
+        "failed": sum(bool(state["failed"]) for state in states),
+        "partial": sum(state["partial"] for state in states),
+        "languages": spoken.most_common(8),
+        "outliers": [
+            {"id": one.video_id, "what": _HEADINGS[one.figure][0], "z": round(one.z, 1)}
+            for one in summary.outliers()
+            if one.figure in _HEADINGS
+        ][:12],
+    }
+    return {"title": title, "overview": overview, "columns": columns, "table": table}
+
+
+def state_of(failures: Sequence[dict[str, str]], *, partial: bool) -> dict[str, Any]:
+    """What failed of a video, why, and whether it was read whole."""
+    return {
+        "failed": [failure["what"] for failure in failures],
+        "why": [failure["why"] for failure in failures],
+        "partial": partial,
+    }
+
+
+def lines_of(video: VideoTables) -> list[tuple[str, float, str]]:
+    """All words of a video: ``titles`` or ``speech``, when, and the line."""
+    found = []
+    for kind, table, lane in (("titles", "ocr", titles), ("speech", "whisper", speech)):
+        if table in video.tables:
+            made = lane(video.tables[table])
+            found += [(kind, when, text) for when, text in zip(made.starts, made.texts, strict=True)]
+    return found
+
+
+def poster(video: VideoTables) -> str | None:
+    """A JPEG in base64 of the keyframe nearest to the middle that is not dark; None without pictures."""
+    table = video.tables.get("thumbnails")
+    if table is None:
+        return None
+    light = np.array([value or 0.0 for value in brightness(table).values])
+    places = np.arange(len(table))
+    far = np.abs(places - (len(table) - 1) / 2) + len(table) * (light < _DARK)
+    jpeg = table["jpeg"][int(far.argmin())].as_py()
+    with Image.open(io.BytesIO(jpeg)) as picture:
+        picture.draft("RGB", (POSTER_WIDTH, POSTER_WIDTH))
+        small = picture.convert("RGB")
+    small.thumbnail((POSTER_WIDTH, POSTER_WIDTH))
+    written = io.BytesIO()
+    small.save(written, "JPEG", quality=72, optimize=True)
+    return base64.b64encode(written.getvalue()).decode()

@@ -1,0 +1,200 @@
+"""What a video's tables show over time: lanes of curves and of stretches with words.
+
+Tables that Marquee knows are shown as people want to see them; of every other table, columns of fractions are
+curves, and columns of text are stretches, under the names and meanings that the table itself states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from extract.types import Column
+from pipeline.report.pieces import numbers
+
+# Tables with a place of their own on the page, or with nothing to look at over time.
+NOT_LANES = frozenset({"scenes", "thumbnails", "ocr", "whisper"})
+_TWICE = frozenset({("lowlevel", "shot_length_seconds")})  # the scenes table has it
+_SAME_TEXT_SECONDS = 3.0  # frames are read at least every 1.5 s: one that is missed parts no stretch
+_LUMA = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709, of the encoded values
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Values at the middles of intervals, ascending; ``about`` is the column's meaning."""
+
+    name: str
+    about: str
+    seconds: Sequence[float]
+    values: Sequence[float | None]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "curve", "name": self.name, "about": self.about, "t": self.seconds, "v": self.values}
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Intervals with a text each, ascending by start; ``notes`` are shown beside the text."""
+
+    name: str
+    about: str
+    starts: Sequence[float]
+    ends: Sequence[float]
+    texts: Sequence[str]
+    notes: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": "stretches",
+            "name": self.name,
+            "about": self.about,
+            "from": self.starts,
+            "to": self.ends,
+            "texts": self.texts,
+            "notes": self.notes or [""] * len(self.texts),
+        }
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A model's scores of each shot: ``scores`` (genres, shots), None where it had nothing to read.
+
+    ``whole`` are the scores of the whole video; ``looks`` the number of each genre's colour, the same on
+    every page of a run.
+    """
+
+    genres: Sequence[str]
+    looks: Sequence[int]
+    starts: Sequence[float]
+    ends: Sequence[float]
+    scores: Sequence[Sequence[float | None]]
+    whole: Sequence[float]
+    about: str = ""
+    threshold: float = 0.5
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": "scores",
+            "about": self.about,
+            "genres": self.genres,
+            "looks": self.looks,
+            "from": self.starts,
+            "to": self.ends,
+            "scores": self.scores,
+            "whole": self.whole,
+            "threshold": self.threshold,
+        }
+
+
+Lane: TypeAlias = Curve | Stretches | Scores
+
+
+def lanes_of(
+    tables: Mapping[str, pa.Table], columns: Mapping[str, Sequence[Column]]
+) -> list[Curve | Stretches]:
+    """The lanes of one video, in the order in which they are shown."""
+    found: list[Curve | Stretches] = []
+    if "ocr" in tables:
+        found.append(titles(tables["ocr"]))
+    if "whisper" in tables:
+        found.append(speech(tables["whisper"]))
+    if "scenes" in tables:
+        found.append(shot_lengths(tables["scenes"]))
+    if "thumbnails" in tables:
+        found.append(brightness(tables["thumbnails"]))
+    for name in sorted(tables.keys() - NOT_LANES):
+        found += of_any_table(name, tables[name], columns.get(name, ()))
+    return found
+
+
+def titles(table: pa.Table) -> Stretches:
+    """Text on screen: the same line on consecutive frames is one stretch."""
+    rows = table.select(["start_seconds", "end_seconds", "corrected", "script"]).to_pylist()
+    open_: dict[str, dict[str, Any]] = {}
+    merged: list[dict[str, Any]] = []
+    for row in sorted(rows, key=lambda row: float(row["start_seconds"])):
+        text = row["corrected"] or f"({row['script']} script)"
+        key = text.casefold()
+        last = open_.get(key)
+        if last is not None and row["start_seconds"] - last["end"] < _SAME_TEXT_SECONDS:
+            last["end"] = max(last["end"], row["end_seconds"])
+        else:
+            open_[key] = {"text": text, "start": row["start_seconds"], "end": row["end_seconds"]}
+            merged.append(open_[key])
+    return _stretches("Titles", "text on screen, as read and corrected", merged)
+
+
+def speech(table: pa.Table) -> Stretches:
+    """What is said, without segments that are probably not."""
+    rows = table.select(["start_seconds", "end_seconds", "text", "language", "hallucination"]).to_pylist()
+    said = [
+        {"text": row["text"].strip(), "start": row["start_seconds"], "end": row["end_seconds"]}
+        | {"note": row["language"] or ""}
+        for row in rows
+        if not row["hallucination"]
+    ]
+    return _stretches("Speech", "what is said, as heard", said)
+
+
+def shot_lengths(table: pa.Table) -> Curve:
+    starts, ends = _interval(table)
+    return _curve("Shot length", "seconds of each shot", starts, ends, ends - starts)
+
+
+def brightness(table: pa.Table) -> Curve:
+    """Luma of the thumbnails' mean colours, 0 to 1."""
+    colours = np.array(table["colours"].to_pylist(), np.float64).reshape(len(table), -1, 3)
+    luma = (colours @ _LUMA).mean(axis=1) / 255
+    return _curve("Brightness", "mean luma (BT.709) of the picture, 0 to 1", *_interval(table), luma)
+
+
+def of_any_table(name: str, table: pa.Table, columns: Sequence[Column]) -> Iterator[Curve | Stretches]:
+    """The lanes of a table that nothing is known of but its columns' types and meanings."""
+    starts, ends = _interval(table)
+    if len(table) == 1 and name.endswith("_video"):
+        return
+    for column in columns:
+        label = f"{name} {column.name}".replace("_", " ").capitalize()
+        if (name, column.name) in _TWICE:
+            continue
+        if column.type in ("float32", "float64"):
+            values = np.array(table[column.name].to_pylist(), np.float64)
+            if np.isfinite(values).any():
+                yield _curve(label, column.meaning, starts, ends, values)
+        elif column.type == "string":
+            texts = table[column.name].to_pylist()
+            yield _stretches(
+                label,
+                column.meaning,
+                [
+                    {"text": text, "start": start, "end": end}
+                    for text, start, end in zip(texts, starts.tolist(), ends.tolist(), strict=True)
+                    if text
+                ],
+            )
+
+
+def _interval(table: pa.Table) -> tuple[Any, Any]:
+    return table["start_seconds"].to_numpy(), table["end_seconds"].to_numpy()
+
+
+def _curve(name: str, about: str, starts: Any, ends: Any, values: Any) -> Curve:
+    order = np.argsort((starts + ends) / 2, kind="stable")
+    seconds = [value for value in numbers(((starts + ends) / 2)[order]) if value is not None]
+    return Curve(name, about, seconds, numbers(np.asarray(values, np.float64)[order], 4))
+
+
+def _stretches(name: str, about: str, rows: Sequence[Mapping[str, Any]]) -> Stretches:
+    rows = sorted(rows, key=lambda row: (float(row["start"]), float(row["end"])))
+    return Stretches(
+        name,
+        about,
+        [round(float(row["start"]), 3) for row in rows],
+        [round(float(row["end"]), 3) for row in rows],
+        [row["text"] for row in rows],
+        [row.get("note", "") for row in rows],
+    )

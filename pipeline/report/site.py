@@ -1,0 +1,157 @@
+"""The pages of a store as a folder of static files: no server, no network, opened by a double click."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import quote
+
+from extract.errors import StoreError, UsageError
+from pipeline.about.summary import summarise
+from pipeline.report import Media
+from pipeline.report.corpus import corpus_json, lines_of, poster, state_of
+from pipeline.report.film import film_json
+from pipeline.report.lanes import Scores
+from pipeline.report.pieces import write_piece
+from pipeline.report.video_tables import VideoTables, videos_of
+from pipeline.storage.location import Location, is_remote, location
+from pipeline.store.layout import Store, open_store
+
+Genres = Callable[[str], Scores | None]  # of a video_id: scores of each genre over time
+
+VIDEOS_OF_A_PIECE = 100
+_MARK = "marquee-report.txt"  # a folder with this file is a report, and may be written again
+_MARK_TEXT = "These pages were written by `marquee report` and are replaced by it. Open index.html.\n"
+
+
+@dataclass(frozen=True)
+class WrittenReport:
+    """``index``: the page to open."""
+
+    index: Path
+    videos: int
+    bytes: int
+
+
+def report(
+    store: Store | Location | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    media: Media = "link",
+    genres: Genres | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> WrittenReport:
+    """Write the pages of a store into the folder ``out``: ``index.html`` and a page for each video.
+
+    Args:
+        store: a feature store; it is only read.
+        out: a new or empty folder, or one with an older report, which is replaced.
+        media: how a page reaches its film: ``link`` to where it lies, ``copy`` into ``out``, or ``none``.
+        genres: gives a model's scores of a video shot by shot, which its page then shows.
+        progress: is called with the number of videos done.
+
+    Raises UsageError for another kind of media, StoreError for a store or a folder that cannot be used.
+    """
+    if media not in get_args(Media):
+        raise UsageError(f"--media {media!r}; allowed: {', '.join(get_args(Media))}")
+    store = store if isinstance(store, Store) else open_store(location(store))
+    folder = _new_folder(Path(out))
+    site = _Site(folder, store, media, genres)
+    for number, video in enumerate(videos_of(store)):
+        site.add(number, video)
+        if progress is not None:
+            progress(number + 1)
+    count = site.finish()
+    written = sum(path.stat().st_size for path in folder.rglob("*.js"))
+    return WrittenReport(folder / "index.html", count, written)
+
+
+def _new_folder(folder: Path) -> Path:
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            if not (folder / _MARK).is_file():
+                raise StoreError(
+                    f"--out {str(folder)!r} has files that are not a report: give a new or empty folder"
+                )
+            for name in ("data", "media", "assets"):
+                if (folder / name).is_symlink():
+                    raise StoreError(f"{str(folder / name)!r} is a link; remove it, or give another folder")
+                shutil.rmtree(folder / name, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _MARK).write_text(_MARK_TEXT, "utf-8")
+    except OSError as error:
+        raise StoreError(f"--out {str(folder)!r} cannot be written: {error.strerror}") from error
+    return folder
+
+
+class _Site:
+    def __init__(self, folder: Path, store: Store, media: Media, genres: Genres | None) -> None:
+        self.folder, self.store, self.media, self.genres = folder, store, media, genres
+        root = store.videos_root
+        there = root is not None and not is_remote(location(root))
+        self.root = Path(root) if root is not None and there else None
+        self._ids: list[str] = []
+        self._states: list[dict[str, Any]] = []
+        self._posters: list[str | None] = []
+        self._lines: list[list[Any]] = []
+
+    def add(self, number: int, video: VideoTables) -> None:
+        genres = self.genres(video.video_id) if self.genres is not None else None
+        film = film_json(video, media=self._film_address(number, video), genres=genres)
+        write_piece(self.folder / "data", f"films/{number:06d}", {"number": number, **film})
+        self._posters.append(poster(video))
+        self._lines += [[number, *line] for line in lines_of(video)]
+        if (number + 1) % VIDEOS_OF_A_PIECE == 0:
+            self._flush(number // VIDEOS_OF_A_PIECE)
+        self._ids.append(video.video_id)
+        self._states.append(state_of(film["failures"], partial=film["partial"]))
+
+    def _flush(self, piece: int) -> None:
+        write_piece(self.folder / "data", f"posters/{piece:04d}", self._posters)
+        write_piece(self.folder / "data", f"lines/{piece:04d}", self._lines)
+        self._posters, self._lines = [], []
+
+    def finish(self) -> int:
+        """What is known once all videos are: the corpus, then the pages, the first page last."""
+        count = len(self._ids)
+        if self._posters:
+            self._flush((count - 1) // VIDEOS_OF_A_PIECE)
+        corpus = corpus_json(self.store.root.name, summarise(self.store), self._ids, self._states)
+        corpus |= {"pieces": -(-count // VIDEOS_OF_A_PIECE), "videos_of_a_piece": VIDEOS_OF_A_PIECE}
+        write_piece(self.folder / "data", "corpus", corpus)
+        for name, content in _assets():
+            path = self.folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        return count
+
+    def _film_address(self, number: int, video: VideoTables) -> str | None:
+        """Relative, so that the folder may move together with the films; None where there is no film."""
+        if self.media == "none" or self.root is None:
+            return None
+        path = self.root / os.fsdecode(video.raw_path)
+        if self.root.is_file():
+            path = self.root
+        if not path.is_file():
+            return None
+        if self.media == "copy":
+            copy = self.folder / "media" / f"{number:06d}{path.suffix}"
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, copy)
+            path = copy
+        relative = os.path.relpath(path.resolve(), self.folder.resolve())
+        return "./" + quote(os.fsencode(relative))
+
+
+def _assets() -> Iterator[tuple[str, bytes]]:
+    """Name and content of each file that every report has; the first page comes last."""
+    package = files("pipeline.report")
+    for folder in ("vendor", "assets"):
+        for path in sorted((package / folder).iterdir(), key=lambda path: path.name == "index.html"):
+            place = path.name if path.name.endswith(".html") else f"assets/{path.name}"
+            yield place, path.read_bytes()

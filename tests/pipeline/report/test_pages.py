@@ -1,0 +1,140 @@
+"""The pages in a real browser: they seek, zoom and search, and take every text for a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.report.site import report
+from pipeline.store.layout import Store
+from tests.fixtures.browser import Watched, chromium
+from tests.fixtures.hostile import Server, canary_server, url
+
+expect = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright").expect
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with canary_server() as found:
+        yield found
+
+
+def opened(browser: Any, folder: Path, page: str, **how: Any) -> Watched:
+    """A page of the site; scripts, styles and data beside it are its own."""
+    return Watched(browser, folder / page, beside=folder, **how)
+
+
+def test_keys_and_clicks_go_through_the_film(browser: Any, films: Store, tmp_path: Path) -> None:
+    report(films, tmp_path / "site", media="none")
+    watched = opened(browser, tmp_path / "site", "film.html?v=0#t=9.5")
+    page = watched.page
+    page.locator("#now", has_text="shot 3 of 4").wait_for()
+    assert page.locator("#title").inner_text() == "films/a"
+    page.keyboard.press("ArrowRight")
+    assert "shot 4 of 4" in page.locator("#now").inner_text()
+    assert page.url.endswith("#t=15"), "the address names the moment"
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert page.url.endswith("#t=4")
+    page.keyboard.press(".")
+    assert page.url.endswith("#t=4.04"), "a frame of 25 a second"
+    before = page.locator("#span").inner_text()
+    page.keyboard.press("+")
+    expect(page.locator("#span")).not_to_have_text(before)
+    page.keyboard.press("0")
+    expect(page.locator("#span")).to_have_text(before)
+    box = page.locator("#lanes .body").first.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 5)
+    assert page.locator("#now").inner_text().startswith("0:10")
+    page.evaluate("location.hash = 't=1'")
+    page.locator("#now", has_text="shot 1 of 4").wait_for()
+    assert watched.trouble == []
+
+
+def test_a_word_is_found_without_case_and_accents_and_with_a_letter_wrong(
+    browser: Any, films: Store, tmp_path: Path
+) -> None:
+    report(films, tmp_path / "site", media="none")
+    watched = opened(browser, tmp_path / "site", "film.html?v=0")
+    page = watched.page
+    rows = page.locator("#list li:visible bdi")
+    rows.first.wait_for()
+    page.keyboard.press("/")
+    for sought, found in (
+        ("elise", ["Élise"]),
+        ("comming", ["COMING SOON"]),
+        ('"goes there"', ["Who goes there?"]),
+    ):
+        page.locator("#find").fill(sought)
+        assert rows.all_inner_texts() == found
+    page.locator("#list li:visible button").click()
+    assert page.url.endswith("#t=1")
+    page.locator("#find").press("Escape")
+    assert len(rows.all_inner_texts()) == 3
+    assert watched.trouble == []
+
+
+def test_the_corpus_sorts_filters_and_leads_to_moments(browser: Any, films: Store, tmp_path: Path) -> None:
+    report(films, tmp_path / "site", media="none")
+    watched = opened(browser, tmp_path / "site", "index.html")
+    page = watched.page
+    names = page.locator("#rows th bdi")
+    names.first.wait_for()
+    assert names.all_inner_texts() == ["films/a", "films/b", "films/c"]
+    page.get_by_role("button", name="Length").click()
+    page.get_by_role("button", name="Length").click()
+    expect(names).to_have_text(["films/b", "films/a", "films/c"])  # what has no length comes last
+    page.get_by_label("with failures only").check()
+    expect(names).to_have_text(["films/c"])
+    page.get_by_label("with failures only").uncheck()
+    page.locator("#find").fill("comming")
+    line = page.locator("#list a")
+    line.wait_for()
+    assert "COMING SOON" in line.inner_text()
+    line.click()
+    page.locator("#now", has_text="0:05.0").wait_for()
+    assert watched.trouble == []
+
+
+@pytest.fixture
+def titles(request: Any, server: Server) -> list[str]:
+    if "hostile" not in request.node.name:
+        return ["COMING SOON", "Élise"]
+    act = f"window.acted=1;fetch('{url(server)}')"
+    return [f'</script><img src="{url(server)}" onerror="{act}">', f'<svg onload="{act}">${{window.acted=1}}']
+
+
+@pytest.mark.parametrize("page_name", ["index.html", "film.html?v=0", "beside.html?a=0"])
+def test_hostile_texts_are_texts(
+    browser: Any, server: Server, films: Store, titles: list[str], tmp_path: Path, page_name: str
+) -> None:
+    report(films, tmp_path / "site", media="none")
+    watched = opened(browser, tmp_path / "site", page_name)
+    page = watched.page
+    if page_name == "index.html":
+        page.locator("#find").fill("script")
+        page.locator("#list a").first.wait_for()
+        assert titles[0] in page.locator("#list").inner_text()
+    elif page_name.startswith("film"):
+        page.locator("#list li").first.wait_for()
+        assert titles[0] in page.locator("#list").inner_text()
+    else:
+        page.frame_locator("#left").locator("#list li").first.wait_for()
+    assert page.evaluate("window.acted") is None
+    assert server.asked == [] and watched.trouble == []
+
+
+def test_an_address_without_a_video_says_so(browser: Any, films: Store, tmp_path: Path) -> None:
+    report(films, tmp_path / "site", media="none")
+    for page_name, words in (("film.html", "names no video"), ("film.html?v=77", "is not there")):
+        watched = opened(browser, tmp_path / "site", page_name)
+        watched.page.locator("#trouble", has_text=words).wait_for()

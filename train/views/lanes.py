@@ -1,0 +1,42 @@
+"""A run's genres over time, as a lane of the pages of a store (``marquee report --run``)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from pipeline.report.lanes import Scores
+from pipeline.report.pieces import numbers
+from pipeline.storage.location import Location
+from pipeline.store.layout import Store
+from train.errors import DataError
+from train.runs.run_folder import RunFolder
+from train.views.scenes import scenes_of
+
+
+def genres_over_time(
+    run: RunFolder | str | os.PathLike[str], store: Store | Location | str | os.PathLike[str]
+) -> Callable[[str], Scores | None]:
+    """For a ``video_id``, the run's scores of each shot; None for a video without shots or features.
+
+    Genres are sorted by their score of the whole video; a genre's colour is that of the run's other pages.
+    """
+    opened = RunFolder.of(run)
+
+    def scores(video_id: str) -> Scores | None:
+        try:
+            found = scenes_of(opened, store, video_id)
+        except DataError:  # no shots, or nothing that the run reads: the page says so elsewhere
+            return None
+        order = sorted(range(len(found.genres)), key=lambda i: (-float(found.whole[i]), found.genres[i]))
+        return Scores(
+            genres=[found.genres[i] for i in order],
+            looks=order,
+            starts=[start for start in numbers(found.start_seconds) if start is not None],
+            ends=[end for end in numbers(found.end_seconds) if end is not None],
+            scores=[numbers(found.scores[:, i]) for i in order],
+            whole=[round(float(found.whole[i]), 3) for i in order],
+            about=found.about,
+        )
+
+    return scores
