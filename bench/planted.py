@@ -65,9 +65,10 @@ class Column:
 
 # A sequence is one clip: no layer before the bottleneck sees two of them.
 _SHOTS = {"clips": 1, "sequences": 16}
-# Two numbers are left of a clip, after gating or without it; see "gate" in bench.planted_store.
-_NARROW = {"clips": 1, "sequences": 4, "clip_width": 2}
+# Four numbers are left of a clip, after gating or side by side; see "gate" in bench.planted_store.
+_NARROW = {"clips": 1, "sequences": 4, "clip_width": 4}
 _PLAIN = {"fusion": "naive-concat"}
+_ALONE = {"fusion": "direct"}
 # What is not simply a model of that name.
 COLUMNS: dict[str, Column] = {
     # A head that can read a pairing.
@@ -79,8 +80,8 @@ COLUMNS: dict[str, Column] = {
     "mmx": Column("mmx", _NARROW),
     "mmx, naive-concat": Column("mmx", _NARROW | _PLAIN),
     "mmx, naive-concat, clips of 64": Column("mmx", _NARROW | _PLAIN | {"clip_width": 64}),
-    "mmx, pictures": Column("mmx", _NARROW | _PLAIN, ("pictures",)),
-    "mmx, sound": Column("mmx", _NARROW | _PLAIN, ("sound",)),
+    "mmx, pictures": Column("mmx", _NARROW | _ALONE, ("pictures",)),
+    "mmx, sound": Column("mmx", _NARROW | _ALONE, ("sound",)),
     "mmx, fine": Column("mmx", _SHOTS),
 }
 _SULUN = ("mlp", "multi-transformer", "single-transformer", "multi-transformer, head 256")

@@ -27,7 +27,7 @@ of the many values of an expert by a function of the whole other expert, and onl
 to the few numbers that are left of a clip: it can compute such a sum. Experts that are only put side by side
 go through a linear layer to these numbers first. Whatever follows, the same head included, sees each number
 as a sum of one direction in either expert, which holds one product: with fewer numbers than products, most
-are lost. The paper has 768 values and 128 numbers; the benchmark has 64 and 2. Where there is room for all
+are lost. The paper has 768 values and 128 numbers; the benchmark has 64 and 4. Where there is room for all
 products, the layers after the concatenation can multiply as well, and gating is not needed.
 """
 

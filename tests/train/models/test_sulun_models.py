@@ -13,32 +13,16 @@ from train.registry import make_model
 from train.settings import choose
 
 PAPER = {"clip": 512, "panns": 128, "musicnet": 64, "ocr_distilbert": 768, "asr_distilbert": 768}
-BASELINE = {"vit": 768, "ast": 768}
 CODE = {"clip": 512, "beats": 768, "face_emotion": 768, "asr_sentiment": 768, "ocr_sentiment": 768}
-# The text of the paper (3.2.6) says 57k, 8.56 M and 6.98 M, which do not follow from its sizes.
-PARAMETERS = {
-    "sulun2024/mlp": 579_093,
-    "sulun2024/single-transformer": 3_488_277,
-    "sulun2024/multi-transformer": 2_163_477,
-    "sulun2024/vit-ast": 15_424_063,
-    "sulun2024-code/mlp": 75_285,
-    "sulun2024-code/single-transformer": 25_332_501,
-    "sulun2024-code/multi-transformer": 64_385_301,
-}
 
 
 def model_of(preset: str) -> tuple[Any, dict[str, Any]]:
     choices = choose(preset=preset)
-    dims = CODE if preset.startswith("sulun2024-code") else PAPER | BASELINE
+    dims = CODE if preset.startswith("sulun2024-code") else PAPER
     options: dict[str, Any] = dict(choices.model_options)
     if choices.model == "multi-transformer":  # as a training does
         options["averaged"] = [name for name, steps in choices.steps.items() if steps.get("mean")]
     return make_model(choices.model, {name: dims[name] for name in choices.experts}, 21, options), options
-
-
-@pytest.mark.parametrize("preset", PARAMETERS)
-def test_parameter_counts(preset: str) -> None:
-    assert sum(p.numel() for p in model_of(preset)[0].parameters()) == PARAMETERS[preset]
 
 
 def test_sizes_of_the_paper() -> None:
