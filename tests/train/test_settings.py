@@ -55,6 +55,9 @@ def test_the_numbers_of_the_paper(name: str) -> None:
     assert (training.optimizer, training.learning_rate, training.batch_size) == ("adam", 1e-5, 32)
     assert training.positive_weight == 0.25 and not training.balance
     assert training.clip == (None if choices.model == "mlp" else 1.0)
+    assert training.patience == 100_000 // -(-18_488 // 32), (
+        "the code's steps without a better one, in epochs"
+    )
     assert choices.split.by == "sulun" and choices.split.fractions == (0.7, 0.1, 0.2)
     assert model_options(choices.model, choices.model_options).dropout == 0.5
     caps = {expert: steps["cap"] for expert, steps in choices.steps.items()}

@@ -241,6 +241,13 @@ def test_videos_without_two_sequences_are_left_out_of_the_loss() -> None:
     assert all(parameter.grad is None for parameter in model.head.parameters())
 
 
+def test_the_numbers_of_the_paper() -> None:
+    options = FineOptions()
+    assert (options.epochs, options.constant_epochs, options.learning_rate) == (50, 10, 1e-4)
+    assert (options.temperature, options.projection) == (0.5, 128)
+    assert (options.optimizer, options.batch_size) == ("amsgrad", 32), "as of the training on genres"
+
+
 def test_the_rate_is_constant_and_then_half_a_cosine() -> None:
     options = FineOptions()
     rates = [options.rate(epoch) for epoch in range(50)]

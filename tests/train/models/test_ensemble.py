@@ -54,6 +54,9 @@ def test_sizes_of_the_paper() -> None:
     metadata: Any = make_model("ensemble", {"metadata": 11_113}, 13)
     layers = [tuple(p.shape) for p in metadata.networks[0].parameters() if p.ndim == 2]
     assert layers == [(100, 11_113), (100, 100), (100, 100), (13, 100)], "4 layers"
+    kinds = [type(layer).__name__ for layer in metadata.networks[0].hidden]
+    assert kinds == ["Dropout", "Linear", "ReLU"] * 3
+    assert load_preset("lebaron2021/ensemble").options["model"]["dropout"] == 0.5
     preset = load_preset("lebaron2021/ensemble").options["training"]
     assert preset["batch_size"] == 64 and preset["monitor"] == "loss" and preset["balance"]
 

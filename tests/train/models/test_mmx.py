@@ -112,6 +112,7 @@ def test_the_presets_are_the_papers_comparisons() -> None:
         assert (training.optimizer, training.learning_rate) == ("amsgrad", 3e-5)
         assert (training.epochs, training.batch_size, training.patience) == (200, 32, None)
         assert training.balance and choices.split.fractions == (0.8, 0.1, 0.1)
+        assert (training.clip, training.monitor) == (None, "map") and choices.model_options["dropout"] == 0
         assert choices.labels.least_shots == 10
         usual = paper.model_options
         different = {key: value for key, value in choices.model_options.items() if usual.get(key) != value}
