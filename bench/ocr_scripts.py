@@ -90,11 +90,11 @@ def titles() -> Iterator[tuple[Line, NDArray[np.uint8]]]:
 
 def names(folder: Path, count: int) -> Iterator[tuple[Line, NDArray[np.uint8]]]:
     import cv2
-    from fontTools.ttLib import TTFont
+    from matplotlib.ft2font import FT2Font
 
     draw = random.Random(0)
     letters = {
-        path: set(TTFont(path, lazy=True).getBestCmap())
+        path: set(FT2Font(str(path)).get_charmap())
         for path in sorted(folder.rglob("*.[to]tf"))
         if not any(part in path.name for part in ("Emoji", "Symbols", "Math"))
     }
