@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from extract.experts._pictures import (
         IMAGE_SIZE,
         IMAGENET,
+        FrameTap,
         KeyframeTap,
         Normalisation,
         PictureExpert,
@@ -54,6 +55,7 @@ _HELPERS = {
     "extract.experts._pictures": (
         "IMAGE_SIZE",
         "IMAGENET",
+        "FrameTap",
         "KeyframeTap",
         "Normalisation",
         "PictureExpert",
@@ -91,6 +93,7 @@ __all__ = [
     "Expert",
     "Frame",
     "FrameSpec",
+    "FrameTap",
     "Item",
     "KeyframeTap",
     "Lane",

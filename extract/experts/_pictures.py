@@ -58,6 +58,26 @@ class KeyframeTap(Tap):
             yield picture_item(keyframe, crop, scene=scene.index, **columns)
 
 
+class FrameTap(Tap):
+    """One item for each frame looked at: the picture as it is, on its own interval, in time order.
+
+    The keyframe of a scene whose later frames were looked at already is left out: they lie close enough.
+    """
+
+    def __init__(self) -> None:
+        self._last_index = -1
+
+    def scene(self, scene: Scene, keyframe: Frame | None) -> Iterable[Item]:
+        if keyframe is None:
+            raise MediaError(f"the keyframe of scene {scene.index} could not be decoded")
+        return self.sample(scene.index, keyframe) if keyframe.index > self._last_index else ()
+
+    def sample(self, scene_index: int, frame: Frame) -> Iterable[Item]:
+        self._last_index = frame.index
+        columns = {"scene": scene_index}
+        return [Item(frame.start_seconds, frame.end_seconds, {"image": frame.image}, columns)]
+
+
 def picture_item(frame: Frame, crop: Image, /, **columns: Any) -> Item:
     """What :class:`PictureModel` reads: the crop of a frame, on the interval that it is on screen."""
     return Item(frame.start_seconds, frame.end_seconds, arrays={"image": crop}, columns=columns)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from extract.errors import MediaError, MissingDependency, UsageError, WeightsError, to_install
+from extract.errors import MissingDependency, UsageError, WeightsError, to_install
 from extract.expert import Column, Expert, Package, Resources, Streams, TableSpec, Tap
+from extract.experts._pictures import FrameTap
 from extract.ops.text.ocr_engines import (
     PADDLE_DETECTOR,
     PADDLE_RECOGNISER,
@@ -22,7 +23,7 @@ from extract.ops.text.ocr_engines import (
 )
 from extract.ops.text.scripts import script_of
 from extract.ops.text.spelling import BartSpeller, Speller, SymSpellSpeller, dictionary_identity, unchanged
-from extract.types import Frame, Item, MediaInfo, Row, Scene
+from extract.types import Item, MediaInfo, Row
 from extract.weights.files import WeightFile
 
 PADDLE_FILES = ("inference.pdiparams", "inference.json", "inference.yml")
@@ -62,26 +63,6 @@ class OcrOptions:
             raise ValueError(f"sample_seconds is {self.sample_seconds}; allowed: 0.1 or more, or none")
         if self.use_cls and self.engine != "rapidocr":
             raise ValueError(f"use_cls needs engine 'rapidocr', not {self.engine!r}")
-
-
-class FrameTap(Tap):
-    """One item for each frame looked at: the picture as it is, on its own interval, in time order.
-
-    The keyframe of a scene whose later frames were looked at already is left out: they lie close enough.
-    """
-
-    def __init__(self) -> None:
-        self._last_index = -1
-
-    def scene(self, scene: Scene, keyframe: Frame | None) -> Iterable[Item]:
-        if keyframe is None:
-            raise MediaError(f"the keyframe of scene {scene.index} could not be decoded")
-        return self.sample(scene.index, keyframe) if keyframe.index > self._last_index else ()
-
-    def sample(self, scene_index: int, frame: Frame) -> Iterable[Item]:
-        self._last_index = frame.index
-        columns = {"scene": scene_index}
-        return [Item(frame.start_seconds, frame.end_seconds, {"image": frame.image}, columns)]
 
 
 class OcrModel:

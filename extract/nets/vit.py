@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from extract.nets.vit_encoder import PATCH_SIZE, WIDTH, Dense, Embeddings, VitTransformer
 
@@ -24,3 +25,18 @@ class Vit(VitTransformer):
     def forward(self, images: Tensor) -> Tensor:
         """(batch, 3, 224, 224) in [-1, 1] -> the class token (batch, 768) after the final layer norm."""
         return self.tokens(images)[:, 0]
+
+
+class VitClassifier(nn.Module):
+    """With the last layer of a fine-tuned file: what its class token is, and what it says."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        embeddings = Embeddings(("cls_token",), channels=3, stride=PATCH_SIZE, patches=PATCHES)
+        self.vit = VitTransformer(embeddings)
+        self.classifier = nn.Linear(WIDTH, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, 3, 224, 224) in [-1, 1] -> (batch, 768 + classes): token before the last norm, logits."""
+        token = self.vit.encoder(self.vit.embeddings(images))[:, 0]
+        return torch.cat([token, self.classifier(self.vit.layernorm(token))], dim=1)

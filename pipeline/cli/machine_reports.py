@@ -15,6 +15,7 @@ from extract.opencv import check as check_opencv
 from extract.registry import expert_names, make_expert, with_upstream
 from extract.weights.files import WeightFile, size_text
 from extract.weights.locate import check, resolve
+from extract.weights.wheels import source_text
 from pipeline.cli.download_display import show_downloads
 from pipeline.cli.lines import print_line, print_next
 from pipeline.cli.missing import whole_size
@@ -119,6 +120,6 @@ def _weight_state(file: WeightFile, folder: Path | None) -> tuple[str, bool]:
     except MarqueeError as error:
         return str(error), False
     if found is None:
-        return f"missing; from {file.url}", False
+        return f"missing; from {source_text(file.url)}", False
     kind = "published" if found.published else "your own (not a published hash)"
     return f"{found.path}, sha256 {found.sha256[:12]}, {kind}", True

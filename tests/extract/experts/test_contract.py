@@ -42,9 +42,12 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
     "beats": {"window_seconds": 1, "hop_seconds": 1},
     "whisper": {"model": "tiny", "sample_len": 3, "vad": False, "language_windows": 1},
     "ocr": {"sample_seconds": None},
+    "faces": {"min_score": 0, "least_pixels": 16},  # whatever random weights take for a face
+    "face_emotion": {"min_score": 0, "least_pixels": 16},
 }
 SMALL_PICTURES = ("senet", "places", "resnet152", "vgg16")  # they pool whatever size is left
-LAYERS = {"ast": 1, "vit": 3}
+LAYERS = {"ast": 1, "face_emotion": 1, "vit": 3}
+ENCODERS = ("audio_spectrogram_transformer", "vit")  # under which an encoder lies in its network
 PASSES = 2  # of Whisper over a chunk: with random weights it says something on each of ten
 HALVES = ("bfloat16", "float16")
 INITIALISERS = (
@@ -144,7 +147,8 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
             patch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
         model: Any = expert.load(Resources(random_seed=0))
         if expert.name in LAYERS:
-            network = getattr(model.network, "audio_spectrogram_transformer", model.network)
+            inner = (getattr(model.network, name, None) for name in ENCODERS)
+            network = next((each for each in inner if each is not None), model.network)
             network.encoder.layer = network.encoder.layer[: LAYERS[expert.name]]
         items = items_of(expert)
         yield Case(expert, model, items, model(items))

@@ -17,7 +17,8 @@ from extract.registry import expert_class, expert_names, make_expert
 from tests.extract.experts.test_contract import OPTIONS, items_of
 from tests.fixtures.pretended_device import pretended_device
 
-ELSEWHERE = {"whisper", "flow"}
+CASCADES = {"faces", "face_emotion"}  # what the next network sees is decided on the host
+ELSEWHERE = {"whisper", "flow"} | CASCADES
 NETWORKS = [n for n in expert_names() if expert_class(n).lane == "device" and n not in ELSEWHERE]
 # Operations of one batch in float32, as counted with PyTorch 2.15; autocast adds casts of weights to them.
 DISPATCHES = {
