@@ -125,7 +125,7 @@ def test_rows_say_where_and_how_close(portrait: NDArray[np.uint8], weights: dict
 def overlaps(box: Any, others: Any) -> Iterator[float]:
     """Of a box and each of the others, the share of their union that both cover."""
     for other in others:
-        corners = np.float64([box, other])
+        corners = np.array([box, other], np.float64)
         sides = (corners[:, 2:].min(0) - corners[:, :2].max(0)).clip(0)
         areas = (corners[:, 2:] - corners[:, :2]).prod(1)
         yield float(sides.prod() / (areas.sum() - sides.prod()))
