@@ -20,8 +20,8 @@ PUBLISHED = {
     "id2label": dict(enumerate(EXPRESSIONS)),
 }  # fmt: skip
 PICTURE = np.random.default_rng(3).integers(0, 256, (180, 320, 3), np.uint8)
-BOXES = np.float32(
-    [[10.4, 20.2, 110.6, 150.4], [200, -5, 330, 90], [0, 0, 20, 20]]
+BOXES = np.array(
+    [[10.4, 20.2, 110.6, 150.4], [200, -5, 330, 90], [0, 0, 20, 20]], np.float32
 )  # the second leaves the frame
 
 
