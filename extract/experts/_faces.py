@@ -11,6 +11,8 @@ from extract.declarations import Resources
 from extract.errors import UsageError
 from extract.ops.network.batching import network_batch
 from extract.ops.picture.faces import FaceDetector, Faces, Image
+from extract.ops.picture.mtcnn import Mtcnn
+from extract.ops.picture.yunet import YuNet
 from extract.weights.checkpoints import fill
 from extract.weights.files import WeightFile
 
@@ -105,8 +107,6 @@ def load_finder(options: DetectorOptions, resources: Resources) -> FaceFinder:
     """
     chosen: FaceDetector
     if options.detector == "yunet":
-        from extract.ops.picture.yunet import YuNet
-
         if resources.random_seed is not None:
             raise UsageError("YuNet's file is an ONNX graph, without which there is no network: with random "
                              "weights use detector=mtcnn")  # fmt: skip
@@ -114,7 +114,6 @@ def load_finder(options: DetectorOptions, resources: Resources) -> FaceFinder:
         chosen = YuNet(path, least_pixels=options.least_pixels, min_score=options.min_score)
     else:
         from extract.nets.mtcnn import OutputNet, ProposalNet, RefinementNet
-        from extract.ops.picture.mtcnn import Mtcnn
 
         networks = ProposalNet(), RefinementNet(), OutputNet()
         for network, file in zip(networks, MTCNN_FILES, strict=True):
