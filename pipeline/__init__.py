@@ -1,7 +1,7 @@
 """Many videos: plan, run and resume, the Parquet store.
 
 ``pipeline.run(videos, out, preset="offline")`` does what the command line does;
-``pipeline.read(out, table)`` reads a table of a store.
+``pipeline.read(out, table)`` reads a table of a store, ``pipeline.Store(out)`` shows one in a notebook.
 """
 
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from pipeline.api import run as run
+    from pipeline.notebook import Store as Store
     from pipeline.store.reading import dataset as dataset
     from pipeline.store.reading import read as read
     from pipeline.work.config import Cluster as Cluster
@@ -23,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "api": ["run"],
+        "notebook": ["Store"],
         "store.reading": ["dataset", "read"],
         "work.config": ["Cluster", "RunConfig"],
         "work.progress": ["RunProgress"],

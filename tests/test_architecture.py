@@ -50,6 +50,7 @@ SAME_MEANING = {
     "Imported",  # what an importer has written
     "NoOptions",
     "Preset",
+    "Store",  # its paths, and the same that shows itself in a notebook
 }
 
 HEAVY = {

@@ -114,17 +114,21 @@ def extract(
         typer.Option("--replace-changed", help="Extract changed files again, drop their old rows."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Try a few videos, tell time and size.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what each part of it does too.")] = False,
     config: Annotated[Path | None, typer.Option(help="TOML file; flags take precedence.")] = None,
 ) -> None:
     """Extract features from all videos of a folder; run it again to resume."""
     if context.invoked_subcommand is not None:
         return
-    from pipeline.cli.reports import extract_asked
+    from pipeline.cli.reports import Only, extract_asked
 
-    own = ("config", "dry_run", "verbose")
+    own = ("config", "dry_run", "estimate", "verbose")
     given = {n.rstrip("_"): v for n, v in context.params.items() if n not in own and v is not None}
-    raise typer.Exit(extract_asked(given, config, console(), dry_run=dry_run, verbose=verbose))
+    only: Only | None = "dry run" if dry_run else "estimate" if estimate else None
+    raise typer.Exit(extract_asked(given, config, console(), only=only, verbose=verbose))
 
 
 @app.command()

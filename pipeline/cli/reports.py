@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -17,6 +17,7 @@ from extract.terminal import console
 from extract.weights.files import MissingWeights
 from pipeline.cli.config import config_of, read_config
 from pipeline.cli.display import show
+from pipeline.cli.estimate_display import print_estimate
 from pipeline.cli.failure_reports import print_failures
 from pipeline.cli.lines import make_table, print_line, print_next
 from pipeline.cli.missing import missing_text, print_missing
@@ -31,17 +32,22 @@ from pipeline.work.inputs import compare
 from pipeline.work.progress import RunProgress
 from pipeline.work.run import RunReport, run_config
 
+Only = Literal["dry run", "estimate"]
+
 
 def extract_asked(
-    given: Mapping[str, Any], file: Path | None, screen: Console, *, dry_run: bool, verbose: bool
+    given: Mapping[str, Any], file: Path | None, screen: Console, *, only: Only | None, verbose: bool
 ) -> int:
-    """Extract what flags, and a file under them, ask for, or say what that would do; the exit status."""
+    """Extract what flags (and a file under them) ask for, or ``only`` say what that takes; exit status."""
     merged = {**({} if file is None else read_config(file)), **given}
     plan = config_of(merged)
     try:
-        if not dry_run:
+        if only is None:
             return extract_and_report(plan, screen, verbose=verbose)
-        print_plan(plan, screen)
+        if only == "estimate":
+            print_estimate(plan, screen, verbose=verbose)
+        else:
+            print_plan(plan, screen)
         return 0
     except MissingWeights as error:
         print_missing(error, plan.experts, merged, console(stderr=True))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from extract.errors import UsageError
+from extract.errors import UsageError, command
 from extract.presets import Options, merged
 from extract.terminal import Commands, console, run_app
 from pipeline.storage.location import location
@@ -100,6 +100,7 @@ def train(
         wandb=wandb,
         log=log_on(console()),
     )
+    log_on(console())(f"next: {command('train', 'evaluate', '--run', run)}")
 
 
 @app.command()
@@ -162,13 +163,17 @@ def evaluate(
         chosen["thresholds"] = numbers_in(thresholds, "--thresholds", float)
     scoring = Scoring(resamples=resamples, confidence=confidence, **chosen)
     evaluation = evaluate_run(run, split=split, scoring=scoring)
-    screen, table = console(), Table("figure", "value", "from", "to", "random")
+    screen, table = console(), Table("figure", "value", f"{confidence:.0%} from", "to", "random")
     for name, figure in evaluation.figures.items():
         values = (figure.value, figure.low, figure.high, figure.random)
         table.add_row(name, *(f"{value:.4f}" for value in values))
     screen.print(table, markup=False)
+    say = log_on(screen)
+    say("from, to: interval of the value over other videos; random: what scores drawn at random have")
     if evaluation.empty_genres:
-        screen.print(f"without a video: {', '.join(evaluation.empty_genres)}", markup=False)
+        say(f"without a video: {', '.join(evaluation.empty_genres)}")
+    say(f"tables and curves are in {run}")
+    say(f"next: {command('train', 'predict', '--run', run, 'VIDEO')}")
 
 
 @app.command("compare")

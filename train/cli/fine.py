@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from extract.errors import UsageError
+from extract.errors import UsageError, command
 from extract.terminal import console
 from pipeline.storage.location import location
 from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, log_on
@@ -59,6 +59,8 @@ def finetune(
         allow_random_weights=allow_random_weights,
         log=log_on(console()),
     )
+    like = command("train", "retrieve", "--run", out, "--features", features or "STORE", "VIDEO_ID")
+    log_on(console())(f"next: {like}")
 
 
 def retrieve(

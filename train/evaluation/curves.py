@@ -30,7 +30,7 @@ def pooled_curve(evaluation: Evaluation) -> bytes:
             label += f" [{figure.low:.3f}, {figure.high:.3f}]"
         _curve(axes, evaluation.pooled_curve, share)
         axes.lines[0].set_label(label)
-        axes.lines[1].set_label(f"random: AP {figure.random:.3f}")
+        axes.lines[1].set_label(f"random order: precision {share:.3f}, AP {figure.random:.3f}")
         axes.set(xlabel="recall", ylabel="precision")
         axes.legend(loc="lower left")
 

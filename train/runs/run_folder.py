@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -132,7 +133,10 @@ class RunFolder(Checked):
             write_csv(file, columns, ([row.get(name, "") for name in columns] for row in rows))
 
     def claim(self, record: Mapping[str, Any], *, flag: str = "--run") -> None:
-        """Write ``config.json``, or go on. Raises UsageError where another run is in the folder."""
+        """Write ``config.json``, or go on. What failed before its first checkpoint gives way.
+
+        Raises UsageError where a run with other settings is in the folder.
+        """
         wanted = json.loads(json.dumps(record))
         if not self.config_path.exists():
             self.write_json(self.config_path, wanted)
@@ -142,13 +146,24 @@ class RunFolder(Checked):
             {key: value for key, value in there.items() if key not in NOT_THE_RUN},
             {key: value for key, value in wanted.items() if key not in NOT_THE_RUN},
         )
-        if different:
+        if different and not self._begun:
+            for path in (self.normalisation_path, self.history_path):
+                path.unlink(missing_ok=True)
+            self.write_json(self.config_path, wanted)
+        elif different:
             name, old, new = different[0]
+            more = f", and {len(different) - 1} more" if len(different) > 1 else ""
+            anew = shlex.join(["rm", "-r", str(self.root)])
+            instead = "" if self.finished else f", or delete it to begin anew: {anew}"
             raise UsageError(
-                f"{str(self.root)!r} holds a run with different settings ({name} was {old}, now "
-                f"{new}{f', and {len(different) - 1} more' if len(different) > 1 else ''}): give another "
-                f"{flag}"
+                f"{str(self.root)!r} holds a run of different settings ({name} was {old}, now {new}{more}): "
+                f"give another {flag}{instead}"
             )
+
+    @property
+    def _begun(self) -> bool:
+        """Whether there is anything that was trained."""
+        return self.finished or any(self.root.glob("**/checkpoints/*.ckpt")) or self.model_path.exists()
 
     def config(self) -> dict[str, Any]:
         """Raises UsageError where there is no run, or one that a newer version wrote."""

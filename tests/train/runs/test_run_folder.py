@@ -19,3 +19,21 @@ def test_weights_of_an_older_form_of_the_model_are_refused_with_what_to_do(tmp_p
     run.save_model(make_model("mlp", {"clip": 4}, 2))
     with pytest.raises(UsageError, match=r"do not fit the model 'i3d-mean' of marquee .* train again"):
         run.load_model()
+
+
+def test_what_failed_before_it_was_trained_gives_way_to_other_settings(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "a run")
+    run.create()
+    run.claim({"format": FORMAT, "marquee": "0.1", "seed": 0})
+    run.normalisation_path.write_bytes(b"of the first")
+    run.claim({"format": FORMAT, "marquee": "0.1", "seed": 1})
+    assert run.config()["seed"] == 1 and not run.normalisation_path.exists()
+    run.checkpoints.mkdir()
+    run.last_checkpoint.write_bytes(b"of the second")
+    with pytest.raises(
+        UsageError, match=r"seed was 1, now 2\): give another --run, or delete it .*rm -r '/.*a run'"
+    ):
+        run.claim({"format": FORMAT, "marquee": "0.1", "seed": 2})
+    run.write_json(run.training_path, {})
+    with pytest.raises(UsageError, match=r"seed was 1, now 2\): give another --run$"):
+        run.claim({"format": FORMAT, "marquee": "0.1", "seed": 2})
