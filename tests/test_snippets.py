@@ -51,7 +51,7 @@ def prepared(code: str, request: pytest.FixtureRequest, tmp_path: Path) -> tuple
     if "tvl1(" in code:
         import torch
 
-        return tmp_path, {name: torch.rand(1, 40, 50) for name in ("first", "second")}
+        return tmp_path, {name: torch.rand(1, 16, 20) for name in ("first", "second")}
     return request.getfixturevalue("extracted"), {}
 
 
