@@ -58,7 +58,7 @@ def estimate(config: RunConfig, progress: RunProgress | None = None) -> FolderEs
         links = scratch.path / "videos"
         links.mkdir()
         for number, entry in enumerate(chosen):
-            path = os.path.join(os.fsencode(found.root), entry.raw)
+            path = os.path.join(os.fsencode(str(found.root)), entry.raw)
             os.symlink(
                 os.path.abspath(path), os.fsencode(links / f"{number}{Path(os.fsdecode(entry.raw)).suffix}")
             )
