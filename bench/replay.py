@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.engine.batches import Batch, LaneName, Request, Result
+from extract.engine.batches import LaneName, Request, RequestBatch, Result
 from extract.engine.engine import Engine, EngineSettings
 from extract.engine.lanes import Lanes
 from extract.engine.ledger import VideoLedger
@@ -129,7 +129,7 @@ class _Returned:
             raise error
         return requests
 
-    def items_computed(self, batch: Batch[Request, Result]) -> None:
+    def items_computed(self, batch: RequestBatch[Request, Result]) -> None:
         self._batches.put((batch.queue.lane, len(batch.requests), batch.error))
 
     windows_computed = tables_read = items_computed

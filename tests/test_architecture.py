@@ -46,7 +46,6 @@ FRONT_DOOR = "extract/__main__.py"  # the one file of extract that hands over to
 
 # Classes that have one name in several places because they are the same thing there.
 SAME_MEANING = {
-    "Batch",  # what one model call sees: of the engine, of a training
     "Imported",  # what an importer has written
     "NoOptions",
     "Preset",

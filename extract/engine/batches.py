@@ -20,7 +20,7 @@ Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 
-class Batch(Generic[Request, Result]):
+class RequestBatch(Generic[Request, Result]):
     """Requests that are computed together: a result for each, or the error that they met."""
 
     def __init__(self, queue: BatchQueue[Request, Result], requests: Sequence[Request]) -> None:
@@ -68,7 +68,7 @@ class BatchQueue(Generic[Request, Result]):
         lane: LaneName,
         compute: Callable[[Sequence[Request]], Sequence[Result]],
         *,
-        done: Callable[[Batch[Request, Result]], None],
+        done: Callable[[RequestBatch[Request, Result]], None],
         unwanted: Callable[[Request], bool] = lambda request: False,
         batch_size: int = 1,
         resources: Resources | None = None,
@@ -115,7 +115,7 @@ class BatchQueue(Generic[Request, Result]):
         """Compute these one by one: one of them made its batch fail."""
         self._single.extend(requests)
 
-    def take(self) -> Batch[Request, Result] | None:
+    def take(self) -> RequestBatch[Request, Result] | None:
         """The next batch of what is still wanted; None if nothing of it is."""
         source, size = (self._single, 1) if self._single else (self._waiting, self.size)
         self._since = self.now()
@@ -124,7 +124,7 @@ class BatchQueue(Generic[Request, Result]):
             request = source.popleft()
             if not self._unwanted(request):
                 wanted.append(request)
-        return Batch(self, wanted) if wanted else None
+        return RequestBatch(self, wanted) if wanted else None
 
     def compute_in_parts(
         self, requests: Sequence[Request], between: Callable[[], None] = lambda: None

@@ -19,7 +19,7 @@ from typing import Any
 from extract.declarations import PassThrough
 from extract.decoder import messages
 from extract.decoder.owner import STALL_SECONDS
-from extract.engine.batches import Batch, LaneName, Request, Result
+from extract.engine.batches import LaneName, Request, RequestBatch, Result
 from extract.engine.credit import Credit, lane_credits
 from extract.engine.lanes import ItemBatch, Lanes, TableBatch, WindowBatch
 from extract.engine.ledger import VideoLedger
@@ -317,7 +317,7 @@ class Engine:
         self._book(expert, item, ())
         return True
 
-    def _returned(self, batch: Batch[Request, Result]) -> None:
+    def _returned(self, batch: RequestBatch[Request, Result]) -> None:
         if isinstance(batch.error, DeviceFault | DeviceUnusable):
             raise batch.error  # none of these videos' doing, as far as anybody knows
         self._lanes.returned(batch.queue.lane)

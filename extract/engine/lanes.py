@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.declarations import Expert, Model
-from extract.engine.batches import Batch, BatchQueue, LaneName
+from extract.engine.batches import BatchQueue, LaneName, RequestBatch
 from extract.engine.machine import Machine
 from extract.engine.models import Models
 from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
@@ -22,9 +22,9 @@ WINDOWS = "windows"  # of the shot network
 TURN_SECONDS = 0.25  # that windows wait for the device at most, where batches can be cut
 TABLES = "tables"  # that text experts read
 
-ItemBatch = Batch[QueuedItem, list[Row]]
-WindowBatch = Batch[WindowRequest, NDArray[np.float32]]
-TableBatch = Batch[TableRequest, list[Item]]
+ItemBatch = RequestBatch[QueuedItem, list[Row]]
+WindowBatch = RequestBatch[WindowRequest, NDArray[np.float32]]
+TableBatch = RequestBatch[TableRequest, list[Item]]
 
 
 class Owner(Protocol):

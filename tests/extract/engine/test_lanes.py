@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from extract.decoder.messages import WindowAnswer
 from extract.detectors.service import Predict
 from extract.engine import batches as module
-from extract.engine.batches import Batch
+from extract.engine.batches import RequestBatch
 from extract.engine.lanes import TABLES, WINDOWS, ItemBatch, Lanes, TableBatch, WindowBatch
 from extract.engine.ledger import VideoLedger
 from extract.engine.models import Models
@@ -64,7 +64,7 @@ class Bench:
         predict: Predict | None = None,
         unwanted: Callable[[QueuedItem], bool] = lambda item: False,
     ) -> None:
-        self.back: queue.SimpleQueue[Batch[Any, Any]] = queue.SimpleQueue()
+        self.back: queue.SimpleQueue[RequestBatch[Any, Any]] = queue.SimpleQueue()
         self.unwanted = unwanted
         self.lanes = Lanes(
             {"one": One(), "two": Two(), "three": Three()},
@@ -96,7 +96,7 @@ class Bench:
         for number in range(count):
             self.lanes.items["one"].put(queued(number))
 
-    def next(self) -> Batch[Any, Any]:
+    def next(self) -> RequestBatch[Any, Any]:
         """The next batch that comes back from a flush."""
         self.lanes.dispatch(flush=("device", "host"))
         batch = self.back.get(timeout=WAIT_SECONDS)
@@ -116,7 +116,7 @@ def numbers(items: Sequence[Item]) -> list[list[Row]]:
     return [[{"n": int(i.start_seconds)}] for i in items]
 
 
-def found(batch: Batch[Any, Any]) -> list[int]:
+def found(batch: RequestBatch[Any, Any]) -> list[int]:
     return [rows[0]["n"] for rows in batch.results]
 
 
