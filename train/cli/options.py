@@ -17,7 +17,7 @@ Store = Annotated[str, typer.Option("--features", help="Feature store; or s3://.
 LabelFile = Annotated[Path | None, typer.Option(help="CSV or Parquet table with ids and genres.")]
 Column = Annotated[str | None, typer.Option(help="Column of the label table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")]
-Gpus = Annotated[str | None, typer.Option(help="all, or 0,1,...: a process on each GPU.")]
+Gpus = Annotated[str | None, typer.Option(help="all, or 0,1: a training process for each GPU.")]
 Precision = Annotated[NetworkPrecision, typer.Option(help="Precision of the networks.")]
 AllowRandom = Annotated[
     bool, typer.Option("--allow-random-weights", help="Accept features of random weights, for dry runs.")
