@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.fixtures.fresh_process import loaded_by
 
 NOT_FOR_TRAINING = (
@@ -13,25 +11,27 @@ NOT_FOR_TRAINING = (
 HEAVY = ("torch", "lightning", "pyarrow", "matplotlib", "sklearn", "scipy", "faiss", "transformers")
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "train",
-        "train.comparison.grid",
-        "train.evaluation.evaluate",
-        "train.finetuning.finetune",
-        "train.loading.stream",
-        "train.retrieval.retrieve",
-        "train.runs.fit",
-        "train.runs.run_folder",
-        "train.settings",
-        "train.views.space",
-    ],
+TRAINER = (
+    "train",
+    "train.comparison.grid",
+    "train.evaluation.evaluate",
+    "train.finetuning.finetune",
+    "train.loading.stream",
+    "train.retrieval.retrieve",
+    "train.runs.fit",
+    "train.runs.run_folder",
+    "train.settings",
+    "train.views.space",
 )
-def test_training_loads_nothing_that_extracts(module: str) -> None:
-    assert [name for name in loaded_by(module) if f"{name}.".startswith(NOT_FOR_TRAINING)] == []
 
 
-@pytest.mark.parametrize("module", ["train", "train.cli.commands", "train.settings"])
-def test_help_and_listings_wait_for_no_library(module: str) -> None:
-    assert sorted({name.partition(".")[0] for name in loaded_by(module)} & set(HEAVY)) == []
+def test_training_loads_nothing_that_extracts() -> None:
+    """All in one process: each would load torch and Lightning again, for seconds."""
+    found = loaded_by(", ".join(TRAINER))
+    assert set(TRAINER) <= set(found)
+    assert [name for name in found if f"{name}.".startswith(NOT_FOR_TRAINING)] == []
+
+
+def test_help_and_listings_wait_for_no_library() -> None:
+    found = loaded_by("train, train.cli.commands, train.settings")
+    assert sorted({name.partition(".")[0] for name in found} & set(HEAVY)) == []

@@ -219,11 +219,15 @@ def test_a_batch_of_8_is_overfitted(name: str, options: dict[str, Any]) -> None:
         assert average_precision(eight.labels > 0, logits(model, eight)) == 1
         return
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    for _ in range(150):
+    for step in range(150):
         optimizer.zero_grad()
         model.loss(eight, torch.ones(GENRES)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    assert torch.equal(logits(model.eval(), eight) > 0, eight.labels > 0.5)
+        if step % 10 == 9:
+            if torch.equal(logits(model.eval(), eight) > 0, eight.labels > 0.5):
+                return
+            model.train()
+    pytest.fail("150 steps do not do it")
 
 
 @pytest.mark.parametrize("name", model_names())
