@@ -136,12 +136,12 @@ def planted_experts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def small_trailers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three silent trailers of three shots each: a.mp4, b.mp4, c.mp4."""
+    """Three silent trailers of three shots each, at 12 pictures a second: a.mp4, b.mp4, c.mp4."""
     from bench.demo_trailers import Shot, Texture, Trailer, render_trailer
 
     folder = tmp_path_factory.mktemp("trailers")
     textures: tuple[Texture, ...] = ("clouds", "bricks", "waves", "discs")
     for i, name in enumerate("abc"):
         shots = tuple(Shot(1.5, texture) for texture in (*textures[i:], *textures[:i])[:3])
-        render_trailer(folder / f"{name}.mp4", Trailer(name, shots, sound=False))
+        render_trailer(folder / f"{name}.mp4", Trailer(name, shots, fps=12, sound=False))
     return sorted(folder.iterdir())

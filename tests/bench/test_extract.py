@@ -25,7 +25,7 @@ def test_the_least_times_make_the_efficiency() -> None:
 
 def test_the_benchmark_runs_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two shots through shot network, taps and store."""
-    trailer = Trailer("small", (Shot(2.0, "waves"), Shot(2.0, "discs")), sound=False)
+    trailer = Trailer("small", (Shot(1.5, "waves"), Shot(1.5, "discs")), fps=12, sound=False)
     render_trailer(tmp_path / "small.mp4", trailer)
     main(["--videos", str(tmp_path), "--preset", "offline", "--experts", "lowlevel", "--repeat", "1"])
     lines = [line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("| offline")]

@@ -216,5 +216,5 @@ def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("MARQUEE_EXPERTS", planted)
         patch.setattr(extract.experts, "__path__", [*extract.experts.__path__, planted])
         out = tmp_path_factory.mktemp("whole") / "features"
-        assert go(videos, out).exit_status == 3
+        assert go(videos, out, decoders=2).exit_status == 3
     return out

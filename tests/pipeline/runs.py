@@ -16,16 +16,24 @@ from pipeline.storage.location import Location, read_bytes
 
 ROOT = Path(__file__).parents[2]
 TABLES = ("scenes", "trouble", "spectrogram")
+SLOW = {"scenes": {"detector": "content"}, "trouble": {"seconds": 0.05}}  # there is time to stop it
 
 
 def go(videos: Location, out: Location, **changes: Any) -> RunReport:
+    """A run in this process, with one decoder unless told otherwise: each costs its start."""
     values: dict[str, Any] = {
         "experts": ("trouble", "spectrogram"),
         "options": {"scenes": {"detector": "content"}},
         "shard_size": 3,
         "device": "cpu",
+        "decoders": 1,
     }
     return run(videos, out, **(values | changes))
+
+
+def resume(videos: Location, out: Location, **changes: Any) -> RunReport:
+    """What the same command as that of :func:`start` does, in this process."""
+    return go(videos, out, **({"options": SLOW} | changes))
 
 
 def contents(out: Location) -> dict[str, Any]:
@@ -37,11 +45,11 @@ def contents(out: Location) -> dict[str, Any]:
 
 
 def command(videos: Location, out: Location, *more: str) -> list[str]:
-    settings = ["scenes.detector=content", "trouble.seconds=0.05"]
+    settings = [f"{expert}.{key}={value}" for expert, its in SLOW.items() for key, value in its.items()]
     flags = [part for setting in settings for part in ("--set", setting)]
     return [
         sys.executable, "-m", "extract", "--videos", str(videos), "--out", str(out), "--shard-size", "3",
-        "--experts", "trouble,spectrogram", "--device", "cpu", *flags, *more,
+        "--experts", "trouble,spectrogram", "--device", "cpu", "--decoders", "1", *flags, *more,
     ]  # fmt: skip
 
 

@@ -125,7 +125,7 @@ def test_a_failing_expert_costs_itself_on_that_video(
 def test_a_decoder_that_dies_or_hangs_costs_one_video(
     small_trailers: list[Path], run: Run, kind: str, error_type: str, message: str
 ) -> None:
-    settings = EngineSettings(decoders=1, stall_seconds=3.0)
+    settings = EngineSettings(decoders=1, stall_seconds=3.0 if kind == "hang" else PATIENCE_SECONDS)
     results = run(small_trailers, options={"trouble": {"kind": kind, "file": "a.mp4"}}, settings=settings)
     assert states(results["b"]) == states(results["c"]) == {"scenes": "ok", "trouble": "ok"}
     assert states(results["a"]) == {"scenes": "failed", "trouble": "failed"}

@@ -101,7 +101,7 @@ def test_workers_of_this_machine_are_closed_to_its_other_users(videos: Path, tmp
     while driver.poll() is None and not list(out.glob("trouble/part-*")):
         assert time.monotonic() < deadline
         seen |= listening(driver.pid)
-        time.sleep(0.05)
+        time.sleep(0.2)
     last = listening(driver.pid)
     came = attack(*(f"tcp://{host}:{port}" for host, port in last), as_nobody=True)
     assert driver.wait(timeout=240) == 3, driver.communicate()[0].decode()

@@ -112,7 +112,7 @@ def test_a_killed_driver_is_followed_by_the_same_command(
     soon = partial(writing, renew_seconds=0.5, watch_seconds=1.5)
     monkeypatch.setattr(import_module("pipeline.work.run"), "writing", soon)
     options = {"scenes": {"detector": "content"}, "trouble": {"seconds": 0.5}}
-    report = go(trailers, out, options=options, shard_size=2, cluster=Cluster(workers=2))
+    report = go(trailers, out, options=options, shard_size=2)
     assert report.computed < 8, "what the first run has written is not done again"
     assert rows(out, trailers) == rows(whole, videos)
     assert verify(Store(out)).clean

@@ -13,7 +13,7 @@ import pytest
 from pipeline.store.layout import open_store
 from pipeline.store.status import status
 from pipeline.store.verify import verify
-from tests.pipeline.runs import ROOT, contents, start
+from tests.pipeline.runs import ROOT, contents
 
 pytestmark = pytest.mark.usefixtures("planted_experts")
 
@@ -49,10 +49,8 @@ def same(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
     )
 
 
-def test_following_verify_makes_a_spoilt_store_whole(videos: Path, tmp_path: Path) -> None:
-    out = tmp_path / "features"
-    assert start(videos, out).wait() == 3
-    expected = contents(out)
+def test_following_verify_makes_a_spoilt_store_whole(whole: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(whole, tmp_path / "features")
     parts = sorted((out / "trouble").glob("part-*"))
     shutil.copy(parts[0], parts[1])
     shutil.copy(parts[0], out / "trouble" / parts[0].name.replace("00000", "00009"))
@@ -67,19 +65,17 @@ def test_following_verify_makes_a_spoilt_store_whole(videos: Path, tmp_path: Pat
     (out / "spectrogram" / "part-00007-0123456789ab.parquet").symlink_to(tmp_path / "nowhere")
     assert not status(open_store(out)).complete
     follow(out)
-    assert same(contents(out), expected)
+    assert same(contents(out), contents(whole))
     assert (tmp_path / "features.scenes.notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("how", ["deleted", "copied over", "copied"])
-def test_following_verify_makes_a_spoilt_plan_whole(videos: Path, tmp_path: Path, how: str) -> None:
-    out = tmp_path / "features"
-    assert start(videos, out).wait() == 3
-    expected = contents(out)
+def test_following_verify_makes_a_spoilt_plan_whole(whole: Path, tmp_path: Path, how: str) -> None:
+    out = shutil.copytree(whole, tmp_path / "features")
     plans = sorted((out / "videos").glob("part-*"))
     if how == "deleted":
         plans[0].unlink()
     else:
         shutil.copy(plans[0], plans[1] if how == "copied over" else out / "videos" / "part-00009.parquet")
     follow(out)
-    assert same(contents(out), expected)
+    assert same(contents(out), contents(whole))

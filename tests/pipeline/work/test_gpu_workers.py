@@ -54,15 +54,13 @@ def test_workers_of_a_scheduler_share_their_machine() -> None:
 
 
 @pytest.mark.usefixtures("planted_experts")
-def test_several_gpus_give_the_shards_of_one(videos: Path, tmp_path: Path) -> None:
-    found = []
-    for text in ("0", "0,1"):
-        out = tmp_path / text
-        with dask.config.set({"distributed.worker.preload": [str(PRETENDED)]}):
-            go(videos, out, device="auto", cluster=Cluster(gpus=text))
-        found.append(contents(out))
+def test_several_gpus_give_the_rows_of_one_process(videos: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "features"
+    with dask.config.set({"distributed.worker.preload": [str(PRETENDED)]}):
+        go(videos, out, device="auto", cluster=Cluster(gpus="0,1"))
+    mine, theirs = contents(out), contents(whole)
     for name in (*TABLES, "coverage", "failures", "videos"):
-        assert in_order(found[0][name]) == in_order(found[1][name])
+        assert in_order(mine[name]) == in_order(theirs[name])
 
 
 def losing(gpu: str | None) -> dict[str, dict[str, str | None]]:
