@@ -17,6 +17,13 @@ from pipeline import read, run
 I3D = {"modalities": "flow", "frames": 9, "step": 9, "fps": 5.0, "flow": "fast"}
 
 
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """I3D sees the middle of the flow, two stacks at a time: it is here for the flow alone."""
+    monkeypatch.setattr("extract.experts.i3d.CROP", 64)
+    monkeypatch.setattr("extract.ops.network.batching.CPU_BATCH", 2)
+
+
 def go(videos: Path, out: Path, **flow: Any) -> None:
     """Both experts of flow, side by side."""
     options: dict[str, dict[str, Any]] = {

@@ -139,10 +139,11 @@ class InceptionI3d(nn.Module):
         """Features, their cells in time, and logits.
 
         ``clips`` (batch, channels, time, 224, 224) in [-1, 1]. Features (batch, 1024) are the mean over
-        time of the cells (batch, cells, 1024), which are Mixed_5c averaged over 2 x 7 x 7: ceil(time / 8)
-        - 1 of them. Logits (batch, 400) are the mean over time too.
+        time of the cells (batch, cells, 1024), which are Mixed_5c averaged over two steps in time and the
+        whole picture (2 x 7 x 7): ceil(time / 8) - 1 of them. Logits (batch, 400) are the mean over time too.
         """
-        cells = F.avg_pool3d(self._mixed_5c(clips), (2, 7, 7), stride=1)
+        maps = self._mixed_5c(clips)
+        cells = F.avg_pool3d(maps, (2, *maps.shape[-2:]), stride=1)
         logits = self.logits(cells).flatten(2).mean(dim=2)
         cells = cells.flatten(2).transpose(1, 2)
         return cells.mean(dim=1), cells, logits

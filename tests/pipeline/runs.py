@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.processes import workers_of as workers_of
+from extract.presets import Options
 from pipeline import RunReport, read, run
 from pipeline.storage.location import Location, read_bytes
 
 ROOT = Path(__file__).parents[2]
 TABLES = ("scenes", "trouble", "spectrogram")
-SLOW = {"scenes": {"detector": "content"}, "trouble": {"seconds": 0.05}}  # there is time to stop it
+SLOW: Options = {"scenes": {"detector": "content"}, "trouble": {"seconds": 0.05}}  # there is time to stop it
 
 
 def go(videos: Location, out: Location, **changes: Any) -> RunReport:

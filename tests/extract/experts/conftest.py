@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,14 @@ class PictureChecks:
         norms = np.linalg.norm(mine, axis=1) * np.linalg.norm(self.rows, axis=1)
         cosines: NDArray[np.floating] = (mine * self.rows).sum(axis=1) / norms
         return cosines
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_batches() -> Iterator[None]:
+    """Batches are padded, and most tests have one item: two rows in place of four halve what they take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("extract.ops.network.batching.CPU_BATCH", 2)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from extract.errors import MediaError, WeightsError
 from extract.expert import Resources
 from extract.experts.clip import OPENAI_FILE, Clip, ClipOptions, preprocess
 from extract.nets.clip_tower import ClipTower
+from extract.ops.network import batching
 from extract.types import Frame, Item, MediaInfo, Scene
 
 MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, True, False)
@@ -135,7 +136,7 @@ def theirs(random_model: Any) -> Any:
 
 def test_our_weights_give_the_same_in_open_clips_whole_model(random_model: Any, theirs: Any) -> None:
     """The same batch gives the same bits."""
-    images = pictures(4)
+    images = pictures(batching.CPU_BATCH)
     np.testing.assert_array_equal(embeddings(random_model, images), theirs(images))
 
 

@@ -46,6 +46,7 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
     "face_emotion": {"min_score": 0, "least_pixels": 16},
 }
 SMALL_PICTURES = ("senet", "places", "resnet152", "vgg16")  # they pool whatever size is left
+SMALL_CLIPS = {"i3d.SHORT_SIDE": 96, "i3d.CROP": 64, "r2plus1d.CROP": 48}  # so do these
 LAYERS = {"ast": 1, "face_emotion": 1, "vit": 3}
 ENCODERS = ("audio_spectrogram_transformer", "vit")  # under which an encoder lies in its network
 PASSES = 2  # of Whisper over a chunk: with random weights it says something on each of ten
@@ -141,8 +142,9 @@ def one_thread() -> Iterator[None]:
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     expert = make_expert(request.param, OPTIONS.get(request.param))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("extract.ops.network.batching.CPU_BATCH", 2)  # two items fill it, one is padded
         patch.setattr("extract.experts.whisper.MAX_PASSES", PASSES)
+        for constant, pixels in SMALL_CLIPS.items():
+            patch.setattr(f"extract.experts.{constant}", pixels)
         for name in INITIALISERS:  # all weights are drawn anew at once
             patch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
         model: Any = expert.load(Resources(random_seed=0))

@@ -14,6 +14,7 @@ import torch
 from extract.expert import Resources
 from extract.ops.network.inference import inference
 from extract.registry import expert_class, expert_names, make_expert
+from extract.weights import checkpoints
 from tests.extract.experts.test_contract import OPTIONS, items_of
 from tests.fixtures.pretended_device import pretended_device
 
@@ -32,8 +33,9 @@ CASTS = 5  # times as many below float32
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_batch_waits_once_and_mixes_no_devices(name: str) -> None:
+def test_a_batch_waits_once_and_mixes_no_devices(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two items are one batch: one copy back, no other look of the host; a mix of devices raises."""
+    monkeypatch.setattr(checkpoints, "seeded", lambda *_: None)  # pretended weights have no values
     options = {**OPTIONS.get(name, {}), **({"modalities": "rgb"} if name == "i3d" else {})}
     expert = make_expert(name, options or None)
     items = items_of(expert)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.demo_trailers import Shot, Trailer, render_trailer
 from extract.decoder.messages import DecodeJob, ItemReady
 from extract.decoder.reader import read_video
 from extract.errors import WeightsError
@@ -164,8 +165,11 @@ def test_the_tap_cuts_scenes_into_stacks(trim: bool, expected: list[Any], ends: 
     assert {i.table for i in items} == {"r2plus1d"} and not list(tap.close())
 
 
-def test_detected_and_stored_scenes_give_the_same_items(small_trailers: list[Path]) -> None:
+def test_detected_and_stored_scenes_give_the_same_items(tmp_path: Path) -> None:
     """With stored scenes stacks leave at other moments; nothing else may change."""
+    film = tmp_path / "film.mp4"
+    shots = (Shot(1.5, "clouds"), Shot(1.5, "bricks"), Shot(1.5, "waves"))
+    render_trailer(film, Trailer("film", shots, sound=False))
 
     def items(scenes: tuple[Scene, ...] | None) -> tuple[list[Item], list[Item], int]:
         experts: dict[str, dict[str, Any]] = {
@@ -173,7 +177,7 @@ def test_detected_and_stored_scenes_give_the_same_items(small_trailers: list[Pat
             "r2plus1d": {"model": "18_kinetics", "fps": 24},
         }
         sent: list[Any] = []
-        path = bytes(small_trailers[0])
+        path = bytes(film)
         job = DecodeJob(
             path, experts, shot_service="scenes", shot_options={"detector": "content"}, scenes=scenes
         )

@@ -47,17 +47,18 @@ def model(file: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def layers(model: Any, items: list[Item]) -> dict[str, np.ndarray]:
-    """What each layer gives for the items, seen by hooks in one pass."""
-    seen: dict[str, np.ndarray] = {}
+    """What each layer gives for the items, seen by hooks on the way."""
+    batches: dict[str, list[np.ndarray]] = {name: [] for name in LAYERS}
     hooks = [
         model.network.classifier[place].register_forward_hook(
-            lambda _, __, out, name=name: seen.update({name: out.numpy().copy()})
+            lambda _, __, out, name=name: batches[name].append(out.numpy().copy())
         )
         for name, place in LAYERS.items()
     ]
     rows = [row for (row,) in model(items)]
     for hook in hooks:
         hook.remove()
+    seen = {name: np.concatenate(parts) for name, parts in batches.items()}
     np.testing.assert_array_equal(np.stack([row["embedding"] for row in rows]), seen["fc7"])
     return seen
 
