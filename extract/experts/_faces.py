@@ -63,6 +63,9 @@ class DetectorOptions:
     def weights(self) -> tuple[WeightFile, ...]:
         return MTCNN_FILES if self.detector == "mtcnn" else (YUNET_FILE,)
 
+    def references(self) -> tuple[str, ...]:
+        return ("zhang2016mtcnn",) if self.detector == "mtcnn" else ("wu2023yunet", "bradski2000opencv")
+
 
 class FaceFinder:
     """Frames (height, width, 3) RGB of any sizes to their faces, in pixels of the frame as it was given."""

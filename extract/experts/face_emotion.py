@@ -83,6 +83,7 @@ class FaceEmotion(Expert):
     """
 
     summary = "facial expressions on each shot's keyframe (ViT), mean of the two largest faces"
+    cites = ("dosovitskiy2021vit",)
     tolerance = Tolerance(bfloat16=0.02, float16=0.003)
     Options = DetectorOptions
     upstream = ("scenes",)
@@ -98,6 +99,9 @@ class FaceEmotion(Expert):
             Column("probability", "float32", "how likely the network finds it"),
         )
         return {self.name: TableSpec(columns, Embedding((DIMENSION,)))}
+
+    def references(self) -> tuple[str, ...]:
+        return (*self.cites, *self.options.references())
 
     def streams(self) -> Streams:
         return Streams(keyframes=True)

@@ -87,6 +87,9 @@ class FacesExpert(Expert):
         )
         return {self.name: TableSpec(columns)}
 
+    def references(self) -> tuple[str, ...]:
+        return (*self.cites, *self.options.references())
+
     def streams(self) -> Streams:
         return Streams(keyframes=True, sample_seconds=self.options.sample_seconds)
 

@@ -10,8 +10,9 @@ from datetime import timedelta
 from rich.console import Console
 from rich.text import Text
 
+from extract.errors import command, count
 from pipeline.cli.display import shown
-from pipeline.cli.lines import print_line
+from pipeline.cli.lines import print_line, print_next
 from pipeline.copies.prepare import FAILURES, PrepareConfig, PrepareProgress, PrepareReport, prepare
 
 SHOWN = 5  # failures that are printed; all of them are in the file
@@ -55,8 +56,8 @@ def print_report(report: PrepareReport, console: Console) -> None:
     """What there is now, the first failures, and where the others are."""
     print_line(
         console,
-        f"{report.made + report.already} copies in {report.out}, {report.made} made now; "
-        f"{report.ignored} other files ignored",
+        f"{count(report.made + report.already, 'copy', 'copies')} in {report.out}, {report.made} made now; "
+        f"{count(report.ignored, 'other file')} ignored",
     )
     for failed in report.failures[:SHOWN]:
         why = failed.log.splitlines()[-1:] or [""]
@@ -64,9 +65,9 @@ def print_report(report: PrepareReport, console: Console) -> None:
     if report.failures:
         print_line(
             console,
-            f"{len(report.failures)} failures are recorded in {report.out / FAILURES}; the same command "
-            "tries them again",
+            f"all failures are recorded in {report.out / FAILURES}; the same command tries them again",
         )
+    print_next(console, command("extract", report.out, "--preset", "offline"))
 
 
 def _panel(progress: PrepareProgress) -> Text:
