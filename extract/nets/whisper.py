@@ -73,6 +73,35 @@ def weight_file(name: ModelName) -> WeightFile:
     return WeightFile("model", file, SHA256[name], f"{URL}/{SHA256[name]}/{file}", size, "MIT")
 
 
+# What faster-whisper downloads; the older ones come with the vocabulary as text.
+CONVERTED_URL = "https://huggingface.co/{0}/resolve/main/{1}"
+TURBO = "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
+
+
+def converted_files(name: ModelName) -> tuple[WeightFile, ...]:
+    """The model as CTranslate2 reads it: files of one folder, without published hashes."""
+    repository = TURBO if name == "turbo" else f"Systran/faster-whisper-{name}"
+
+    def file(role: str, base: str, *alternatives: WeightFile) -> WeightFile:
+        return WeightFile(
+            role=role,
+            name=f"{repository.rpartition('/')[2]}/{base}",
+            sha256=None,
+            url=CONVERTED_URL.format(repository, base),
+            size_bytes=None,
+            licence="MIT",
+            alternatives=alternatives,
+        )
+
+    vocabularies = ("vocabulary.json", "vocabulary.txt")
+    published, other = vocabularies if name in _NEWER else reversed(vocabularies)
+    return (
+        file("model", "model.bin"),
+        file("config", "config.json"),
+        file("vocabulary", published, file("vocabulary", other)),
+    )
+
+
 def load_network(name: ModelName, resources: Resources) -> Whisper:
     """openai-whisper's network in float32 with published weights, or seeded ones for dry runs.
 

@@ -36,20 +36,25 @@ class Said:
         return cls(all_rows(0), all_rows(False), all_rows(True), all_rows(-1))
 
 
+def suppressed_tokens(tokenizer: Tokenizer) -> list[int]:
+    """What is never said: ``SuppressTokens`` of openai/whisper with its default, "-1"."""
+    special = (
+        tokenizer.transcribe, tokenizer.translate, tokenizer.sot, tokenizer.sot_prev,
+        tokenizer.sot_lm, tokenizer.no_speech, tokenizer.no_timestamps,
+    )  # fmt: skip
+    return [*tokenizer.non_speech_tokens, *special]
+
+
 class Rules:
     """Greedy choice under the rules of openai/whisper, ``decoding.py``: ``SuppressBlank``, ``SuppressTokens``
-    (its default "-1") and ``ApplyTimestampRules``, which go through the rows one by one there.
+    and ``ApplyTimestampRules``, which go through the rows one by one there.
     """
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: int, device: torch.device) -> None:
         self._end_of_text: int = tokenizer.eot
         self._first_time: int = tokenizer.timestamp_begin
-        special = (
-            tokenizer.transcribe, tokenizer.translate, tokenizer.sot, tokenizer.sot_prev,
-            tokenizer.sot_lm, tokenizer.no_speech, tokenizer.no_timestamps,
-        )  # fmt: skip
         suppressed = torch.zeros(self._first_time, dtype=torch.bool)
-        suppressed[[*tokenizer.non_speech_tokens, *special]] = True
+        suppressed[suppressed_tokens(tokenizer)] = True
         self._suppressed = suppressed.to(device)
         self._is_word = torch.arange(self._first_time, device=device) < self._end_of_text
         self._times = torch.arange(vocabulary - self._first_time, device=device)

@@ -23,7 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 from extract.expert import Expert, Model, Resources
-from extract.experts.whisper import Transcriber, _chunks
+from extract.experts._speech import chunks_of
+from extract.experts.whisper import Transcriber
 from extract.ops.network.inference import inference
 from extract.registry import expert_class, expert_names, make_expert
 from extract.types import AudioBlock, Frame, Item, MediaInfo, Row, Scene
@@ -173,7 +174,7 @@ def vectors(
 ) -> NDArray[np.float64]:
     """(rows, values): the embeddings; of Whisper, what it hears, before it decides for words."""
     if isinstance(model, Transcriber):
-        heard = model.encode([chunk for item in items for chunk in _chunks(item)])
+        heard = model.encode([chunk for item in items for chunk in chunks_of(item)])
         return np.stack([features.numpy().ravel() for features in heard]).astype(np.float64)
     made = model(items) if rows is None else rows
     return np.stack([row["embedding"] for mine in made for row in mine]).astype(np.float64)
