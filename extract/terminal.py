@@ -65,7 +65,11 @@ def run_app(app: typer.Typer, program: str, *, kept: str) -> None:
 
     An error is one line on standard error, with exit status 2. Ctrl-C ends the process at once, whatever
     threads still compute, with status 130 and a word on what is ``kept``.
+
+    Threads of OpenMP sleep while they wait for each other (OMP_WAIT_POLICY, unless the user has set it): they
+    would keep cores from decoders and other programs, and wait the longer for it.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when a library first loads OpenMP
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], prog_name=program, standalone_mode=False))
     except MarqueeError as error:
