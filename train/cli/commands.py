@@ -276,6 +276,29 @@ def import_lmtd(
     console().print(text, markup=False, soft_wrap=True)
 
 
+@imports.command("moviescope")
+def import_moviescope(
+    folder: Annotated[Path, typer.Argument(help="Folder of raw_data_{train,val,test}.p.")],
+    genres: Annotated[str, typer.Option(help="Names of the 13 labels, comma-separated, in their order.")],
+    labels: Annotated[Path, typer.Option(help="CSV file to write genres, split and plots to.")],
+    vectors: Annotated[Path | None, typer.Option(help="Folder of MOVIE_ID.npy, (frames, 4096).")] = None,
+    out: Annotated[str | None, typer.Option(help="Feature store, new, for the vectors.")] = None,
+) -> None:
+    """Moviescope (LeBaron's data): its parts as labels, its trailers' VGG16 vectors as a store."""
+    from train.importers import moviescope
+
+    if (vectors is None) != (out is None):
+        raise UsageError("--vectors and --out belong together: give both or none")
+    store = None if out is None else location(out)
+    found = moviescope.import_moviescope(folder, names_in(genres), labels, vectors=vectors, out=store)
+    parts = zip(found.movies.values(), ("train", "validate", "test"), strict=True)
+    (first, use), *others = parts
+    text = f"{first} movies to {use}, " + ", ".join(f"{count} to {use}" for count, use in others)
+    if out is not None:
+        text += f"; {found.with_vectors} in {out}: {moviescope.EXPERT} [{moviescope.DIMENSION}]"
+    console().print(f"{text}; labels in {labels}", markup=False, soft_wrap=True)
+
+
 @app.command()
 def models() -> None:
     """List the models, the presets, and the papers whose tables compare makes."""
