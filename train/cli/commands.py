@@ -9,29 +9,35 @@ import typer
 from rich.table import Table
 
 from extract.errors import UsageError, command
-from extract.presets import Options, merged
 from extract.terminal import Commands, console, run_app
 from pipeline.storage.location import location
 from train.cli import fine as cli_fine
+from train.cli import grids as cli_grids
 from train.cli import movies as cli_movies
 from train.cli import views as cli_views
 from train.cli.label_flags import LabelFlags, flattened
 from train.cli.options import (
     AllowRandom,
     Device,
+    Experts,
     Features,
     Gpus,
     LabelFile,
+    Model,
     Precision,
+    Preset,
     Run,
+    Set,
+    given,
     log_on,
     names_in,
     numbers_in,
+    set_options,
 )
-from train.comparison.paper import DEFAULT_PAPER, load_paper, paper_names
+from train.comparison.paper import load_paper, paper_names
 from train.registry import model_class, model_names
 from train.runs.run_folder import RunFolder
-from train.settings import Hardware, load_preset, parse_assignments, preset_names
+from train.settings import Hardware, load_preset, preset_names
 
 app = typer.Typer(
     cls=Commands,
@@ -45,15 +51,7 @@ app.add_typer(imports, name="import")
 cli_movies.add_to(imports)
 cli_views.add_to(app)
 cli_fine.add_to(app)
-
-Model = Annotated[str | None, typer.Option(help=f"One of: {', '.join(model_names())}.")]
-Preset = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}.")]
-Experts = Annotated[
-    str | None, typer.Option(help="Comma-separated. Default: the preset's, or all with vectors.")
-]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="NAME.OPTION=VALUE: model, training, an expert, ...")
-]
+cli_grids.add_to(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -86,13 +84,13 @@ def train(
 
     training = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
     fit(
-        _given(features, "--features STORE"),
-        _given(labels, "--labels FILE"),
-        _given(run, "--run FOLDER"),
+        given(features, "--features STORE"),
+        given(labels, "--labels FILE"),
+        given(run, "--run FOLDER"),
         preset=preset,
         model=model,
         experts=names_in(experts),
-        options=_options({**label_flags.options(), "training": training}, set_),
+        options=set_options({**label_flags.options(), "training": training}, set_),
         device=device,
         gpus=gpus,
         precision=precision,
@@ -174,49 +172,6 @@ def evaluate(
         say(f"without a video: {', '.join(evaluation.empty_genres)}")
     say(f"tables and curves are in {run}")
     say(f"next: {command('train', 'predict', '--run', run, 'VIDEO')}")
-
-
-@app.command("compare")
-@flattened
-def run_comparison(
-    out: Annotated[Path, typer.Option(help="Folder of the report, new, or existing to resume.")],
-    features: Features = None,
-    labels: LabelFile = None,
-    paper: Annotated[str, typer.Option(help=f"Whose tables: {', '.join(paper_names())}.")] = DEFAULT_PAPER,
-    preset: Preset = None,
-    experts: Experts = None,
-    models: Annotated[str | None, typer.Option(help="Comma-separated. Default: the paper's.")] = None,
-    seeds: Annotated[str, typer.Option(help="Comma-separated: a training for each.")] = "0,1,2",
-    tables: Annotated[str | None, typer.Option(help="Comma-separated. Default: all of the paper.")] = None,
-    steps: Annotated[str | None, typer.Option(help="Numbers of steps of the last table.")] = None,
-    label_flags: LabelFlags = LabelFlags(),  # noqa: B008  # it is frozen
-    set_: Set = None,
-    device: Device = "auto",
-    precision: Precision = "float32",
-    allow_random_weights: AllowRandom = False,
-) -> None:
-    """Train a grid of experts, models and seeds, and make a paper's tables from it."""
-    from train.api import compare
-
-    screen = console()
-    report = compare(
-        out,
-        _given(features, "--features STORE"),
-        _given(labels, "--labels FILE"),
-        paper=paper,
-        preset=preset,
-        experts=names_in(experts),
-        models=names_in(models),
-        seeds=numbers_in(seeds, "--seeds", int),
-        tables=names_in(tables),
-        steps=numbers_in(steps or "", "--steps", int),
-        options=_options(label_flags.options(), set_),
-        device=device,
-        precision=precision,
-        allow_random_weights=allow_random_weights,
-        log=log_on(screen),
-    )
-    screen.print(str(report), markup=False, soft_wrap=True)
 
 
 @imports.command("sulun")
@@ -316,18 +271,3 @@ def models() -> None:
 def main() -> None:
     """Run the command line; an error is one line on standard error, exit status 2."""
     run_app(app, "python -m train", kept="the last checkpoint is kept")
-
-
-def _given(value: Any, flag: str) -> Any:
-    if value is None:
-        raise UsageError(f"{flag.split()[0]} is missing: give {flag}")
-    return value
-
-
-def _options(flags: dict[str, dict[str, Any]], assignments: list[str] | None) -> Options:
-    """Flags that were given, and ``--set`` over them."""
-    given = {
-        section: {name: value for name, value in values.items() if value is not None}
-        for section, values in flags.items()
-    }
-    return merged([given, parse_assignments(assignments or [])])

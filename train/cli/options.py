@@ -10,7 +10,10 @@ from rich.console import Console
 
 from extract.errors import UsageError
 from extract.options import Precision as NetworkPrecision
+from extract.presets import Options, merged
 from train.log import Log
+from train.registry import model_names
+from train.settings import parse_assignments, preset_names
 
 Features = Annotated[str | None, typer.Option(help="Feature store; or s3://...")]
 Store = Annotated[str, typer.Option("--features", help="Feature store; or s3://...")]
@@ -23,6 +26,14 @@ AllowRandom = Annotated[
     bool, typer.Option("--allow-random-weights", help="Accept features of random weights, for dry runs.")
 ]
 Run = Annotated[Path, typer.Option(help="Run folder.")]
+Model = Annotated[str | None, typer.Option(help=f"One of: {', '.join(model_names())}.")]
+Preset = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}.")]
+Experts = Annotated[
+    str | None, typer.Option(help="Comma-separated. Default: the preset's, or all with vectors.")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="NAME.OPTION=VALUE: model, training, an expert, ...")
+]
 
 
 def log_on(screen: Console) -> Log:
@@ -41,3 +52,19 @@ def numbers_in(text: str, flag: str, kind: type) -> tuple[Any, ...]:
         return tuple(kind(part) for part in names_in(text))
     except ValueError:
         raise UsageError(f"{flag} is {text!r}; numbers are needed, comma-separated") from None
+
+
+def given(value: Any, flag: str) -> Any:
+    """A value that a command cannot do without. Raises UsageError."""
+    if value is None:
+        raise UsageError(f"{flag.split()[0]} is missing: give {flag}")
+    return value
+
+
+def set_options(flags: dict[str, dict[str, Any]], assignments: list[str] | None) -> Options:
+    """Flags that were given, and ``--set`` over them."""
+    chosen = {
+        section: {name: value for name, value in values.items() if value is not None}
+        for section, values in flags.items()
+    }
+    return merged([chosen, parse_assignments(assignments or [])])

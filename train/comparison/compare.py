@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from extract.errors import UsageError
@@ -15,8 +16,18 @@ from train.comparison.report import write_report
 from train.comparison.source import DataSource
 from train.log import Log, silent
 from train.runs.run_folder import RunFolder
+from train.runs.workers import Cluster, crew
 
 Fit = Callable[[Cell, Path], object]  # trains a cell into a run folder, or resumes there
+
+
+def planned(config: CompareConfig) -> list[tuple[Cell, str]]:
+    """Every training that :func:`compare` would need, and how far it is: done, begun or empty."""
+
+    def state(run: RunFolder) -> str:
+        return "done" if run.finished else "begun" if run.config_path.exists() else ""
+
+    return [(cell, state(RunFolder(config.folder(cell)))) for cell in config.cells()]
 
 
 def compare(
@@ -24,13 +35,15 @@ def compare(
     fit: Fit,
     *,
     source: DataSource | None = None,
+    cluster: Cluster = Cluster(),  # noqa: B008  # it is frozen
     log: Log = silent,
 ) -> Path:
     """Train what is missing, measure all, write the tables; the path of the report.
 
-    A finished run is not trained again. A run that fails is named in the report, and the others go on; the
-    next call tries it again. ``source`` is needed for tables that look at more than the files of
-    runs. Raises UsageError where the store has nothing that the tables need, and where every run failed.
+    Trainings go side by side where ``cluster`` has several workers. A finished run is not trained again. A
+    run that fails is named in the report, and the others go on; the next call tries it again. ``source`` is
+    needed for tables that look at more than the files of runs. Raises UsageError where the store has nothing
+    that the tables need, and where every run failed.
     """
     found: list[CellResult] = []
     cells = list(config.cells())
@@ -39,27 +52,57 @@ def compare(
     if not cells and all(paper_table.rows for paper_table in config.paper_tables):
         why = "; ".join(config.left_out()) or "its rows are none"
         raise UsageError(f"nothing to train for {config.paper}: {why}")
-    for number, cell in enumerate(cells, 1):
-        before = ", trained before" if RunFolder(config.folder(cell)).finished else ""
-        log(f"{number} of {len(cells)}: {cell.label}{before}")
-        found.append(_result(config, cell, fit))
-        if found[-1].error:
-            log(f"failed: {found[-1].error}")
+    for result in _results(config, cells, fit, cluster, log):
+        found.append(result)
+        if result.error:
+            log(f"failed: {result.error}")
         _write_cells(config, found)
     if found and all(result.error for result in found):
         raise UsageError(f"all {len(cells)} runs failed; the first: {found[0].error}")
     return write_report(config, found, source)
 
 
-def _result(config: CompareConfig, cell: Cell, fit: Fit) -> CellResult:
+def _results(
+    config: CompareConfig, cells: Sequence[Cell], fit: Fit, cluster: Cluster, log: Log
+) -> Iterator[CellResult]:
+    """Of every cell; the fine-grained stages begin when the trainings are there that they go on from."""
+    number = {cell: i for i, cell in enumerate(cells, 1)}
+
+    def say(cell: Cell, more: str = "") -> None:
+        log(f"{number[cell]} of {len(cells)}: {cell.label}{more}")
+
+    todo: list[Cell] = []
+    for cell in cells:
+        if RunFolder(config.folder(cell)).finished:
+            say(cell, ", trained before")
+            yield _measured(config, cell, None)
+        else:
+            todo.append(cell)
+    waves = [todo] if cluster.in_process else [[c for c in todo if c.fine == fine] for fine in (False, True)]
+    if not todo:
+        return
+    with crew(cluster) as workers:
+        for wave in waves:
+            tasks = {cell: partial(_fitted, fit, cell, config.folder(cell)) for cell in wave}
+            for cell, error in workers.run(tasks, say):
+                yield _measured(config, cell, error)
+
+
+def _fitted(fit: Fit, cell: Cell, run: Path) -> None:
+    fit(cell, run)
+
+
+def _measured(config: CompareConfig, cell: Cell, error: Exception | None) -> CellResult:
+    """What a cell's run reached, or why it has none."""
     run = config.folder(cell)
     try:
-        if not RunFolder(run).finished:
-            fit(cell, run)
+        if error is not None:
+            raise error
         return CellResult(cell, run, measured(run, config.scoring))
-    except Exception as error:  # one failure must not cost the other runs
-        lines = str(error).strip().splitlines()
-        return CellResult(cell, run, error=f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
+    except Exception as reason:  # one failure must not cost the other runs
+        lines = str(reason).strip().splitlines()
+        said = lines[0] if lines else "no message"
+        return CellResult(cell, run, error=f"{type(reason).__name__}: {said}")
 
 
 def _write_cells(config: CompareConfig, found: list[CellResult]) -> None:

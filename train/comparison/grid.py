@@ -13,7 +13,7 @@ from extract.options import Checked, Positive, Seed, checked
 from extract.presets import Options, merged
 from pipeline.storage.location import Location, location
 from pipeline.store.layout import open_store
-from train.comparison.compare import compare
+from train.comparison.compare import compare, planned
 from train.comparison.config import STEPS, CompareConfig
 from train.comparison.paper import DEFAULT_PAPER, Cell, load_paper
 from train.comparison.store_source import StoreSource
@@ -26,6 +26,7 @@ from train.log import Log, log_of
 from train.runs.config import FitConfig
 from train.runs.fit import fit
 from train.runs.training_data import columns_of, make_steps, options_of
+from train.runs.workers import Cluster
 from train.settings import Choices, Hardware, choose, only
 
 FINETUNE = "finetune"  # the section of the options of the fine-grained stage
@@ -51,6 +52,7 @@ class GridConfig(Checked):
         options: by section or expert. An option of ``model`` goes to the models that have it, one of
             an expert to the trainings that see the expert; ``finetune`` is the section of the fine-grained
             stage.
+        cluster: where trainings go side by side; with ``gpus`` a process for each GPU.
     """
 
     out: Path
@@ -65,6 +67,7 @@ class GridConfig(Checked):
     steps: tuple[Positive, ...] = ()
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     hardware: Hardware = field(default_factory=Hardware)
+    cluster: Cluster = field(default_factory=Cluster)
     allow_random_weights: bool = False
 
     elsewhere = ("features",)
@@ -72,6 +75,8 @@ class GridConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "features", location(self.features, "features"))
+        if self.cluster.gpus and self.hardware.device != "auto":
+            raise UsageError("--device and --gpus cannot be combined: give only one")
         self._check_paper()
 
     def _check_paper(self) -> None:
@@ -87,7 +92,17 @@ class GridConfig(Checked):
 
 def compare_fits(config: GridConfig, log: Log | None = None) -> Path:
     """Train a grid and write its tables (:mod:`train.comparison.compare`); the path of the report."""
-    log = log_of(log)
+    grid, trainer = _grid(config)
+    return compare(grid, trainer.fit, source=trainer.source, cluster=config.cluster, log=log_of(log))
+
+
+def planned_fits(config: GridConfig) -> list[tuple[Cell, str]]:
+    """The trainings of a grid, and how far each is (:func:`train.comparison.compare.planned`)."""
+    return planned(_grid(config)[0])
+
+
+def _grid(config: GridConfig) -> tuple[CompareConfig, _Trainer]:
+    """What is trained, and by what."""
     options = merged([config.options])
     finetune = options.pop(FINETUNE, {})
     paper = load_paper(config.paper)
@@ -112,8 +127,7 @@ def compare_fits(config: GridConfig, log: Log | None = None) -> Path:
         finetune=finetune,
     )
     _check_options(grid, options)
-    trainer = _Trainer(config, grid, options)
-    return compare(grid, trainer.fit, source=trainer.source, log=log)
+    return grid, _Trainer(config, grid, options)
 
 
 @dataclass(frozen=True)

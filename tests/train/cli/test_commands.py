@@ -80,7 +80,13 @@ def test_compare_makes_a_report(
     given = options(folder, tmp_path)[:4]
     small = ["--set=training.epochs=1", "--set=model.width=4", "--set=training.batch_size=16"]
     asked = ["--models", "mlp", "--seeds", "0", "--tables", "models,ablation", "--device", "cpu"]
-    assert call(monkeypatch, "compare", *given, "--out", tmp_path / "report", *small, *asked) == 0
+    command = ("compare", *given, "--out", tmp_path / "report", *small, *asked)
+    assert call(monkeypatch, *command, "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "mlp-panns-seed-0", "mlp-clip-seed-0", "3 trainings, 0 of them done",
+    ]  # fmt: skip
+    assert not (tmp_path / "report").exists()
+    assert call(monkeypatch, *command) == 0
     said = capsys.readouterr().out
     assert "3 of 3: mlp-" in said and "failed" not in said
     report = Path(said.splitlines()[-1])
@@ -93,6 +99,8 @@ def test_compare_makes_a_report(
     }  # panns has nothing of some
     assert call(monkeypatch, "compare", *given, "--out", tmp_path / "report", *small, *asked) == 0
     assert capsys.readouterr().out.count("trained before") == 3
+    assert call(monkeypatch, *command, "--dry-run") == 0
+    assert "3 trainings, 3 of them done" in capsys.readouterr().out
     rare = ["--least-videos", "1000"]
     assert call(monkeypatch, "compare", *given, "--out", tmp_path / "rare", *asked, *rare) == 2
     assert "no genre has 1000 videos or more" in capsys.readouterr().err

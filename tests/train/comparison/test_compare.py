@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,16 @@ import numpy as np
 import pytest
 
 from extract.errors import UsageError
-from train.comparison.compare import compare
+from train.comparison.compare import compare, planned
 from train.comparison.config import CompareConfig
 from train.comparison.paper import Cell
 from train.evaluation.figures import Scoring
 from train.runs.run_folder import RunFolder, write_predictions
+from train.runs.workers import Cluster, InThisProcess
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
-QUALITY = {"clip": 1.5, "ocr": 0.4}
+QUALITY = {"clip": 1.5, "ocr": 0.4, "senet": 1.0}
 
 
 class Training:
@@ -221,6 +223,50 @@ def test_a_stop_is_no_failure(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         compare(config(tmp_path), fit)
+
+
+@pytest.mark.slow
+def test_a_grid_that_was_stopped_goes_on_where_it_was(tmp_path: Path, grid: Grid) -> None:
+    some = replace(grid.config, out=tmp_path)
+    training, first = Training(), Training()
+
+    def fit(cell: Cell, folder: Path) -> None:
+        if len(first.cells) == 5:
+            folder.mkdir(parents=True)
+            (folder / "config.json").write_text("{}", "utf-8")  # begun, not done
+            raise KeyboardInterrupt
+        first(cell, folder)
+
+    assert [state for _, state in planned(some)] == [""] * 16
+    with pytest.raises(KeyboardInterrupt):
+        compare(some, fit)
+    assert sorted(state for _, state in planned(some)) == [""] * 10 + ["begun"] + ["done"] * 5
+    report = compare(some, training).read_text("utf-8")
+    assert training.cells == list(some.cells())[5:] and report == grid.report
+    assert {state for _, state in planned(some)} == {"done"}
+
+
+def test_the_fine_grained_stage_waits_for_its_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On workers all trainings that others go on from come first, whatever ends first."""
+    waves: list[list[Cell]] = []
+
+    class Backwards(InThisProcess):
+        def run(self, tasks: Any, started: Any = None) -> Any:
+            waves.append(list(tasks))
+            return super().run(dict(reversed(tasks.items())), started)
+
+    @contextmanager
+    def backwards(cluster: Cluster) -> Iterator[Backwards]:
+        yield Backwards()
+
+    monkeypatch.setattr("train.comparison.compare.crew", backwards)
+    some = CompareConfig(tmp_path, ("senet",), paper="fish2021", tables=("silhouette",), seeds=(0, 1))
+    training = Training()
+    compare(some, training, cluster=Cluster(gpus="0,1"))
+    assert [[cell.fine for cell in wave] for wave in waves] == [[False, False], [True, True]]
+    assert [cell.seed for cell in training.cells] == [1, 0, 1, 0]
 
 
 def test_rows_of_different_videos_say_so(tmp_path: Path) -> None:

@@ -1,0 +1,236 @@
+"""A search for good options on the validation split: trainings that Optuna chooses, one round after another.
+
+The study is ``study.db`` in the search's folder, and every training a run below ``trials``. Each trial is
+drawn by a sampler that is seeded by the search's seed and the trial's place, from what the rounds before it
+have shown, so a search that was killed goes on to the same trials and the same best one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extract.errors import MissingDependency, UsageError, unknown
+from pipeline.storage.atomic import atomic
+from train.csv_cells import write_csv
+from train.errors import DataError
+from train.evaluation.evaluate import read_predictions
+from train.evaluation.metrics import Measures, unit_weights
+from train.log import Log, log_of
+from train.runs.fit import check, fit
+from train.runs.run_folder import RunFolder
+from train.runs.workers import Crew, crew
+from train.tuning.config import SearchConfig
+from train.tuning.space import points
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial, by its place from 0: its values, its run, and what it reached on validation, or why not."""
+
+    place: int
+    values: Mapping[str, Any]
+    run: Path
+    reached: float | None = None
+    error: str = ""
+
+    @property
+    def assignments(self) -> list[str]:
+        """As ``--set`` takes them."""
+        return [f"{name}={value}" for name, value in self.values.items()]
+
+
+def search(config: SearchConfig, log: Log | None = None) -> list[Tried]:
+    """Train what is to be tried; all trials, the best first. A search that was killed resumes.
+
+    Raises UsageError where the folder holds another search, or nothing can be tried, and DataError where
+    every training failed.
+    """
+    say = log_of(log)
+    for values in points(config.tried)[:1] if config.sampler == "grid" else []:
+        check(config.training(config.out, values))
+    _claim(config)
+    searching = _Search(config, _open(config))
+    with crew(config.cluster) as workers:
+        searching.run(workers, say)
+    found = sorted(searching.tried(), key=_from_best)
+    _write(config, found)
+    if found[0].reached is None:
+        raise DataError(f"all {len(found)} trainings failed; the first: {found[-1].error}")
+    return found
+
+
+def _from_best(tried: Tried) -> tuple[float, int]:
+    return (-tried.reached if tried.reached is not None else float("inf"), tried.place)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The study of a search, in rounds of trials that are drawn together."""
+
+    config: SearchConfig
+    study: Study
+    errors: dict[int, str] = field(default_factory=dict)
+
+    def run(self, workers: Crew, log: Log) -> None:
+        from optuna.trial import TrialState
+
+        self._drop_halves()
+        at_once = self._at_once(workers.size)
+        while True:
+            trials = self.trials()
+            told = sum(trial.state.is_finished() for trial in trials)
+            end = min((told // at_once + 1) * at_once, self.config.most)
+            while len(trials) < end:
+                self._draw(len(trials))
+                trials = self.trials()
+            todo = {
+                trial.number: partial(_reached, self.config, trial.params, self.folder(place))
+                for place, trial in enumerate(trials)
+                if trial.state == TrialState.RUNNING
+            }
+            if not todo:
+                return
+            place = {trial.number: place for place, trial in enumerate(trials)}
+            for number, outcome in workers.run(todo):
+                self._tell(number, outcome, log, f"{place[number] + 1} of {self.config.most}")
+
+    def trials(self) -> list[FrozenTrial]:
+        """Those that have all their values, in the order in which they were drawn."""
+        wanted = set(self.config.tried)
+        return [trial for trial in self.study.get_trials(deepcopy=False) if set(trial.params) == wanted]
+
+    def tried(self) -> list[Tried]:
+        return [
+            Tried(
+                place,
+                trial.params,
+                self.folder(place),
+                None if trial.value is None else float(trial.value),
+                trial.user_attrs.get("error", ""),
+            )
+            for place, trial in enumerate(self.trials())
+        ]
+
+    def folder(self, place: int) -> Path:
+        return self.config.out / "trials" / f"{place:04d}"
+
+    def _draw(self, place: int) -> None:
+        self.study.sampler = _sampler(self.config, place)
+        if self.config.sampler == "grid":
+            self.study.enqueue_trial(points(self.config.tried)[place])
+        self.study.ask({name: values.distribution() for name, values in self.config.tried.items()})
+
+    def _drop_halves(self) -> None:
+        """A kill between a trial's first and last value leaves a trial that nobody can train."""
+        from optuna.trial import TrialState
+
+        whole = {trial.number for trial in self.trials()}
+        for trial in self.study.get_trials(deepcopy=False):
+            if trial.number not in whole and not trial.state.is_finished():
+                if trial.state == TrialState.WAITING:  # an ask takes it, with its values
+                    trial = self.study.ask()._get_latest_trial()  # type: ignore[assignment]
+                self.study.tell(trial.number, state=TrialState.FAIL)
+
+    def _at_once(self, workers: int) -> int:
+        """Of the first start: rounds of another size would be drawn from other trials."""
+        known = self.study.user_attrs.get("at_once")
+        if known is None:
+            known = self.config.at_once or workers
+            self.study.set_user_attr("at_once", known)
+        return int(known)
+
+    def _tell(self, number: int, outcome: float | Exception, log: Log, which: str) -> None:
+        from optuna.trial import TrialState
+
+        trial = next(trial for trial in self.trials() if trial.number == number)
+        values = ", ".join(f"{name}={value}" for name, value in trial.params.items())
+        if isinstance(outcome, Exception):
+            said = (str(outcome).strip().splitlines() or ["no message"])[0]
+            self.study._storage.set_trial_user_attr(trial._trial_id, "error", said)
+            self.study.tell(number, state=TrialState.FAIL)
+            log(f"{which}: {values}: failed: {said}")
+        else:
+            self.study.tell(number, outcome)
+            log(f"{which}: {values}: {self.config.figure} {outcome:.4f}")
+
+
+def _reached(config: SearchConfig, values: Mapping[str, Any], folder: Path) -> float:
+    """The figure of the validation split that a training with these values reaches."""
+    run = RunFolder(folder)
+    if not run.finished:
+        fit(config.training(folder, values))
+    known = read_predictions(run.predictions_path, split="validation")
+    figures, _ = Measures(known.target, known.score).figures(unit_weights(len(known.ids)))
+    if config.figure not in figures:
+        raise unknown("no figure", config.figure, figures)
+    return float(figures[config.figure][0])
+
+
+def _sampler(config: SearchConfig, place: int) -> BaseSampler:
+    from optuna.samplers import RandomSampler, TPESampler
+
+    seed = (config.seed << 20) + place
+    return TPESampler(seed=seed) if config.sampler == "tpe" else RandomSampler(seed=seed)
+
+
+def _open(config: SearchConfig) -> Study:
+    try:
+        import optuna
+    except ModuleNotFoundError as error:
+        raise MissingDependency(
+            "search needs a package that is not installed: pip install 'marquee-video[search]'"
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = f"sqlite:///{(config.out / 'study.db').absolute()}"
+    return optuna.create_study(
+        study_name="search", storage=storage, direction="maximize", load_if_exists=True
+    )
+
+
+def _claim(config: SearchConfig) -> None:
+    """``search.json``. Raises UsageError where the folder holds something else."""
+    path, wanted = config.out / "search.json", json.loads(json.dumps(config.record, default=str))
+    if not path.exists():
+        if config.out.exists() and (config.out.is_file() or any(config.out.iterdir())):
+            raise UsageError(
+                f"--out {str(config.out)!r} contains other files: give a new folder, or a search to resume"
+            )
+        config.out.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as temporary:
+            temporary.write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
+        return
+    there = json.loads(path.read_text("utf-8"))
+    different = [name for name in wanted if there.get(name) != wanted[name]]
+    if different:
+        name = different[0]
+        raise UsageError(
+            f"{str(config.out)!r} holds a search with different settings ({name} was {there.get(name)}, now "
+            f"{wanted[name]}): give another --out"
+        )
+
+
+def _write(config: SearchConfig, found: list[Tried]) -> None:
+    """``trials.csv``, the best first."""
+    names = list(config.tried)
+    with atomic(config.out / "trials.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        rows = (
+            [
+                t.place,
+                *(t.values[n] for n in names),
+                "" if t.reached is None else t.reached,
+                t.run.name,
+                t.error,
+            ]
+            for t in found
+        )
+        write_csv(file, ["trial", *names, config.figure, "run", "error"], rows)
