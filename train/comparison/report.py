@@ -49,8 +49,8 @@ def made_of(results: Results, paper_table: PaperTable) -> list[Made]:
     if stated is None:
         return [first, *others]
     told = (
-        f"Rows with {MARK.strip()} are what {results.paper.title} print in {paper_table.number}, measured on "
-        f"their own data: no target for other data. {paper_table.remark}"
+        f"Rows with {MARK.strip()} are what the paper prints ({results.paper.title}, {paper_table.number}), "
+        f"measured on its own data: no target for other data. {paper_table.remark}"
     )
     return [replace(first, table=beside(first.table, stated, told.strip())), *others]
 

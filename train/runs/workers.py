@@ -106,7 +106,7 @@ def _alone(task: Callable[[], T]) -> T:
         return task()
 
 
-def _outcome(future: Future) -> Any:
+def _outcome(future: Future[Any]) -> Any:
     """What a task returned, or its exception; that of a worker that died again and again is in words."""
     from distributed import KilledWorker
 

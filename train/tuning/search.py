@@ -136,10 +136,10 @@ class _Search:
 
         whole = {trial.number for trial in self.trials()}
         for trial in self.study.get_trials(deepcopy=False):
-            if trial.number not in whole and not trial.state.is_finished():
-                if trial.state == TrialState.WAITING:  # an ask takes it, with its values
-                    trial = self.study.ask()._get_latest_trial()  # type: ignore[assignment]
-                self.study.tell(trial.number, state=TrialState.FAIL)
+            if trial.number in whole or trial.state.is_finished():
+                continue
+            waits = trial.state == TrialState.WAITING  # for an ask, which a grid announces it to
+            self.study.tell(self.study.ask().number if waits else trial.number, state=TrialState.FAIL)
 
     def _at_once(self, workers: int) -> int:
         """Of the first start: rounds of another size would be drawn from other trials."""

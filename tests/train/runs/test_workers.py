@@ -51,4 +51,4 @@ def test_a_process_for_each_gpu_sees_that_one_alone(tmp_path: Path, monkeypatch:
     assert isinstance(found.pop(2), ValueError), "one failure does not cost the others"
     assert set(found) == {0, 1, 3, 4, 5, 6} and os.getpid() not in {pid for pid, _ in found.values()}
     by_process = {pid: gpu for pid, gpu in found.values()}
-    assert sorted(by_process.values()) == NAMES
+    assert sorted(map(str, by_process.values())) == NAMES
