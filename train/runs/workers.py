@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from extract.errors import MarqueeError
+from pipeline.work.cluster import cluster_client
 from pipeline.work.config import Cluster as Cluster
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ def crew(cluster: Cluster) -> Iterator[Crew]:
     if cluster.in_process:
         yield InThisProcess()
         return
-    from pipeline.work.cluster import cluster_client
-
     with cluster_client(cluster) as client:
         yield OnDask(client)
 
