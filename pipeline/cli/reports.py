@@ -102,7 +102,9 @@ def print_run(report: RunReport, progress: RunProgress, console: Console, *, ver
     if report.failed:
         print_failures(report.store, console)
     if report.interrupted:
-        print_line(console, "stopped by a signal; what was finished is written")
+        print_line(
+            console, "stopped by a signal; what was finished is written: run the same command to resume"
+        )
         print_next(console, run_again(report.store))
         return
     print_next(console, command("describe", report.store.root), command("summary", report.store.root))

@@ -268,7 +268,7 @@ def test_sigterm_writes_what_is_finished(videos: Path, whole: Path, tmp_path: Pa
     process.send_signal(signal.SIGTERM)
     status, lines = finish(process)
     assert status == 130, lines
-    assert lines[-1] == "stopped by a signal; what was finished is written: run the same command to resume"
+    assert lines[-2] == "stopped by a signal; what was finished is written: run the same command to resume"
     before = stored(out)
     assert before
     options = {**SLOW, "trouble": {"seconds": seconds}}
