@@ -38,7 +38,7 @@ def _options(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
     settings = record["settings"]
     fields = dataclasses.fields(expert_class(name).Options)
     for field in fields:
-        if field.type in ("str", "str | None") and settings.get(field.name) is not None:
+        if field.type in ("str", "str | None") and settings.get(field.name) not in (None, field.default):
             raise StoreError(
                 f"{name}.{field.name}={settings[field.name]!r} is recorded, a place on this machine that a "
                 "record may not name"
