@@ -28,7 +28,11 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     ]
     random = results.some_of(paper_table).figures[figure].random
     blind: tuple[TableEntry, ...] = tuple(Estimate(random) for _ in columns)
-    notes = results.notes(paper_table, f"{headline}. Random: expected value of scores that see nothing.")
+    notes = results.notes(
+        paper_table,
+        f"{headline}. Random: expected value of scores that see nothing.",
+        decisions="@" in figure,
+    )
     table = Table(
         paper_table.name,
         results.title(paper_table),
