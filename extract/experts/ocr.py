@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from extract.errors import MissingDependency, UsageError, WeightsError, to_install
+from extract.errors import MissingDependency, UsageError, to_install
 from extract.expert import Column, Expert, Package, Resources, Streams, TableSpec, Tap
+from extract.experts._folders import folder_files, folder_of
 from extract.experts._pictures import FrameTap
 from extract.ops.text.ocr_engines import (
     PADDLE_DETECTOR,
@@ -148,7 +148,7 @@ class Ocr(Expert):
         files: tuple[WeightFile, ...] = ()
         if self.options.engine == "paddleocr":
             files += _paddle("detector", PADDLE_DETECTOR) + _paddle("recogniser", PADDLE_RECOGNISER)
-        return files + (_bart() if self.options.spelling == "bart" else ())
+        return files + (folder_files("speller", BART, "MIT") if self.options.spelling == "bart" else ())
 
     def load(self, resources: Resources) -> OcrModel:
         """Raises UsageError for random weights, WeightsError where a model's files are scattered."""
@@ -164,15 +164,15 @@ class Ocr(Expert):
         if self.options.engine == "rapidocr":
             return RapidOcrReader(min_score=min_score, max_side=max_side, use_cls=self.options.use_cls)
         return PaddleOcrReader(
-            detector=_folder(resources, "detector"),
-            recogniser=_folder(resources, "recogniser"),
+            detector=folder_of(resources, "detector"),
+            recogniser=folder_of(resources, "recogniser"),
             min_score=min_score,
             max_side=max_side,
         )
 
     def _speller(self, resources: Resources) -> Speller:
         if self.options.spelling == "bart":
-            return BartSpeller(_folder(resources, "speller"), device=resources.device)
+            return BartSpeller(folder_of(resources, "speller"), device=resources.device)
         return SymSpellSpeller() if self.options.spelling == "symspell" else unchanged
 
     def settings(self) -> dict[str, Any]:
@@ -193,15 +193,6 @@ class Ocr(Expert):
             raise MissingDependency(f"spelling 'bart' needs transformers: {to_install('bart')}")
 
 
-def _folder(resources: Resources, part: str) -> Path:
-    """The one folder of a model that is published as several files."""
-    folders = sorted({p.parent for role, p in resources.weights.items() if role.startswith(f"{part}/")})
-    if len(folders) != 1:
-        places = ", ".join(map(str, folders)) or "none"
-        raise WeightsError(f"the files of ocr's {part} must be in one folder, not in {places}")
-    return folders[0]
-
-
 def _paddle(part: str, model: str) -> tuple[WeightFile, ...]:
     return tuple(
         WeightFile(
@@ -213,25 +204,4 @@ def _paddle(part: str, model: str) -> tuple[WeightFile, ...]:
             licence="Apache-2.0",
         )
         for file in PADDLE_FILES
-    )
-
-
-def _bart() -> tuple[WeightFile, ...]:
-    """BART-base fine-tuned by Oliver Guhr, as Sulun et al. 2024 use it."""
-
-    def file(role: str, name: str, *alternatives: WeightFile) -> WeightFile:
-        return WeightFile(
-            role=f"speller/{role}",
-            name=f"{BART.rpartition('/')[2]}/{name}",
-            sha256=None,
-            url=f"https://huggingface.co/{BART}/resolve/main/{name}",
-            size_bytes=None,
-            licence="MIT",
-            alternatives=alternatives,
-        )
-
-    return (
-        file("model", "model.safetensors", file("model", "pytorch_model.bin")),
-        file("config", "config.json"),
-        file("tokenizer", "tokenizer.json"),
     )

@@ -110,9 +110,16 @@ def predict(
     weights: Annotated[Path | None, typer.Option(help="Folder with published checkpoints.")] = None,
     device: Device = "auto",
     precision: Precision = "float32",
+    made_by: Annotated[
+        list[str] | None, typer.Option("--as", help="What made an imported table: TABLE=EXPERT:OPTION=VALUE.")
+    ] = None,
+    random_weights: Annotated[
+        int | None, typer.Option(help="Seed of those experts' weights, for a dry run.", min=0)
+    ] = None,
     allow_random_weights: AllowRandom = False,
 ) -> None:
     """Predict genres of videos, or of all videos of a store."""
+    from train.runs.bridge import parse_makers
     from train.runs.predict import is_store, predict_store, predict_videos
 
     place, screen = location(source), console()
@@ -124,8 +131,10 @@ def predict(
         found = predict_videos(
             folder,
             place,
+            makers=parse_makers(made_by or ()),
             hardware=hardware,
             weights=weights,
+            random_seed=random_weights,
             allow_random_weights=allow_random_weights,
             log=log_on(screen),
         )

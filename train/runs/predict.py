@@ -7,7 +7,7 @@ on; rows of any other fingerprint are refused. This is the one file of ``train``
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from pipeline.store.videos import read_shards
 from train.csv_cells import write_csv
 from train.errors import DataError
 from train.log import Log, log_of
+from train.runs.bridge import Maker, assumed_experts, imported_tables, said_of
 from train.runs.run_folder import RunFolder, write_predictions
 from train.runs.run_store import batches_of
 from train.runs.scores import scores_of
@@ -84,15 +85,25 @@ def predict_store(
     *,
     hardware: Hardware | None = None,
     allow_random_weights: bool = False,
+    assumed: Collection[str] = (),
 ) -> Prediction:
     """Scores of every video of a store that has something of the run's experts, by id.
+
+    Of tables that are ``assumed`` to be made as the run's were, no fingerprint is compared.
 
     Raises DataError where the store's rows are not of the fingerprints that the run was trained on, or
     were made with random weights.
     """
     run, hardware = RunFolder.of(run), hardware_of(hardware)
     model = run.load_model()
-    batches = batches_of(run, model, store, allow_random_weights=allow_random_weights, pin=hardware.on_gpu)
+    batches = batches_of(
+        run,
+        model,
+        store,
+        allow_random_weights=allow_random_weights,
+        assumed=assumed,
+        pin=hardware.on_gpu,
+    )
     ids, scores = scores_of(model, batches, device=hardware.torch_device, precision=hardware.precision)
     shards = read_shards(batches.loader.samples.features.store)
     planned = {video.video_id for shard in shards for video in shard.videos}
@@ -103,15 +114,18 @@ def predict_videos(
     run: RunFolder | str | os.PathLike[str],
     videos: Location | str | os.PathLike[str],
     *,
+    makers: Mapping[str, Maker] | None = None,
     hardware: Hardware | None = None,
     weights: Path | None = None,
+    random_seed: int | None = None,
     allow_random_weights: bool = False,
     log: Log | None = None,
 ) -> Prediction:
     """The same for a folder of videos, or one; ``weights`` is the folder of published checkpoints.
 
-    Raises DataError where this installation would not extract what the run was trained on, and the
-    errors of :func:`pipeline.run`.
+    ``makers``: by table that was imported the expert that is taken to have made it; with a ``random_seed``
+    those experts' weights are drawn from it, for a dry run. Raises DataError where this installation would
+    not extract what the run was trained on, and the errors of :func:`pipeline.run`.
     """
     run, log, videos = RunFolder.of(run), log_of(log), location(videos, "videos")
     if not is_remote(videos) and not videos.exists():
@@ -123,24 +137,40 @@ def predict_videos(
             f"{str(run.root)!r} was trained on features of random weights: train on real ones, or pass "
             "--allow-random-weights for a dry run"
         )
-    if not config["experts"]:
-        raise DataError(
-            f"{str(run.root)!r} is an imported classifier, which does not say what made its features, so it "
-            f"cannot see a video; predict from a store that has {', '.join(config['inputs'])}"
-        )
+    imported = imported_tables(config)
+    arguments = (
+        _assumed(config, makers or {}, random_seed, log) if imported else _extraction(config["experts"])
+    )
     with Scratch("predict") as scratch:
         report = pipeline.run(
-            videos,
-            scratch.path / "features",
-            weights=weights,
-            device=hardware.torch_device,
-            **_extraction(config["experts"]),
+            videos, scratch.path / "features", weights=weights, device=hardware.torch_device, **arguments
         )
-        _same(config["experts"], report.store)
-        found = predict_store(run, report.store, hardware=hardware, allow_random_weights=allow_random_weights)
+        _same({name: entry for name, entry in config["experts"].items() if not imported}, report.store)
+        found = predict_store(
+            run,
+            report.store,
+            hardware=hardware,
+            allow_random_weights=allow_random_weights or random_seed is not None,
+            assumed=imported,
+        )
         failed = {one.video_id: one.message for one in failed_videos(report.store)}
         log(f"{count(report.videos, 'video')}, {len(failed)} failed")
         return replace(found, failures=failed)
+
+
+def _assumed(
+    config: Mapping[str, Any], makers: Mapping[str, Maker], random_seed: int | None, log: Log
+) -> dict[str, Any]:
+    """The arguments of :func:`pipeline.run` that make imported tables as ``makers`` say, which is logged."""
+    recorded = [name for name in config["inputs"] if name not in imported_tables(config)]
+    if recorded:
+        raise DataError(
+            f"the run reads imported tables beside {', '.join(recorded)}, which experts made here: "
+            "predict from a store that has them all"
+        )
+    experts = assumed_experts(config, makers)
+    log(said_of(experts))
+    return {"experts": list(experts), "options": experts, "random_seed": random_seed, "dtype": "float32"}
 
 
 def _extraction(experts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

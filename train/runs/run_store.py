@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.storage.location import Location, location
@@ -23,15 +23,17 @@ def batches_of(
     ids: Sequence[str] | None = None,
     *,
     allow_random_weights: bool = False,
+    assumed: Collection[str] = (),
     pin: bool = False,
 ) -> Normalised:
     """Batches of these videos of the store (None: of all), by id; ``model`` is the run's; ``pin``: for a GPU.
 
-    Raises DataError where the store's rows are not of the fingerprints that the run was trained on, were
-    made with random weights, or where a video has none.
+    Of tables that are ``assumed`` to be made as the run's were, no fingerprint is compared. Raises DataError
+    where the store's rows are not of the fingerprints that the run was trained on, were made with random
+    weights, or where a video has none.
     """
     config = run.config()
-    features = features_of(config, store, allow_random_weights=allow_random_weights)
+    features = features_of(config, store, allow_random_weights=allow_random_weights, assumed=assumed)
     training = config["options"]["training"]
     stream = Stream(
         batch_size=training["batch_size"],
@@ -48,6 +50,7 @@ def features_of(
     store: Store | Location | str | os.PathLike[str],
     *,
     allow_random_weights: bool = False,
+    assumed: Collection[str] = (),
 ) -> FeatureSet:
     """What a run's ``config`` says that it reads of a store. Raises DataError as :func:`batches_of`."""
     timelines = config.get("timelines", [])
@@ -63,7 +66,7 @@ def features_of(
             table: entry["fingerprint"]
             for entry in config["experts"].values()
             for table in entry["tables"]
-            if table in config["inputs"] or table in timelines
+            if (table in config["inputs"] or table in timelines) and table not in assumed
         }
     )
     return features

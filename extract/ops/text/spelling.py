@@ -102,6 +102,11 @@ def _symspell() -> SymSpell:
     return lists
 
 
+def segmented(text: str) -> str:
+    """Spaces where a text without them is likeliest to have words; the letters stay."""
+    return str(_symspell().word_segmentation(text, max_edit_distance=0).segmented_string)
+
+
 def known_words() -> Mapping[str, int]:
     """The words of the English dictionary, in small letters, and how often each occurs in its corpus."""
     words: Mapping[str, int] = _symspell().words

@@ -27,7 +27,7 @@ DISPATCHES = {
     "senet": 830, "vggish": 30, "vit": 262,
 }  # fmt: skip
 PRECISIONS: tuple[Any, ...] = ("float32", "bfloat16", "float16")
-LENGTHS = {"distilbert": 2}  # texts of either length are a batch of their own
+LENGTHS = {"distilbert": 2, "sentiment": 2}  # texts of either length are a batch of their own
 MORE = 1.15  # another PyTorch may take a few more
 CASTS = 5  # times as many below float32
 

@@ -14,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from extract.errors import UsageError
 from tests.parity import inputs_rule, make_checkpoint, weights_rule
 from train.cli.commands import app
 from train.errors import DataError
 from train.importers.sulun_classifier import import_classifier
 from train.importers.writing import Source, write_store
+from train.runs.bridge import assumed_experts, parse_makers
 from train.runs.predict import predict_store, predict_videos
 
 PARITY = Path(__file__).parents[2] / "parity"
@@ -104,7 +106,7 @@ def test_the_command_makes_a_run_that_predict_and_evaluate_use(tmp_path: Path) -
         result = CliRunner().invoke(app, command)
         assert result.exit_code == 0, (result.output, result.exception)
     figures = json.loads((run / "metrics.json").read_text())["figures"]
-    with pytest.raises(DataError, match=r"imported classifier.* predict from a store that has asr_sentiment"):
+    with pytest.raises(DataError, match=r"asr_sentiment, beats.* were imported.*--as clip=clip"):
         predict_videos(run, tmp_path)
     assert {"ap_macro", "precision_macro@0.5", "recall_macro@0.5"} <= set(figures)
 
@@ -149,3 +151,64 @@ def test_weights_of_another_classifier_are_refused(tmp_path: Path) -> None:
     model, config, _ = published("mlp", tmp_path, n_layers=2, d_model=8)
     with pytest.raises(DataError, match="has not the weights of"):
         import_classifier(model, config, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_published_classifier_predicts_from_a_trailer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_trailers: list[Path]
+) -> None:
+    """Import, then predict by the experts that are named for its five features, with random weights."""
+    monkeypatch.setattr("extract.nets.vit_encoder.LAYERS", 1)
+    monkeypatch.setattr("extract.nets.roberta.LAYERS", 1)
+    model, config, _ = published("single_transformer", tmp_path)
+    run = tmp_path / "run"
+    made_by = [
+        "clip=clip:resize=shorter",
+        "beats=beats",
+        "face_emotion=face_emotion:min_score=0",
+        "ocr_sentiment=sentiment",
+        "asr_sentiment=sentiment",
+        "whisper=whisper:model=tiny,sample_len=3",
+        "scenes=scenes:detector=ffmpeg,threshold=0.27",
+    ]
+    out = tmp_path / "scores.csv"
+    for command in (
+        ["import", "sulun-classifier", str(model), str(config), "--out", str(run)],
+        ["predict", "--run", str(run), str(small_trailers[0]), "--random-weights", "0", "--out", str(out)]
+        + [part for name in made_by for part in ("--as", name)],
+    ):
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, (result.output, result.exception)
+    said = " ".join(result.output.split())
+    assert "assumed, as the run does not record it" in said and "clip (resize=shorter)" in said
+    header, row = out.read_text().splitlines()
+    scores = np.array(row.split(",")[1:], float)
+    assert header.startswith("video_id,genre 0,") and row.startswith("a,")
+    assert len(scores) == 21 and (scores > 0).all() and (scores < 1).all() and scores.std() > 0
+
+
+@pytest.mark.parametrize(
+    ("makers", "said"),
+    [
+        (["clip=clip"], "face_emotion.* were imported"),
+        (["clip=clip", "clip=clip"], "names 'clip' twice"),
+        (["clip"], "the form is --as TABLE=EXPERT"),
+        (["clip=clip:resize"], "the form is --as TABLE=EXPERT"),
+        (["clip=beats"], "'beats' makes beats"),
+        (["clip=klip"], "no expert"),
+        (["clip=clip:resize=tall"], "resize"),
+        (["ocr_sentiment=sentiment", "asr_sentiment=sentiment:ocr_text=raw"], "two sets of options"),
+        (["beats=beats", "shots=scenes"], "the run reads no 'shots'"),
+    ],
+)
+def test_makers_that_cannot_be(makers: list[str], said: str) -> None:
+    others = ["asr_sentiment=sentiment", "beats=beats", "clip=clip", "face_emotion=face_emotion",
+              "ocr_sentiment=sentiment"]  # fmt: skip
+    given = {text.partition("=")[0] for text in makers}
+    if "were imported" not in said:
+        makers = [*makers, *(other for other in others if other.partition("=")[0] not in given)]
+    inputs = {"asr_sentiment": 768, "beats": 768, "clip": 512, "face_emotion": 768, "ocr_sentiment": 768}
+    with pytest.raises((DataError, UsageError), match=said):
+        assumed_experts({"experts": {}, "inputs": inputs}, parse_makers(makers))
+    with pytest.raises(UsageError, match="its vectors have 512 values, the run's 500"):
+        assumed_experts({"experts": {}, "inputs": {"clip": 500}}, parse_makers(["clip=clip"]))
