@@ -75,8 +75,10 @@ class LabelOptions(Checked):
     Attributes:
         id, genres, group, duration: names of columns; groups stay in one part of the split.
         least_videos: a genre with fewer videos is left out.
+        most_frequent: only so many genres, those that most videos have (Sulun et al. 2024: 21).
         least_shots: leave out videos of which the table ``scenes`` has fewer rows.
-        duration_filter: leave out videos of unusual length (:func:`train.labels.table.duration_filter`).
+        duration_filter: leave out videos of unusual length (:func:`train.labels.table.duration_filter`), by
+            the column of durations, or without one by what the store measured.
     """
 
     id: str | None = None
@@ -84,6 +86,7 @@ class LabelOptions(Checked):
     group: str | None = None
     duration: str | None = None
     least_videos: Positive = 1
+    most_frequent: Positive | None = None
     least_shots: int = 0
     duration_filter: bool = False
 

@@ -217,6 +217,14 @@ def measured(store: Store, shard: int) -> dict[str, int | None]:
     }
 
 
+def durations(store: Store, shard: int) -> dict[str, float]:
+    """Seconds of the videos of a shard that a whole pass has measured."""
+    rows = _table(store, shard, ["video_id", "duration_seconds"]).to_pylist()
+    return {
+        row["video_id"]: row["duration_seconds"] for row in rows if row.get("duration_seconds") is not None
+    }
+
+
 def videos_schema(store: Store) -> pa.Schema:
     """All columns of ``videos`` that this version knows or some shard has, whichever version wrote it."""
 

@@ -119,7 +119,7 @@ def predict(
     allow_random_weights: AllowRandom = False,
 ) -> None:
     """Predict genres of videos, or of all videos of a store."""
-    from train.runs.bridge import parse_makers
+    from train.importers.makers import parse_makers
     from train.runs.predict import is_store, predict_store, predict_videos
 
     place, screen = location(source), console()

@@ -59,9 +59,12 @@ def as_one_name(
 
 
 def vocabulary_of(
-    genres: Sequence[Genres], asked: Sequence[str] | None, least: int
+    genres: Sequence[Genres], asked: Sequence[str] | None, least: int, most_frequent: int | None = None
 ) -> tuple[tuple[str, ...], list[str]]:
-    """The genres that count, sorted, and notes of the others. Raises DataError where none is left."""
+    """The genres that count, sorted, and notes of the others. Raises DataError where none is left.
+
+    Of genres with as many videos, the first by name is the more frequent.
+    """
     counts = Counter(name for mine in genres for name in mine or ())
     if asked is not None:
         unknown = sorted(counts.keys() - set(asked))
@@ -71,7 +74,12 @@ def vocabulary_of(
     if len(rare) == len(counts):
         raise DataError(f"no genre has {least} videos or more: lower --least-videos, or give more labels")
     what = f"genres have fewer than {least} videos: left out ({some(rare)})"
-    return tuple(sorted(counts.keys() - set(rare))), counted(len(rare), what)
+    kept, notes = sorted(counts.keys() - set(rare)), counted(len(rare), what)
+    if most_frequent is None:
+        return tuple(kept), notes
+    beyond = sorted(kept, key=lambda name: -counts[name])[most_frequent:]
+    what = f"genres are not among the {most_frequent} most frequent: left out ({some(sorted(beyond))})"
+    return tuple(name for name in kept if name not in beyond), [*notes, *counted(len(beyond), what)]
 
 
 def counted(count: int, what: str) -> list[str]:

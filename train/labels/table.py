@@ -83,6 +83,7 @@ def read_labels(
     *,
     vocabulary: Sequence[str] | None = None,
     least_videos: int = 1,
+    most_frequent: int | None = None,
 ) -> LabelTable:
     """Read a table of labels: CSV, JSON, JSON lines or Parquet (:mod:`train.labels.files`).
 
@@ -90,7 +91,7 @@ def read_labels(
     breaks (the first of these that the column has; :mod:`train.labels.lists`). A video without genres (an
     empty cell, N/A, ...) is left out; one with an empty list is of no genre. Spellings that differ by
     case, blanks or Unicode form are one genre. ``vocabulary`` fixes the genres, and ``least_videos`` leaves
-    out those that fewer videos have. Raises DataError, UsageError.
+    out those that fewer videos have, ``most_frequent`` all but so many. Raises DataError, UsageError.
     """
     source = Path(path)
     asked = columns or LabelColumns()
@@ -105,7 +106,7 @@ def read_labels(
     listed, spelt = genre_lists(table, genre_column)
     genres, unified = as_one_name(listed, vocabulary)
     rows, notes = _rows(source, ids, genres)
-    names, more = vocabulary_of([genres[i] for i in rows], vocabulary, least_videos)
+    names, more = vocabulary_of([genres[i] for i in rows], vocabulary, least_videos, most_frequent)
     matrix = np.zeros((len(rows), len(names)), bool)
     place = {name: i for i, name in enumerate(names)}
     for row, i in enumerate(rows):
@@ -131,6 +132,8 @@ def duration_filter(labels: LabelTable) -> LabelTable:
     seconds = labels.duration_seconds
     if seconds is None:
         raise UsageError("the duration filter needs durations: name their column (--duration-column)")
+    if np.isnan(seconds).all():
+        return labels.select(np.ones(len(seconds), bool), "no duration is known: none is filtered by it")
     low, high = np.nanpercentile(seconds, (25, 75))
     fence = 1.5 * (high - low)
     kept = np.isnan(seconds) | ((seconds >= low - fence) & (seconds <= high + fence))

@@ -26,8 +26,8 @@ from pipeline.store.layout import Store, open_store
 from pipeline.store.videos import read_shards
 from train.csv_cells import write_csv
 from train.errors import DataError
+from train.importers.makers import Maker, assumed_experts, imported_tables, said_of
 from train.log import Log, log_of
-from train.runs.bridge import Maker, assumed_experts, imported_tables, said_of
 from train.runs.run_folder import RunFolder, write_predictions
 from train.runs.run_store import batches_of
 from train.runs.scores import scores_of

@@ -12,6 +12,7 @@ import numpy as np
 from extract.errors import UsageError
 from extract.options import checked
 from extract.presets import merged
+from pipeline.store.videos import durations
 from train.errors import DataError
 from train.labels.matching import match, video_ids_of
 from train.labels.splits import Part, Split, check_genres, split_by_column, split_by_rule, split_from_json
@@ -128,10 +129,13 @@ def load(config: FitConfig) -> TrainingData:
         config.labels,
         LabelColumns(asked.id, asked.genres, asked.group, asked.duration),
         least_videos=asked.least_videos,
+        most_frequent=asked.most_frequent,
     )
-    if asked.duration_filter:
+    if asked.duration_filter and asked.duration is not None:
         labels = duration_filter(labels)
     matched = match(labels, features.ids)
+    if asked.duration_filter and asked.duration is None:
+        matched = duration_filter(_with_durations(matched, features))
     if asked.least_shots:
         matched = _of_enough_shots(matched, features, asked.least_shots)
     split = _split(choices.split, labels, matched)
@@ -147,6 +151,14 @@ def load(config: FitConfig) -> TrainingData:
     steps = make_steps(merged([rows, choices.steps]), features.dims, optional=choices.optional)
     notes = (*features.report(), *labels.notes, *split.notes)
     return TrainingData(features, labels, split, steps, choices, notes, config.hardware.on_gpu)
+
+
+def _with_durations(labels: LabelTable, features: FeatureSet) -> LabelTable:
+    """The same with what the store measured; NaN where it did not."""
+    known: dict[str, float] = {}
+    for shard in features.store.shards():
+        known |= durations(features.store, shard)
+    return replace(labels, duration_seconds=np.array([known.get(name, np.nan) for name in labels.ids]))
 
 
 def _of_enough_shots(labels: LabelTable, features: FeatureSet, least: int) -> LabelTable:

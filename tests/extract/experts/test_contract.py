@@ -48,8 +48,8 @@ OPTIONS: Mapping[str, dict[str, Any]] = {
 }
 SMALL_PICTURES = ("senet", "places", "resnet152", "vgg16")  # they pool whatever size is left
 SMALL_CLIPS = {"i3d.SHORT_SIDE": 96, "i3d.CROP": 64, "r2plus1d.CROP": 48}  # so do these
-LAYERS = {"ast": 1, "face_emotion": 1, "vit": 3}
-ENCODERS = ("audio_spectrogram_transformer", "vit")  # under which an encoder lies in its network
+LAYERS = {"ast": 1, "face_emotion": 1, "sentiment": 1, "vit": 3}
+ENCODERS = ("audio_spectrogram_transformer", "roberta", "vit")  # under which an encoder lies in its network
 PASSES = 2  # of Whisper over a chunk: with random weights it says something on each of ten
 HALVES = ("bfloat16", "float16")
 INITIALISERS = (

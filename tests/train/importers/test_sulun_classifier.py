@@ -18,9 +18,9 @@ from extract.errors import UsageError
 from tests.parity import inputs_rule, make_checkpoint, weights_rule
 from train.cli.commands import app
 from train.errors import DataError
+from train.importers.makers import assumed_experts, parse_makers
 from train.importers.sulun_classifier import import_classifier
 from train.importers.writing import Source, write_store
-from train.runs.bridge import assumed_experts, parse_makers
 from train.runs.predict import predict_store, predict_videos
 
 PARITY = Path(__file__).parents[2] / "parity"

@@ -135,6 +135,13 @@ def test_rare_genres_and_a_given_vocabulary(tmp_path: Path) -> None:
     given = table(tmp_path / "x.csv", text, vocabulary=("War", "Western"))
     assert given.genres == ("War", "Western") and given.matrix.tolist() == [[1, 0], [1, 0], [0, 0]]
     assert "2 genres are not in the vocabulary" in given.notes[0]
+    often = table(tmp_path / "x.csv", text, most_frequent=2)
+    assert (
+        often.genres == ("Drama", "War")
+        and "not among the 2 most frequent: left out ('Noir')" in often.notes[0]
+    )
+    assert table(tmp_path / "x.csv", text, most_frequent=1).genres == ("Drama",)  # War has as many
+    assert table(tmp_path / "x.csv", text, most_frequent=9).notes == ()
     with pytest.raises(DataError, match="no genre has 9 videos"):
         table(tmp_path / "x.csv", text, least_videos=9)
 

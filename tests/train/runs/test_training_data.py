@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.storage.location import location
+from pipeline.store.layout import open_store
+from pipeline.store.videos import read_shards, update_videos
 from train.importers.writing import Source, write_store
 from train.runs.config import FitConfig
 from train.runs.training_data import load
@@ -56,3 +59,21 @@ def test_a_store_without_shots_cannot_tell(tmp_path: Path) -> None:
     assert (
         len(kept) == FILMS and "labels.least_shots=10 has no effect: the store has no table 'scenes'" in notes
     )
+
+
+def test_the_duration_filter_asks_the_store_where_no_column_is_named(tmp_path: Path) -> None:
+    """What the store measured; a video that it did not measure is kept."""
+    ids = [f"{i:02d}" for i in range(FILMS)]
+    write_store(tmp_path / "features", ids, [Source("clip", 3, steps, {})], options={})
+    everything, _ = loaded(tmp_path)
+    left, said = loaded(tmp_path, "labels.duration_filter=true")
+    assert left == everything and "no duration is known" in said
+    store = open_store(location(tmp_path / "features"))
+    for shard in read_shards(store):
+        seconds = {video.video_id: 100.0 + i for i, video in enumerate(shard.videos)}
+        first, second, *_ = seconds
+        seconds[first] = 4000.0
+        del seconds[second]
+        update_videos(store, shard.index, {name: {"duration_seconds": t} for name, t in seconds.items()})
+    left, said = loaded(tmp_path, "labels.duration_filter=true")
+    assert everything - left == {first} and "1 videos are shorter than" in said
