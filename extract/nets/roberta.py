@@ -88,7 +88,7 @@ class RobertaClassifier(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Numbers of tokens (batch, length) -> (batch, 768 + classes): last hidden state of <s>, logits."""
         states: Tensor = self.roberta["embeddings"](tokens)
-        for block in self.roberta["encoder"]["layer"]:  # type: ignore[index,union-attr]
+        for block in self.roberta["encoder"]["layer"]:  # type: ignore[index]
             states = block(states)
         first = states[:, 0]
         logits = self.classifier["out_proj"](self.classifier["dense"](first).tanh())

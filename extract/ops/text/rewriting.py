@@ -53,7 +53,7 @@ class Seq2Seq:
         from tokenizers import Tokenizer
         from transformers import AutoModelForSeq2SeqLM
 
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
         model: Any = AutoModelForSeq2SeqLM.from_pretrained(str(folder), local_files_only=True)
         self._model = model.to(device).eval()
 

@@ -164,7 +164,11 @@ def test_foreign_texts_are_translated_and_the_others_respelt(tmp_path: Path) -> 
     speller = seq2seq(T5ForConditionalGeneration, t5, words, tmp_path / "t5")
     translator = seq2seq(M2M100ForConditionalGeneration, nllb, words, tmp_path / "nllb")
     detector = seq2seq(XLMRobertaForSequenceClassification, found, words, tmp_path / "papluca")
-    folders = {"speller": tmp_path / "t5", "languages": tmp_path / "papluca", "translator": tmp_path / "nllb"}
+    folders: dict[str, Any] = {
+        "speller": tmp_path / "t5",
+        "languages": tmp_path / "papluca",
+        "translator": tmp_path / "nllb",
+    }
     answers = {}
     for sure_of_german in (True, False):
         with torch.no_grad():
