@@ -58,8 +58,8 @@ def import_moviescope(
 ) -> Imported:
     """Write ``labels`` as CSV (video_id, genres, split, plot), a folder of ``vectors`` as a store to ``out``.
 
-    ``genres`` are the names of the 13 numbers, in their order, which the files do not say. A vector's interval
-    is its number, one second long: the files know no times. Raises DataError, StoreError.
+    ``genres`` are the names of the 13 numbers, in their order, which the files do not say. A vector's
+    interval is its number, one second long: the files know no times. Raises DataError, StoreError.
     """
     movies = [
         movie for part in PARTS for movie in _movies(folder / f"raw_data_{part}.p", PARTS[part], genres)

@@ -125,56 +125,56 @@ def seq2seq(kind: Any, config: Any, words: list[str], folder: Path) -> Any:
     return network
 
 
-def test_foreign_texts_are_translated_and_the_others_respelt(tmp_path: Path) -> None:
-    from transformers import (
-        M2M100Config,
-        M2M100ForConditionalGeneration,
-        T5Config,
-        T5ForConditionalGeneration,
-        XLMRobertaConfig,
-        XLMRobertaForSequenceClassification,
-    )  # fmt: skip
+WORDS_OF_TEXTS = [
+    "<pad>",
+    "</s>",
+    "<unk>",
+    "deu_Latn",
+    "eng_Latn",
+    "grammar",
+    ":",
+    "in",
+    "theaters",
+    "bald",
+    "now",
+]
 
-    words = [
-        "<pad>",
-        "</s>",
-        "<unk>",
-        "deu_Latn",
-        "eng_Latn",
-        "grammar",
-        ":",
-        "in",
-        "theaters",
-        "bald",
-        "now",
-    ]
+
+@pytest.fixture
+def rewriters(tmp_path: Path) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """Speller, translator and detector of languages, tiny and random, and the folders that they are saved in."""
+    import transformers as hub
+
+    words, folders = (
+        WORDS_OF_TEXTS,
+        {part: tmp_path / part for part in ("speller", "translator", "languages")},
+    )
     sizes = {"vocab_size": len(words), "d_model": 16, "pad_token_id": 0, "eos_token_id": 1}
-    t5 = T5Config(**sizes, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0)
-    layers = {
-        "encoder_layers": 1,
-        "decoder_layers": 1,
-        "encoder_attention_heads": 2,
-        "decoder_attention_heads": 2,
-    }
-    wide = {"encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "decoder_start_token_id": 1}
-    nllb = M2M100Config(**sizes, **layers, **wide)
+    t5 = hub.T5Config(**sizes, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0)
+    halves = ("encoder", "decoder")
+    layers = {f"{half}_{name}": n for half in halves for name, n in (("layers", 1), ("attention_heads", 2))}
+    wide = {f"{half}_ffn_dim": 16 for half in halves}
+    nllb = hub.M2M100Config(**sizes, **layers, **wide, decoder_start_token_id=1)
     tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     names = {0: "de", 1: "en"}
-    found = XLMRobertaConfig(vocab_size=len(words), id2label=names, pad_token_id=0, **tiny)
-    speller = seq2seq(T5ForConditionalGeneration, t5, words, tmp_path / "t5")
-    translator = seq2seq(M2M100ForConditionalGeneration, nllb, words, tmp_path / "nllb")
-    detector = seq2seq(XLMRobertaForSequenceClassification, found, words, tmp_path / "papluca")
-    folders: dict[str, Any] = {
-        "speller": tmp_path / "t5",
-        "languages": tmp_path / "papluca",
-        "translator": tmp_path / "nllb",
-    }
+    xlmr = hub.XLMRobertaConfig(vocab_size=len(words), id2label=names, pad_token_id=0, **tiny)
+    speller = seq2seq(hub.T5ForConditionalGeneration, t5, words, folders["speller"])
+    translator = seq2seq(hub.M2M100ForConditionalGeneration, nllb, words, folders["translator"])
+    detector = seq2seq(hub.XLMRobertaForSequenceClassification, xlmr, words, folders["languages"])
+    return speller, translator, detector, folders
+
+
+def test_foreign_texts_are_translated_and_the_others_respelt(
+    rewriters: tuple[Any, Any, Any, dict[str, Any]],
+) -> None:
+    speller, translator, detector, folders = rewriters
+    words = WORDS_OF_TEXTS
     answers = {}
     for sure_of_german in (True, False):
         with torch.no_grad():
             detector.classifier.out_proj.weight.zero_()
             detector.classifier.out_proj.bias.copy_(torch.tensor([9.0 if sure_of_german else 1.0, 0.0]))
-        detector.save_pretrained(tmp_path / "papluca")
+        detector.save_pretrained(folders["languages"])
         answers[sure_of_german] = Rewriter(**folders)(["bald now", "bald now"])
 
     def generated(network: Any, ids: list[int], **more: Any) -> list[str]:
