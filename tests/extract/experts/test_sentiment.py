@@ -142,7 +142,7 @@ WORDS_OF_TEXTS = [
 
 @pytest.fixture
 def rewriters(tmp_path: Path) -> tuple[Any, Any, Any, dict[str, Any]]:
-    """Speller, translator and detector of languages, tiny and random, and the folders that they are saved in."""
+    """Speller, translator and detector of languages, tiny and random, and the folders that they are in."""
     import transformers as hub
 
     words, folders = (
