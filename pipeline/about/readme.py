@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from extract.errors import count
@@ -14,44 +15,7 @@ from pipeline.store.layout import Store, Target
 
 FIRST_LINE = "<!-- Written by Marquee after every run; remove this line to keep your own text. -->"
 _MOST_BYTES = 1 << 20
-# By language; each reads the current rows of one table, and runs in the folder of the store.
-_READERS = {
-    "pandas": """python
-from glob import glob
-
-import pandas as pd
-
-table = pd.concat(map(pd.read_parquet, sorted(glob("{files}"))))
-""",
-    "polars": """python
-import polars as pl
-
-table = pl.read_parquet("{files}")
-""",
-    "DuckDB": """python
-import duckdb
-
-table = duckdb.sql(\"\"\"
-    SELECT v.path, t.* FROM '{files}' t JOIN 'videos/*.parquet' v USING (video_id)
-    ORDER BY video_id, t.row
-\"\"\").df()
-""",
-    "R": """r
-library(arrow)
-
-table <- open_dataset(Sys.glob("{files}")) |> dplyr::collect()
-""",
-    "Hugging Face datasets": """python
-from datasets import load_dataset
-
-table = load_dataset("parquet", data_files="{files}", split="train")
-""",
-    "Marquee": """python
-import pipeline
-
-table = pipeline.read(".", "{table}")
-""",
-}
+_READING = Path(__file__).parent / "reading.md"  # each snippet reads the current rows of one table
 
 _HOW = """\
 {videos} of `{root}`, extracted by Marquee {version}; the last run began {started}.
@@ -102,10 +66,8 @@ def _lines(
         yield f"| `{target.expert}` | {tables} | {rows.get(target.expert, 0):,} | {files} | {what} |"
     yield _WHAT
     if targets:
-        yield from ("## Reading", "", "Run in this folder:")
         table = targets[0].tables[0]
-        for name, snippet in _READERS.items():
-            code = snippet.format(table=table, files=f"{table}/part-*-{targets[0].fingerprint}.parquet")
-            yield from ("", f"{name}:", "", f"```{code.rstrip()}", "```")
+        files = f"{table}/part-*-{targets[0].fingerprint}.parquet"
+        yield _READING.read_text("utf-8").replace("FILES", files).replace("TABLE", table).rstrip()
     keys = ", ".join(references_of(targets))
     yield from ("", "## Citing", "", f"Keys that `marquee cite .` prints in full: {keys}.")

@@ -47,7 +47,6 @@ def test_help_loads_no_command_and_lists_all(
         ("extract statsu", "Did you mean 'status'?; marquee extract --help"),
         ("extract . --preset Ofline", "did you mean 'offline'?"),
         ("train predct", "Did you mean 'predict'?; marquee train --help"),
-        ("train --features a --labels b --run c --preset fish2021/mx", "did you mean 'fish2021/mmx'?"),
         ("status", "Missing argument 'out'; marquee status --help"),
     ],
 )
