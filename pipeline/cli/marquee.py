@@ -51,6 +51,7 @@ COMMANDS = {
         "pipeline.report.command",
         "Write pages to look at: all videos, and each with everything that was found in it over time.",
     ),
+    "export": Listed("pipeline.export.command", "Take along what a store has: subtitles, CSV, NumPy."),
     "verify": Listed(
         "pipeline.cli.commands", "Check every shard in full; exit status 1 if something is wrong."
     ),

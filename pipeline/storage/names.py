@@ -8,6 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+_NAME_BYTES = 150  # of the 255 that file systems allow
+
 
 def display(raw: bytes) -> str:
     r"""A name as text: UTF-8 where it is, bytes that are not as ``\xNN``."""
@@ -23,6 +25,23 @@ def clean(text: str) -> str:
 def without_suffix(path: str) -> str:
     """``a/b.c.mp4`` -> ``a/b.c``."""
     return os.path.splitext(path)[0]
+
+
+def relative_file(video_id: str) -> str:
+    """A ``video_id`` as a relative path without suffix, in folders as the id has them.
+
+    Every system takes it, and it leads nowhere but down. Where that changes the id, a hash of it is appended,
+    so that two ids never become one path.
+    """
+    parts = [_portable(part) for part in video_id.split("/")]
+    path = "/".join(parts)
+    return path if path == video_id else f"{path}~{_hash(video_id.encode('utf-8', 'backslashreplace'))}"
+
+
+def _portable(part: str) -> str:
+    """One name that Windows takes as well, with room for a suffix."""
+    part = re.sub(r'[\x00-\x1f\x7f<>:"\\|?*]', "_", part).encode()[:_NAME_BYTES].decode("utf-8", "ignore")
+    return part.rstrip(" .") or "_"
 
 
 def new_ids(new: Iterable[bytes], planned: Mapping[bytes, str]) -> dict[bytes, str]:
@@ -64,4 +83,8 @@ def _ids_of_all(names: list[bytes]) -> dict[bytes, str]:
 
 
 def _with_hash(raw: bytes) -> str:
-    return f"{display(raw)}~{hashlib.sha256(raw).hexdigest()[:8]}"
+    return f"{display(raw)}~{_hash(raw)}"
+
+
+def _hash(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()[:8]

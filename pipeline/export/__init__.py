@@ -1,0 +1,5 @@
+"""Stores in the formats of other programs: subtitles, arrays, annotations, timelines, datasets."""
+
+from typing import Literal
+
+Format = Literal["srt", "vtt", "csv", "numpy"]

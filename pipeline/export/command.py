@@ -1,0 +1,54 @@
+"""``marquee export STORE --to FORMAT``: a store in the formats of other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from extract.errors import count
+from extract.terminal import Commands, console
+from pipeline.cli.lines import print_line
+from pipeline.export import Format
+from pipeline.storage.location import location
+from pipeline.store.layout import open_store
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def export(
+    store: Annotated[str, typer.Argument(help="Feature store.")],
+    to: Annotated[Format, typer.Option(help="Format.")],
+    videos: Annotated[list[str] | None, typer.Argument(help="Ids of videos; none: all.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder: new, empty, or of an older export. Default: STORE-FORMAT.")
+    ] = None,
+) -> None:
+    """Take along what a store has: subtitles, CSV, NumPy."""
+    from pipeline.cli.display import shown
+    from pipeline.export.export import export as write_export
+
+    opened, screen, done = open_store(location(store)), console(), [0]
+
+    def line() -> str:
+        return f"exporting to {to} · {count(done[0], 'video')}"
+
+    with shown(screen, panel=line, line=line):
+        made = write_export(
+            opened,
+            to,
+            out or Path(f"{opened.root.name}-{to}"),
+            video_ids=videos or (),
+            progress=lambda number: done.__setitem__(0, number),
+        )
+    size = f"{made.bytes / 1e6:.1f} MB"
+    print_line(screen, f"{count(made.videos, 'video')}, {count(made.files, 'file')}, {size}: {made.folder}")
+    if made.without:
+        print_line(screen, f"{count(made.without, 'video')} without anything for {to}")

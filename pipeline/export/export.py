@@ -1,0 +1,78 @@
+"""A store, or some of its videos, in a format of other programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from extract.errors import UsageError, did_you_mean, unknown
+from pipeline.export import Format, arrays, subtitles
+from pipeline.export.folder import ExportFolder
+from pipeline.export.chosen import ChosenVideos, Write
+from pipeline.storage.location import Location, location
+from pipeline.store.layout import Store, open_store
+from pipeline.store.videos import members_of
+
+# A new format is a line here and a name in `pipeline.export.Format`.
+FORMATS: dict[Format, Write] = {
+    "srt": subtitles.write_srt,
+    "vtt": subtitles.write_vtt,
+    "csv": arrays.write_csv,
+    "numpy": arrays.write_numpy,
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """``videos`` were looked at, ``without`` of them had nothing for this format."""
+
+    folder: Path
+    videos: int
+    without: int
+    files: int
+    bytes: int
+
+
+def export(
+    store: Store | Location | str | os.PathLike[str],
+    to: Format,
+    out: str | os.PathLike[str],
+    *,
+    video_ids: Collection[str] = (),
+    progress: Callable[[int], None] | None = None,
+) -> Exported:
+    """Write a store into the folder ``out``.
+
+    Args:
+        store: a feature store; it is only read.
+        to: one of ``FORMATS``.
+        out: a new or empty folder, or one with an older export in this format, whose files are replaced.
+        video_ids: these videos alone; none: all.
+        progress: is called with the number of videos done.
+
+    Raises UsageError for an unknown format or video, StoreError for a store or folder that cannot be used,
+    MissingDependency where the format's library is not installed.
+    """
+    if to not in FORMATS:
+        raise unknown("no format", to, FORMATS)
+    store = store if isinstance(store, Store) else open_store(location(store))
+    chosen = frozenset(_known(store, video_ids)) if video_ids else None
+    folder, done = ExportFolder(Path(out), to), [0]
+
+    def count(videos: int) -> None:
+        done[0] = videos
+        if progress is not None:
+            progress(videos)
+
+    FORMATS[to](ChosenVideos(store, chosen, count), folder)
+    return Exported(folder.root, done[0], folder.without, folder.files, folder.bytes)
+
+
+def _known(store: Store, video_ids: Collection[str]) -> Collection[str]:
+    known = frozenset[str]().union(*(members_of(store) or {}).values())
+    for name in video_ids:
+        if name not in known:
+            raise UsageError(f"{str(store.root)!r} has no video {name!r}{did_you_mean(name, known)}")
+    return video_ids

@@ -1,0 +1,49 @@
+"""The folder that an export is written into, and nothing outside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from extract.errors import StoreError
+from pipeline.export import Format
+from pipeline.storage.atomic import atomic, refusal
+
+_MARK = "marquee-export.txt"  # a folder with this file is an export, and may be written again
+_MARK_TEXT = "These files were written by `marquee export --to {}` and are replaced by it.\n"
+
+
+class ExportFolder:
+    """Files below ``root``, each of which appears whole or not at all.
+
+    ``root`` is new, empty, or has an older export in the same format; StoreError otherwise. ``files`` and
+    ``bytes`` count what was written, ``without`` the videos that had nothing for this format.
+    """
+
+    def __init__(self, root: Path, to: Format) -> None:
+        self.root, self.files, self.bytes, self.without = root, 0, 0, 0
+        mark = _MARK_TEXT.format(to)
+        try:
+            found = root / _MARK
+            if root.is_dir() and any(root.iterdir()):
+                if not found.is_file() or found.read_text("utf-8", "replace") != mark:
+                    raise StoreError(
+                        f"--out {str(root)!r} has files that are not an export to {to}: "
+                        "give a new or empty folder"
+                    )
+            else:
+                root.mkdir(parents=True, exist_ok=True)
+                with atomic(found, below=root) as temporary:
+                    temporary.write_text(mark, "utf-8")
+        except OSError as error:
+            raise StoreError(refusal(root, error)) from error
+
+    @contextmanager
+    def write(self, name: str) -> Iterator[Path]:
+        """A temporary path, which becomes the file ``name`` (a/b.srt) when the block ends well."""
+        with atomic(self.root / name, below=self.root) as temporary:
+            yield temporary
+            size = temporary.stat().st_size
+        self.files += 1
+        self.bytes += size

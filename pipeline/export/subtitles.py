@@ -1,0 +1,67 @@
+"""Speech and titles as subtitles: SubRip (SRT) and WebVTT, written by pysubs2.
+
+Subtitle files have no way to quote a text. What their readers would take for a time, a tag or an escape is
+written with a character that looks alike; WebVTT has entities for ``&``, ``<`` and ``>``.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from extract.errors import MissingDependency, to_install
+from pipeline.export.folder import ExportFolder
+from pipeline.export.chosen import each
+from pipeline.report.lanes import Stretches, speech, titles
+from pipeline.report.video_tables import VideoTables
+from pipeline.storage.names import relative_file
+
+if TYPE_CHECKING:
+    from pysubs2 import SSAFile
+
+Kind = Literal["srt", "vtt"]
+
+_ESCAPE = re.compile(r"\\(?=[hnN])")  # pysubs2 would break the line
+_OVERRIDE = re.compile(r"\{(?=\s*\\)")  # a style of SubStation Alpha, which many players of SRT obey
+_TAG = re.compile(r"<(?=\s*/?\s*[a-zA-Z])")
+_TIME = re.compile(r"(?<=\d):(?=\d\d)")
+
+
+def _write(video: VideoTables, folder: ExportFolder, *, kind: Kind) -> None:
+    lanes = {"speech": ("whisper", speech), "titles": ("ocr", titles)}
+    for name, (table, lane) in lanes.items():
+        if table in video.tables:
+            subtitles = _subtitles(lane(video.tables[table]), kind)
+            if subtitles:
+                with folder.write(f"{name}/{relative_file(video.video_id)}.{kind}") as path:
+                    subtitles.save(str(path), format_=kind, keep_ssa_tags=True)
+
+
+def _subtitles(lane: Stretches, kind: Kind) -> SSAFile:
+    try:
+        from pysubs2 import SSAEvent, SSAFile
+    except ImportError as error:
+        raise MissingDependency(f"subtitles need pysubs2: {to_install('export')}") from error
+    subtitles = SSAFile()
+    for start, end, text in zip(lane.starts, lane.ends, lane.texts, strict=True):
+        line = plain(text, kind)
+        if line:
+            subtitles.append(SSAEvent(round(start * 1000), round(end * 1000), line))
+    return subtitles
+
+
+def plain(text: str, kind: Kind) -> str:
+    """A text as one line that every reader of this format takes for that text."""
+    line = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
+    line = _ESCAPE.sub("＼", _OVERRIDE.sub("｛", line))
+    if len(_TIME.findall(line)) > 1:
+        line = _TIME.sub("∶", line)
+    if kind == "vtt":
+        return html.escape(line, quote=False)
+    return _TAG.sub("‹", line.replace("-->", "→"))
+
+
+write_srt = each(partial(_write, kind="srt"))
+write_vtt = each(partial(_write, kind="vtt"))

@@ -1,0 +1,97 @@
+"""Where exports may be written, under which names, and what the command says."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from extract.errors import StoreError, UsageError
+from pipeline.cli import marquee
+from pipeline.export import Format
+from pipeline.export.export import FORMATS, export
+from pipeline.storage.names import relative_file
+from pipeline.store.layout import Store
+from tests.pipeline.export.conftest import Make
+
+
+def test_every_format_of_the_command_is_there() -> None:
+    assert list(FORMATS) == list(get_args(Format))
+
+
+def test_only_a_new_folder_or_an_export_in_the_same_format_is_written(films: Store, tmp_path: Path) -> None:
+    mine = tmp_path / "mine" / "speech" / "films"
+    mine.mkdir(parents=True)
+    (mine / "a.srt").write_text("mine")
+    with pytest.raises(StoreError, match="has files that are not an export to srt"):
+        export(films, "srt", tmp_path / "mine")
+    assert (mine / "a.srt").read_text() == "mine"
+    export(films, "srt", tmp_path / "export")
+    again = export(films, "srt", tmp_path / "export", video_ids=["films/a"])
+    assert (again.videos, again.files) == (1, 2)
+    with pytest.raises(StoreError, match="not an export to csv"):
+        export(films, "csv", tmp_path / "export")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match="cannot write"):
+        export(films, "srt", tmp_path / "file")
+
+
+def test_nothing_is_written_through_a_link(films: Store, tmp_path: Path) -> None:
+    export(films, "csv", tmp_path / "export", video_ids=["films/b"])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "export" / "ocr").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="is a link"):
+        export(films, "csv", tmp_path / "export")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_unknown_names_are_refused_with_what_was_meant(films: Store, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"has no video 'films/A'; did you mean 'films/a'\?"):
+        export(films, "srt", tmp_path / "export", video_ids=["films/A"])
+    wrong: Any = "srtt"
+    with pytest.raises(UsageError, match=r"no format 'srtt'.*did you mean 'srt'\?"):
+        export(films, wrong, tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
+def test_every_video_id_becomes_a_name_below_the_folder() -> None:
+    assert relative_file("films/a b.1") == "films/a b.1"
+    odd = ["../a", "/etc/a", "a/./b", "..", "a\\b", 'a<>:"|?*b', "a\nb", "a.", "x" * 300, "é" * 200, ""]
+    made = [relative_file(name) for name in odd]
+    assert len(set(made)) == len(odd)
+    for name in made:
+        parts = name.split("/")
+        assert all(part not in ("", ".", "..") and len(part.encode()) < 170 for part in parts)
+        assert not set('\\<>:"|?*\n') & set(name)
+
+
+def test_a_hostile_video_id_stays_inside(film: Make, tmp_path: Path) -> None:
+    store = film(said={"hello": (0.0, 1.0)}, name="a../b\\..\\c: <x>")
+    made = export(store, "srt", tmp_path / "export")
+    (path,) = made.folder.rglob("*.srt")
+    folder, name = path.relative_to(made.folder / "speech").parts
+    assert folder == "a" and re.fullmatch(r"b_\.\._c_ _x_~[0-9a-f]{8}\.srt", name)
+
+
+def told(capsys: Any, monkeypatch: Any, *arguments: str) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["marquee", "export", *arguments])
+    with pytest.raises(SystemExit) as left:
+        marquee.main()
+    said = capsys.readouterr()
+    return int(left.value.code or 0), said.out + said.err
+
+
+def test_the_command_writes_beside_where_it_runs_and_says_what(
+    films: Store, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, said = told(capsys, monkeypatch, str(films.root), "--to", "srt")
+    assert status == 0 and "3 videos, 2 files, 0.0 MB: out-srt" in said
+    assert "2 videos without anything for srt" in said
+    status, said = told(capsys, monkeypatch, str(films.root), "films/a", "--to", "vtt", "--out", "v")
+    assert status == 0 and "1 video, 2 files" in said and (tmp_path / "v/speech/films/a.vtt").is_file()
+    status, said = told(capsys, monkeypatch, str(films.root), "--to", "mp3")
+    assert status == 2 and "'mp3' is not one of 'srt'" in said
