@@ -23,8 +23,9 @@ from unittest.mock import patch
 
 from bench.demo_trailers import DEMO, Trailer, render_trailer
 from bench.replay import Cost, Decoded, Recorder, compute_only, decode_only
-from extract.engine.engine import Engine, EngineSettings
+from extract.engine.engine import Engine
 from extract.engine.models import load_models
+from extract.engine.settings import EngineSettings
 from extract.engine.task import VideoTask
 from extract.presets import Options
 from extract.registry import with_upstream

@@ -28,7 +28,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from bench.rows import digest
-from extract.engine.engine import Engine, EngineSettings, VideoResult
+from extract.engine.engine import Engine, VideoResult
+from extract.engine.settings import EngineSettings
 from extract.engine.task import VideoTask
 from extract.selection import ExtractConfig, select
 from pipeline import run

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.engine.batches import LaneName, Request, RequestBatch, Result
-from extract.engine.engine import Engine, EngineSettings
+from extract.engine.engine import Engine
 from extract.engine.lanes import Lanes
 from extract.engine.ledger import VideoLedger
 from extract.engine.models import Models
 from extract.engine.requests import QueuedItem, WindowRequest
+from extract.engine.settings import EngineSettings
 from extract.engine.task import VideoTask
 from extract.expert import Model
 from extract.selection import Selection

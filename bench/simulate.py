@@ -11,7 +11,7 @@ Items have the shapes and the rates of the experts' own declarations, for traile
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.simulated_machine import SimulatedMachine
+from extract.declarations import PassThrough, Resources
 from extract.decoder.messages import DecodeJob, Finished, ItemReady, MediaOpened, Message
 from extract.engine.engine import Engine
 from extract.engine.models import Models
@@ -30,6 +31,7 @@ from extract.experts import i3d, r2plus1d, whisper
 from extract.experts._audio import AudioExpert
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert
 from extract.ops.motion.frame_grid import SceneStacks
+from extract.ops.network.staged import Stacked, StagedModel
 from extract.ops.sound.windows import Window
 from extract.selection import ExtractConfig, Selection, select
 from extract.types import Item, MediaInfo, Row
@@ -79,6 +81,10 @@ FAST_DEVICE: Mapping[str, Cost] = {
     "vggish": Cost(0.002, 0.0001),
 }
 SLOWER = 8.0  # the slow device
+DEVICES = {"fast": 1.0, "4 times as fast": 0.25, "slow": SLOWER}  # the second as half precision might be
+ONE_STEP = ("whisper", "distilbert", "ocr")  # models that are just called
+# Stacking and pinning are two copies in memory, of 5.2 and 4.3 GB/s on one of docs/experts.md's two cores.
+STACK_BYTES_PER_SECOND = 1 / (1 / 5.2e9 + 1 / 4.3e9)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class Report:
         seconds: from the start to the end.
         busy: share of the time in which a lane computed, from when a third of the videos was handed out until
             all were.
-        fill: mean share of the batch size that a batch of the device had, by expert.
+        fill: mean share that a batch of the device had of what it may have, by expert.
         peak_bytes: of items in flight.
         seconds_of_video: in all.
     """
@@ -162,18 +168,26 @@ def simulate(
     slower_host: float = 1.0,
     videos: int = 60,
     queue_bytes: int = QUEUE_BYTES,
+    staged: bool = True,
 ) -> Report:
     """A run of a preset's experts at a GPU's defaults on 16 cores, with so much room for items.
 
-    ``slower``: how many times longer the device takes; ``slower_host``: OCR, on the host's cores.
+    ``slower``: how many times longer the device takes; ``slower_host``: OCR, on the host's cores. Without
+    ``staged``, one thread stacks, copies, computes and makes rows, as on a CPU.
     """
     experts, options = choose(preset=preset, experts=None, layers=[])
     selection = select(ExtractConfig(experts=experts, options=options, random_seed=0, device="cpu"))
     trailers = Trailers(selection, preset, videos)
     machine = SimulatedMachine(trailers.messages)
-    sizes: dict[str, list[int]] = defaultdict(list)
+    fills: dict[str, list[float]] = defaultdict(list)
     times = {name: slower_host if name == "ocr" else slower for name in selection.experts}
-    models = Models({name: _model(machine, name, times[name], sizes) for name in selection.experts})
+    made = {
+        name: _Model(machine, name, times[name], fills[name])
+        for name in selection.experts
+        if name in FAST_DEVICE or f"{name}_rgb" in FAST_DEVICE
+    }
+    alone = {name: model.__call__ for name, model in made.items() if not staged or name in ONE_STEP}
+    models = Models({**dict.fromkeys(selection.experts, PassThrough()), **made, **alone})
     here = Path()
     config = RunConfig(videos=here, out=here, experts=experts, queue_memory_bytes=queue_bytes)
     settings = engine_settings(config, "cuda:0", cores=CORES)
@@ -195,28 +209,46 @@ def simulate(
         seconds=machine.now(),
         busy={lane: machine.busy_share(lane, begin, end) / count for lane, count in threads.items()},
         fill={
-            name: float(np.mean(counts)) / settings.batch_size
-            for name, counts in sizes.items()
-            if selection.experts[name].lane == "device"
+            name: float(np.mean(shares))
+            for name, shares in fills.items()
+            if shares and selection.experts[name].lane == "device"
         },
         peak_bytes=machine.peak_bytes,
         seconds_of_video=sum(shots[-1][1] for shots in trailers.shots),
     )
 
 
-def _model(machine: SimulatedMachine, name: str, slower: float, sizes: dict[str, list[int]]) -> Any:
-    def compute(items: Sequence[Item]) -> list[list[Row]]:
-        sizes[name].append(len(items))
-        counts: dict[str, int] = defaultdict(int)
-        for item in items:
-            counts[item.table or name] += 1
-        for table, there in counts.items():
-            cost = FAST_DEVICE.get(table)
-            if cost is not None:
-                machine.spend(slower * cost.seconds(there))
+class _Model(StagedModel):
+    """Takes its time: the host's for stacking and pinning what items carry, then the device's."""
+
+    def __init__(self, machine: SimulatedMachine, name: str, slower: float, fills: list[float]) -> None:
+        self._machine, self._name, self._slower, self._fills = machine, name, slower, fills
+        self.resources = Resources(device="cuda:0")
+
+    @property
+    def items_at_once(self) -> int:
+        return min(cost.most for table, cost in FAST_DEVICE.items() if table.startswith(self._name))
+
+    def stack(self, items: Sequence[Item]) -> Stacked:
+        """Its one value are the seconds that the device will take."""
+        self._fills.append(len(items) / self.items_at_once)
+        carried = sum(array.nbytes for item in items for array in item.arrays.values())
+        self._machine.spend(carried / STACK_BYTES_PER_SECOND)
+        counts = Counter(item.table or self._name for item in items)
+        seconds = sum(FAST_DEVICE[table].seconds(count) for table, count in counts.items())
+        return [np.array(self._slower * seconds)]
+
+    def compute(self, inputs: Any) -> Any:
+        self._machine.spend(inputs[0].item())
+
+    def rows(self, items: Sequence[Item], values: Any) -> list[list[Row]]:
         return [[] for _ in items]
 
-    return compute
+    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
+        """All in one thread."""
+        rows = self.rows(items, self.compute(self.stack(items)))
+        self._fills[-1] = len(items) / self.resources.batch_size
+        return rows
 
 
 def _shots(random: Random) -> Iterator[tuple[float, float]]:
@@ -271,16 +303,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--videos", type=int, default=200)
     parser.add_argument("--preset", action="append", choices=PRESETS)
     chosen = parser.parse_args(arguments)
-    print("| preset | device | busy | video s/s | mean fill of batches | peak MB in flight |")
-    print("|---|---|---|---|---|---|")
+    print("| preset | device | lane | busy | video s/s | mean fill of batches | peak MB in flight |")
+    print("|---|---|---|---|---|---|---|")
     for preset in chosen.preset or PRESETS:
-        for device, slower in (("fast", 1.0), ("slow", SLOWER)):
-            report = simulate(preset, slower=slower, videos=chosen.videos)
-            fill = ", ".join(f"{name} {share:.0%}" for name, share in report.fill.items())
-            print(
-                f"| {preset} | {device} | {report.busy['device']:.1%} | {report.speed:.1f} | {fill} "
-                f"| {report.peak_bytes / 1e6:.0f} |"
-            )
+        for device, slower in DEVICES.items():
+            for lane, staged in (("one thread", False), ("stages", True)):
+                report = simulate(preset, slower=slower, videos=chosen.videos, staged=staged)
+                fill = ", ".join(f"{name} {share:.0%}" for name, share in report.fill.items())
+                print(
+                    f"| {preset} | {device} | {lane} | {report.busy['device']:.1%} | {report.speed:.1f} "
+                    f"| {fill} | {report.peak_bytes / 1e6:.0f} |"
+                )
 
 
 if __name__ == "__main__":

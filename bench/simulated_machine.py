@@ -16,7 +16,8 @@ from typing import Any
 
 from extract.decoder.messages import DecodeJob, ItemReady, Message, WindowAnswer
 from extract.engine.credit import Credit
-from extract.engine.machine import Event, Inbox, Machine, VideoDecoder
+from extract.engine.machine import DeviceSide, Event, Inbox, Machine, VideoDecoder
+from extract.ops.network.staged import Stacked, StagedModel
 
 Script = Callable[[DecodeJob], Iterator[tuple[float, Message]]]
 
@@ -35,6 +36,7 @@ class SimulatedMachine(Machine):
         self.busy: dict[str, list[tuple[float, float]]] = {}  # of each pool: from, to
         self._script = script
         self._time = self._spent = 0.0
+        self.at_work = False  # while a pool's job runs
         self._agenda: list[tuple[float, int, Event]] = []
         self._order = count()
         self._arrived: deque[Event] = deque()
@@ -62,6 +64,9 @@ class SimulatedMachine(Machine):
 
     def pool(self, name: str, threads: int) -> Executor:
         return _Pool(self, threads, self.busy.setdefault(name, []))
+
+    def streams(self, device: str) -> DeviceSide:
+        return _NoStreams()
 
     def decoder(self, deliver: Callable[[Any, Message], None], *, stall_seconds: float) -> VideoDecoder:
         return _Decoder(self, deliver, self._script)
@@ -95,8 +100,9 @@ class SimulatedMachine(Machine):
 
     def run(self, job: Event) -> float:
         """Run a pool's job, which begins now; the time at which it ends."""
+        self.at_work = True
         job()
-        end, self._spent = self.now(), 0.0
+        end, self._spent, self.at_work = self.now(), 0.0, False
         return end
 
     def admit(self, decoder: _Decoder) -> None:
@@ -119,6 +125,19 @@ class SimulatedMachine(Machine):
         return True
 
 
+class _NoStreams:
+    """Models that only spend time have nothing to copy."""
+
+    def upload(self, arrays: Stacked) -> Stacked:
+        return arrays
+
+    def compute(self, model: StagedModel, uploaded: Any) -> Any:
+        return model.compute(uploaded)
+
+    def download(self, outputs: Any) -> Any:
+        return outputs
+
+
 class _Pool(Executor):
     def __init__(self, machine: SimulatedMachine, threads: int, busy: list[tuple[float, float]]) -> None:
         self._machine, self._busy = machine, busy
@@ -127,7 +146,10 @@ class _Pool(Executor):
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         self._waiting.append(lambda: call(*args, **kwargs))
-        self._begin()
+        if self._machine.at_work:  # what runs now may have more to spend before it
+            self._machine.at(self._machine.now(), self._begin)
+        else:
+            self._begin()
         return Future()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

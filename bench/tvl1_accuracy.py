@@ -96,13 +96,15 @@ def features_cosine(frames: Sequence[Grey]) -> float:
     """Of the I3D features of one stack from either flow."""
     from extract.expert import Resources
     from extract.experts.i3d import CROP, I3d, I3dModel, I3dOptions, centre_square, scale_flow
+    from extract.ops.network.inference import inference
 
     model = I3d(I3dOptions(modalities="flow", frames=STACK, step=STACK)).load(Resources(random_seed=0))
     assert isinstance(model, I3dModel)
     flows = zip(*(both_flows(a, b) for a, b in pairwise(frames)), strict=True)
     stacks = [torch.from_numpy(np.stack(flow)).permute(0, 2, 3, 1) for flow in flows]
     clips = torch.stack([scale_flow(centre_square(stack, CROP, "floor"), "none") for stack in stacks])
-    mine, other = model.embed(model.networks["flow"], clips).astype(np.float64)
+    with inference("cpu"):
+        mine, other = model.embed(model.networks["flow"], clips).numpy().astype(np.float64)
     return float(mine @ other / np.linalg.norm(mine) / np.linalg.norm(other))
 
 

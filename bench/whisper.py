@@ -101,7 +101,7 @@ def main() -> None:
     tokenizer = get_tokenizer(True, num_languages=network.num_languages)
     mels = noise(network, options.windows)
     print(f"{options.model}, {options.windows} windows, {torch.get_num_threads()} threads, {options.device}")
-    with inference(options.device, "float32"):
+    with inference(options.device):
         heard = timed("encoder", len(mels), lambda: [network.encoder(mel[None])[0] for mel in mels])
         windows = [Window(features, LANGUAGES[i % len(LANGUAGES)]) for i, features in enumerate(heard)]
         texts = timed(
@@ -110,9 +110,7 @@ def main() -> None:
             lambda: one_at_a_time(network, windows, options.tokens),
         )
         for rows in options.rows:
-            decoder = GreedyDecoder(
-                network, tokenizer, "transcribe", rows=rows, longest=options.tokens, dtype=torch.float32
-            )
+            decoder = GreedyDecoder(network, tokenizer, "transcribe", rows=rows, longest=options.tokens)
             mine = timed(f"side by side, {rows} rows", len(windows), partial(side_by_side, decoder, windows))
             equal = sum(a == b for a, b in zip(mine, texts, strict=True))
             length = np.mean([len(text) for text in mine])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from extract.engine.settings import EngineSettings
 from extract.engine.task import VideoTask
 from extract.errors import MarqueeError, MediaError
 from extract.options import Precision, arguments_checked, convert
@@ -23,7 +24,7 @@ def video(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     weights: str | os.PathLike[str] | None = None,
     device: str = "auto",
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     random_seed: int | None = None,
     video_id: str | None = None,
 ) -> dict[str, pa.Table]:
@@ -35,7 +36,7 @@ def video(
         options: options for each expert, ``{"scenes": {"detector": "content"}}``.
         weights: folder with published checkpoints; default: the libraries' caches, then a download.
         device: ``auto``, ``cpu`` or ``cuda:N``.
-        precision: of the networks; tables here hold float32.
+        precision: of the networks; default: bfloat16 on a GPU, float32 on a CPU. Tables here hold float32.
         random_seed: draw all weights from this seed instead of reading files (dry runs).
         video_id: the id in the tables; default: the file's name without its suffix, as a store of its folder
             has it, so that the tables join the store's.
@@ -46,7 +47,7 @@ def video(
         MediaError: the file cannot be read.
         MarqueeError: bad arguments, missing weights or packages, or an expert that failed.
     """
-    from extract.engine.engine import Engine, EngineSettings
+    from extract.engine.engine import Engine
     from extract.selection import ExtractConfig, select
 
     convert("path", Path, path)

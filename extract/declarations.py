@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -156,6 +156,25 @@ class Model(Protocol):
     """
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]: ...
+
+
+class TwoStepModel(ABC):
+    """A model whose first step wants the host's cores, an item at a time, and whose second the device, many.
+
+    Its expert is of the lane ``host``; the engine runs the second step in the device's lane, in batches that
+    cross videos.
+    """
+
+    @abstractmethod
+    def first(self, item: Item) -> Any:
+        """What the second step needs of an item."""
+
+    @abstractmethod
+    def second(self, items: Sequence[Item], found: Sequence[Any]) -> list[list[Row]]:
+        """The rows of each item, of what :meth:`first` found in it."""
+
+    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
+        return self.second(items, [self.first(item) for item in items])
 
 
 class PassThrough:
@@ -312,6 +331,10 @@ class Expert(ABC):
     def settings(self) -> dict[str, Any]:
         """All that determines this expert's values beside weights and upstream; JSON-ready."""
         return {"version": self.version, **asdict(self.options)}
+
+    def computed_in(self, precision: Precision) -> Precision:
+        """What this expert's rows are computed in when the run asks for ``precision``."""
+        return "float32" if self.tolerance is None else precision
 
     def check_installed(self) -> None:
         """Raises MissingDependency with the command that installs what is missing."""

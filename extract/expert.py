@@ -22,6 +22,7 @@ from extract.declarations import (
     TableSpec,
     Tap,
     Tolerance,
+    TwoStepModel,
 )
 from extract.errors import MarqueeError, MediaError, MissingDependency, UsageError, WeightsError
 from extract.options import Precision
@@ -30,7 +31,7 @@ from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     from extract.experts._audio import AudioExpert, AudioModel, LogmelModel, WindowTap, check_windows
-    from extract.experts._clips import ClipTap, check_grid, embedding_rows
+    from extract.experts._clips import ClipModel, ClipTap, check_grid
     from extract.experts._pictures import (
         IMAGE_SIZE,
         IMAGENET,
@@ -44,14 +45,15 @@ if TYPE_CHECKING:
     from extract.ops.motion.frame_grid import SceneStacks, Stack
     from extract.ops.network.batching import fixed_batches, network_batch
     from extract.ops.network.device import to_device
-    from extract.ops.network.inference import inference
+    from extract.ops.network.inference import dtype_of, inference, placed
+    from extract.ops.network.staged import Stacked, StagedModel, to_host
     from extract.ops.picture.images import centre_crop, fit_longer, resize_shorter, squash, ten_crop
     from extract.ops.sound.windows import AudioWindows, Window
     from extract.weights.checkpoints import fill, load_state_dict, load_strict, seeded
 
 _HELPERS = {
     "extract.experts._audio": ("AudioExpert", "AudioModel", "LogmelModel", "WindowTap", "check_windows"),
-    "extract.experts._clips": ("ClipTap", "check_grid", "embedding_rows"),
+    "extract.experts._clips": ("ClipModel", "ClipTap", "check_grid"),
     "extract.experts._pictures": (
         "IMAGE_SIZE",
         "IMAGENET",
@@ -65,7 +67,8 @@ _HELPERS = {
     "extract.ops.motion.frame_grid": ("SceneStacks", "Stack"),
     "extract.ops.network.batching": ("fixed_batches", "network_batch"),
     "extract.ops.network.device": ("to_device",),
-    "extract.ops.network.inference": ("inference",),
+    "extract.ops.network.inference": ("dtype_of", "inference", "placed"),
+    "extract.ops.network.staged": ("Stacked", "StagedModel", "to_host"),
     "extract.ops.picture.images": ("centre_crop", "fit_longer", "resize_shorter", "squash", "ten_crop"),
     "extract.ops.sound.windows": ("AudioWindows", "Window"),
     "extract.weights.checkpoints": ("fill", "load_state_dict", "load_strict", "seeded"),
@@ -87,6 +90,7 @@ __all__ = [
     "AudioExpert",
     "AudioModel",
     "AudioWindows",
+    "ClipModel",
     "ClipTap",
     "Column",
     "Embedding",
@@ -114,10 +118,13 @@ __all__ = [
     "Scene",
     "SceneStacks",
     "Stack",
+    "Stacked",
+    "StagedModel",
     "Streams",
     "TableSpec",
     "Tap",
     "Tolerance",
+    "TwoStepModel",
     "UsageError",
     "WeightFile",
     "WeightsError",
@@ -126,7 +133,7 @@ __all__ = [
     "centre_crop",
     "check_grid",
     "check_windows",
-    "embedding_rows",
+    "dtype_of",
     "fill",
     "fit_longer",
     "fixed_batches",
@@ -135,9 +142,11 @@ __all__ = [
     "load_strict",
     "network_batch",
     "picture_item",
+    "placed",
     "resize_shorter",
     "seeded",
     "squash",
     "ten_crop",
     "to_device",
+    "to_host",
 ]

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from extract.declarations import Expert, TableSpec
-from extract.options import Dtype
+from extract.options import Dtype, Precision
 from extract.tables import embedding_dtype
 
+HALF_VERSION = 2  # raise when networks below float32 give other values; 1 was autocast
 MEDIA_VERSION = 2  # raise when the same file would give other frames, samples or times than before
 
 
@@ -19,16 +20,17 @@ def fingerprint(
     *,
     weights: Mapping[str, str],
     upstream: Mapping[str, str],
-    precision: str,
+    precision: Precision,
     dtype: Dtype,
     random_seed: int | None,
 ) -> tuple[str, dict[str, Any]]:
     """12 hex digits, and in the clear what they were made of.
 
     ``weights`` maps role to SHA-256, ``upstream`` expert to fingerprint. What cannot change the
-    rows is left out: precision for an expert without a network (lane ``none``), ``dtype`` for
-    tables without vectors, the hashes of files that ``random_seed`` stands in for, and the seed
-    where there are no weights to draw. Raises TypeError for settings that are not JSON.
+    rows is left out: precision for an expert without a network (lane ``none``), any but float32 for one that
+    is always computed in that, ``dtype`` for tables without vectors, the hashes of files that ``random_seed``
+    stands in for, and the seed where there are no weights to draw. Raises TypeError for settings that are not
+    JSON.
     """
     drawn = random_seed is not None and bool(expert.weights())
     tables = expert.tables()
@@ -39,10 +41,12 @@ def fingerprint(
         "weights": {} if drawn else dict(weights),
         "random_seed": random_seed if drawn else None,
         "upstream": dict(upstream),
-        "precision": None if expert.lane == "none" else precision,
+        "precision": None if expert.lane == "none" else expert.computed_in(precision),
         "media": MEDIA_VERSION if expert.reads_media else None,
         "downmix": None if (sound := expert.streams().sound) is None else sound.downmix,
     }
+    if described["precision"] not in (None, "float32"):
+        described["half"] = HALF_VERSION
     text = canonical_json(described)
     return digest(text), json.loads(text)
 

@@ -31,7 +31,7 @@ class ExtractConfig(Checked):
         download: whether weights that are nowhere may be downloaded.
         random_seed: draw all weights from this seed instead of reading files (dry runs).
         device: ``auto`` (the first GPU, if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: of the networks.
+        precision: of the networks; None: the device's usual one (:func:`usual_precision`).
         dtype: of stored vectors.
     """
 
@@ -41,7 +41,7 @@ class ExtractConfig(Checked):
     download: bool = True
     random_seed: Seed | None = None
     device: Device = "auto"
-    precision: Precision = "float32"
+    precision: Precision | None = None
     dtype: Dtype = "float16"
 
     def __post_init__(self) -> None:
@@ -114,6 +114,8 @@ def select(config: ExtractConfig, download_progress: DownloadProgress | None = N
     DeviceUnusable.
     """
     experts = choose_experts(config.experts, config.options)
+    device = choose_device(config.device)
+    precision = config.precision or usual_precision(device)
     files = {name: expert.weights() for name, expert in experts.items()}
     seed = config.random_seed
     resolved = (
@@ -128,7 +130,7 @@ def select(config: ExtractConfig, download_progress: DownloadProgress | None = N
             expert,
             weights={role: file.sha256 for role, file in resolved.get(name, {}).items()},
             upstream={parent: fingerprints[parent] for parent in expert.upstream},
-            precision=config.precision,
+            precision=precision,
             dtype=config.dtype,
             random_seed=seed,
         )
@@ -138,11 +140,16 @@ def select(config: ExtractConfig, download_progress: DownloadProgress | None = N
         weights=resolved,
         fingerprints=fingerprints,
         described=described,
-        device=choose_device(config.device),
-        precision=config.precision,
+        device=device,
+        precision=precision,
         dtype=config.dtype,
         random_seed=seed,
     )
+
+
+def usual_precision(device: str) -> Precision:
+    """bfloat16 on an accelerator, whose tensor cores compute nothing in plain float32; float32 on a CPU."""
+    return "float32" if device == "cpu" else "bfloat16"
 
 
 def choose_device(wanted: str) -> str:

@@ -27,7 +27,7 @@ def run(
     download: bool = True,
     random_seed: int | None = None,
     device: str = "auto",
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     dtype: Dtype = "float16",
     shard_size: int = 64,
     retry_failed: bool = False,
@@ -51,7 +51,7 @@ def run(
         download: whether missing weights may be downloaded.
         random_seed: draw all weights from this seed instead of reading files (dry runs).
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: of the networks.
+        precision: of the networks; default: as in the store, else bfloat16 on a GPU and float32 on a CPU.
         dtype: of stored vectors.
         shard_size: videos in a new shard.
         retry_failed: try again what failed before.

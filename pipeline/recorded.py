@@ -22,7 +22,7 @@ def extraction(made_of: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         return {
             "experts": list(made_of),
             "options": options,
-            "precision": _common("precision", [r["precision"] for r in made_of.values()]) or "float32",
+            "precision": _common("precision", _precisions(made_of, options)) or "float32",
             "dtype": _common("dtype", _dtypes(made_of, options)) or "float32",
             "random_seed": _common("random_seed", [r["random_seed"] for r in made_of.values()]),
         }
@@ -45,6 +45,15 @@ def _options(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
             )
     known = {field.name for field in fields}
     return {key: value for key, value in settings.items() if key in known}
+
+
+def _precisions(
+    made_of: Mapping[str, Mapping[str, Any]], options: Mapping[str, Mapping[str, Any]]
+) -> list[str | None]:
+    """What networks were computed in, of the experts that leave it open."""
+    experts = {name: make_expert(name, options[name]) for name in made_of}
+    half = [name for name, expert in experts.items() if expert.computed_in("bfloat16") == "bfloat16"]
+    return [made_of[name]["precision"] for name in half]
 
 
 def _dtypes(made_of: Mapping[str, Mapping[str, Any]], options: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -18,8 +18,9 @@ from bench.extract import OPTIONS
 from bench.gpu.measuring import Gauge
 from extract.detectors.service import Predict, ShotService
 from extract.detectors.transnetv2 import WINDOW
-from extract.engine.engine import Engine, EngineSettings
+from extract.engine.engine import Engine
 from extract.engine.models import Models
+from extract.engine.settings import EngineSettings
 from extract.engine.task import VideoTask
 from extract.expert import Expert, Model, Precision, Resources
 from extract.registry import make_expert

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import torch
 from whisper.tokenizer import get_tokenizer
 
 from bench.gpu.measuring import Gauge, Measurement
@@ -15,45 +14,47 @@ from bench.whisper import LANGUAGES, Window, noise, side_by_side
 from extract.expert import Precision
 from extract.nets.whisper import load_network
 from extract.nets.whisper_greedy import PROMPT_TOKENS, GreedyDecoder
-from extract.ops.network.inference import inference
+from extract.ops.network.device import free_device_memory
+from extract.ops.network.inference import dtype_of, inference
 
 
 def speech(gauge: Gauge) -> None:
     """Windows of noise, whose texts are as long as they may be with weights drawn from a seed."""
-    sizes = gauge.sizes
-    networks: list[Any] = []
-
-    def load() -> Measurement:
-        networks.append(load_network(sizes.whisper_model, resources(gauge, "float32", sizes.windows)))
-        return {}
-
-    gauge.measure({"model": sizes.whisper_model, "part": "loaded"}, load)
-    for precision in sizes.precisions if networks else ():
-        with inference(gauge.device, precision):
-            _at_precision(gauge, networks[0], precision)
+    for precision in gauge.sizes.precisions:
+        _at_precision(gauge, precision)
+        free_device_memory()
 
 
-def _at_precision(gauge: Gauge, network: Any, precision: Precision) -> None:
+def _at_precision(gauge: Gauge, precision: Precision) -> None:
     sizes = gauge.sizes
     what = {"model": sizes.whisper_model, "precision": precision, "windows": sizes.windows}
+    networks: list[Any] = []
     heard: list[Window] = []
 
+    def load() -> Measurement:
+        networks.append(load_network(sizes.whisper_model, resources(gauge, precision, sizes.windows)))
+        return {}
+
     def encode() -> Measurement:
-        mels = noise(network, sizes.windows)
+        (network,) = networks
+        mels = noise(network, sizes.windows).to(dtype_of(precision))
 
         def listen() -> None:
-            features = network.encoder(mels).float()
+            features = network.encoder(mels)
             heard[:] = [Window(each, LANGUAGES[i % len(LANGUAGES)]) for i, each in enumerate(features)]
 
         seconds = gauge.seconds(listen)
         return {"windows/s": sizes.windows / seconds}
 
-    gauge.measure({**what, "part": "encoder"}, encode)
-    if heard:
-        gauge.measure({**what, "part": "decoder"}, partial(_decoded, gauge, network, heard, precision))
+    with inference(gauge.device):
+        gauge.measure({**what, "part": "loaded"}, load)
+        if networks:
+            gauge.measure({**what, "part": "encoder"}, encode)
+        if heard:
+            gauge.measure({**what, "part": "decoder"}, partial(_decoded, gauge, networks[0], heard))
 
 
-def _decoded(gauge: Gauge, network: Any, heard: Sequence[Window], precision: Precision) -> Measurement:
+def _decoded(gauge: Gauge, network: Any, heard: Sequence[Window]) -> Measurement:
     """All windows at once, so that there are as many steps as the longest text has tokens and its prompt."""
     decoder = GreedyDecoder(
         network,
@@ -61,7 +62,6 @@ def _decoded(gauge: Gauge, network: Any, heard: Sequence[Window], precision: Pre
         "transcribe",
         rows=len(heard),
         longest=gauge.sizes.tokens,
-        dtype=getattr(torch, precision),
     )
     texts: list[list[int]] = []
 

@@ -79,7 +79,7 @@ def vectors(model: Model, items: Sequence[Item]) -> Vectors:
     """The embeddings; of Whisper, whose words are decisions, what it hears."""
     if isinstance(model, Transcriber):
         heard = model.encode([_first_chunk(item) for item in items])
-        return np.stack([features.cpu().numpy().ravel() for features in heard]).astype(np.float64)
+        return np.stack([features.float().cpu().numpy().ravel() for features in heard]).astype(np.float64)
     return np.stack([row["embedding"] for rows in model(items) for row in rows]).astype(np.float64)
 
 

@@ -159,7 +159,7 @@ def load_predictor(resources: Resources) -> Predict:
     network = load_network().to(resources.device)
 
     def batch(windows: NDArray[np.generic]) -> NDArray[np.float32]:
-        with inference(resources.device, "float32"), deterministic_convolutions():
+        with inference(resources.device), deterministic_convolutions():
             single, _ = network(to_device(windows, resources.device))
             kept = torch.sigmoid(single[:, CONTEXT : CONTEXT + STEP, 0])
         answers: NDArray[np.float32] = kept.cpu().numpy()

@@ -47,6 +47,11 @@ class RequestBatch(Generic[Request, Result]):
             self.error = as_device_error(error)
         self.seconds = now() - started - elsewhere
 
+    def count(self, items: int, seconds: float) -> None:
+        """Book the time of a part that was computed elsewhere."""
+        self.seconds += seconds
+        self.queue.took(items, seconds)
+
     def report(self) -> None:
         self.queue.done(self)
 
@@ -78,6 +83,7 @@ class BatchQueue(Generic[Request, Result]):
         self.lane = lane
         self.done = done
         self.urgent = urgent
+        self.then: BatchQueue[Request, Result] | None = None  # where the results go on, if that is not all
         self.now: Callable[[], float] = time.monotonic
         self.turn_seconds = math.inf
         self._item_seconds = 0.0  # of the last part
@@ -136,7 +142,7 @@ class BatchQueue(Generic[Request, Result]):
         item does not fit alone, at a batch size of one and with nothing cached.
         """
         results: list[Result] = []
-        step, last_try = self._part_items(), False
+        step, last_try = self.part_items(), False
         while len(results) < len(requests):
             if results:
                 between()
@@ -144,7 +150,7 @@ class BatchQueue(Generic[Request, Result]):
             part = requests[len(results) : len(results) + step]
             try:
                 results.extend(self._results(part))
-                self._item_seconds = (self.now() - started) / len(part)
+                self.took(len(part), self.now() - started)
                 last_try = False
                 continue
             except Exception as error:
@@ -163,7 +169,11 @@ class BatchQueue(Generic[Request, Result]):
             step = min((len(part) + 1) // 2, self.size)
         return results
 
-    def _part_items(self) -> int:
+    def took(self, items: int, seconds: float) -> None:
+        """Remember how long a part of so many items took."""
+        self._item_seconds = seconds / items
+
+    def part_items(self) -> int:
         """How many items are computed in a turn, as far as the last ones tell: a power of two, or all."""
         if self._item_seconds * self.size <= self.turn_seconds:
             return self.size

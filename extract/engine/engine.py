@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -18,21 +17,22 @@ from typing import Any
 
 from extract.declarations import PassThrough
 from extract.decoder import messages
-from extract.decoder.owner import STALL_SECONDS
 from extract.engine.batches import LaneName, Request, RequestBatch, Result
 from extract.engine.credit import Credit, lane_credits
-from extract.engine.lanes import ItemBatch, Lanes, TableBatch, WindowBatch
+from extract.engine.decoders import Decoders
+from extract.engine.lanes import Lanes, TableBatch, WindowBatch
 from extract.engine.ledger import VideoLedger
 from extract.engine.machine import Machine, VideoDecoder
 from extract.engine.meter import Meter, Reading
 from extract.engine.models import Models, load_models
 from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
+from extract.engine.settings import EngineSettings
+from extract.engine.stages import ItemBatch
 from extract.engine.task import Tasks, VideoTask
 from extract.errors import DeviceFault, DeviceUnusable
-from extract.options import Checked, Positive, Seconds
 from extract.scratch import Scratch
 from extract.selection import Selection
-from extract.types import Item, Outcome, Row, Scene
+from extract.types import Item, Outcome, Row
 
 WAKE_SECONDS = 0.2  # how long it sleeps at most: batches linger, new tasks may have come
 
@@ -45,24 +45,6 @@ class VideoResult:
     facts: Mapping[str, Any]
     ledger: VideoLedger
     outcomes: Mapping[str, Outcome]
-
-
-@dataclass(frozen=True)
-class EngineSettings(Checked):
-    """How to run; nothing here changes a row.
-
-    ``queue_bytes`` is the most that items between decoders and models may take, of which a quarter is for
-    those of the host lane; what of it is used follows from the batches (:mod:`extract.engine.credit`).
-    """
-
-    decoders: Positive = 2
-    decoder_threads: Positive = 1
-    batch_size: Positive = 16
-    host_threads: Positive = 1
-    queue_bytes: Positive = 1 << 30
-    keyframe_buffer_bytes: Positive = 512 << 20
-    stall_seconds: Seconds = STALL_SECONDS
-    videos_in_flight: Positive = 32
 
 
 class Engine:
@@ -98,9 +80,7 @@ class Engine:
             threading.Thread(target=self._load, args=(None,), name="load").start()
         else:
             self._load(models)
-        self._decoders: list[VideoDecoder] = []  # started when a video finds none idle
-        self._idle: deque[VideoDecoder] = deque()
-        self._decoding: dict[VideoDecoder, VideoLedger] = {}
+        self._decoders = Decoders(selection, self.settings, machine, self._deliver)
         self._videos: list[VideoLedger] = []
 
     def __enter__(self) -> Engine:
@@ -110,8 +90,7 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        for decoder in self._decoders:
-            decoder.close()
+        self._decoders.close()
         if self._loading.exception() is None:  # waits, too
             self._lanes.close()
         self._spill.close()
@@ -191,42 +170,17 @@ class Engine:
 
     def _feed(self, waiting: Tasks) -> None:
         """Give decoders work, as long as there are tasks."""
-        most = self.settings
-        while len(self._decoding) < most.decoders and len(self._videos) < most.videos_in_flight:
+        while not self._decoders.all_at_work and len(self._videos) < self.settings.videos_in_flight:
             task = waiting.take()
             if task is None:
                 return
             ledger = VideoLedger(task, self.selection, self._spill.path)
             self._videos.append(ledger)
             if ledger.to_decode:
-                decoder = self._free_decoder()
-                self._decoding[decoder] = ledger
-                decoder.submit(self._job(ledger))
+                self._decoders.begin(ledger)
             else:
                 ledger.decoded = True
                 self._start_text(ledger)
-
-    def _free_decoder(self) -> VideoDecoder:
-        if self._idle:
-            return self._idle.popleft()
-        self._decoders.append(self._machine.decoder(self._deliver, stall_seconds=self.settings.stall_seconds))
-        return self._decoders[-1]
-
-    def _job(self, ledger: VideoLedger) -> messages.DecodeJob:
-        selection = self.selection
-        service = selection.shot_service
-        scenes: tuple[Scene, ...] | None = None
-        if service is not None and (stored := ledger.task.tables.get(service.name)):
-            scenes = service.stored_scenes(stored)
-        return messages.DecodeJob(
-            path=ledger.task.path,
-            experts={name: selection.options[name] for name in ledger.to_decode},
-            shot_service=None if service is None else service.name,
-            shot_options={} if service is None else selection.options[service.name],
-            scenes=scenes,
-            buffer_bytes=self.settings.keyframe_buffer_bytes,
-            threads=self.settings.decoder_threads,
-        )
 
     def _deliver(self, decoder: VideoDecoder, message: messages.Message) -> None:
         if isinstance(message, messages.ItemReady):
@@ -243,7 +197,7 @@ class Engine:
         A lane that has nothing to do while decoders wait for another one's room is not among them: its
         batches may still fill, and go out when they have waited for long.
         """
-        if not self._events.empty() or self._decoders_waiting < len(self._decoding):
+        if not self._events.empty() or self._decoders_waiting < len(self._decoders):
             return set()
         idle = self._lanes.idle
         return idle if len(idle) == len(self._credit) else {n for n in idle if self._credit[n].waiting}
@@ -259,14 +213,13 @@ class Engine:
             pass
 
     def _handle(self, decoder: VideoDecoder, message: messages.Message) -> None:
-        ledger = self._decoding[decoder]
+        ledger = self._decoders.video_of(decoder)
         match message:
             case messages.MediaOpened(media):
                 ledger.media = media
             case messages.ShotWindow(thumbnails):
-                self._lanes.windows.put(
-                    WindowRequest(thumbnails, decoder.answer, partial(self._decodes, decoder, ledger))
-                )
+                wanted = partial(self._decoders.is_at, decoder, ledger)
+                self._lanes.windows.put(WindowRequest(thumbnails, decoder.answer, wanted))
             case messages.ItemReady(expert, item):
                 self._queue(ledger, expert, item)
             case messages.ExpertFailed(expert, stage, error_type, text):
@@ -283,13 +236,8 @@ class Engine:
                 ledger.fail_all(stage, error_type, text)
                 self._release(decoder, ledger)
 
-    def _decodes(self, decoder: VideoDecoder, ledger: VideoLedger) -> bool:
-        """Whether the decoder is still at this video: it may have died meanwhile."""
-        return self._decoding.get(decoder) is ledger
-
     def _release(self, decoder: VideoDecoder, ledger: VideoLedger) -> None:
-        del self._decoding[decoder]
-        self._idle.append(decoder)
+        self._decoders.release(decoder)
         ledger.decoded = True
         self._start_text(ledger)
 
@@ -324,12 +272,18 @@ class Engine:
         self.meter.add(batch.queue.lane, batch.seconds, queue=batch.queue.name)
 
     def _take_rows(self, batch: ItemBatch) -> None:
-        """Book the rows of a batch; one that failed is computed again, item by item."""
+        """Book the rows of a batch, or pass on what its first step found.
+
+        One that failed is computed again, item by item.
+        """
         self._returned(batch)
         expert = batch.queue.name
         if batch.error is None:
-            for queued, rows in zip(batch.requests, batch.results, strict=True):
-                self._book(expert, queued, rows)
+            for queued, found in zip(batch.requests, batch.results, strict=True):
+                if batch.queue.then is not None:
+                    batch.queue.then.put(replace(queued, found=found))
+                else:
+                    self._book(expert, queued, found)
         elif len(batch.requests) > 1:
             batch.queue.retry_singly(batch.requests)
         else:

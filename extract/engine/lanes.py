@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.declarations import Expert, Model
+from extract.declarations import Expert, Model, TwoStepModel
 from extract.engine.batches import BatchQueue, LaneName, RequestBatch
 from extract.engine.machine import Machine
 from extract.engine.models import Models
 from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
+from extract.engine.stages import ItemBatch, Stages
+from extract.ops.network.staged import StagedModel
 from extract.types import Item, Row
 
 WINDOWS = "windows"  # of the shot network
 TURN_SECONDS = 0.25  # that windows wait for the device at most, where batches can be cut
 TABLES = "tables"  # that text experts read
 
-ItemBatch = RequestBatch[QueuedItem, list[Row]]
 WindowBatch = RequestBatch[WindowRequest, NDArray[np.float32]]
 TableBatch = RequestBatch[TableRequest, list[Item]]
 
@@ -41,6 +42,9 @@ class Owner(Protocol):
 
 
 class _AnyBatch(Protocol):
+    @property
+    def queue(self) -> _AnyQueue: ...
+
     def compute(self, between: Callable[[], None] = ..., /) -> None: ...
 
     def report(self) -> None: ...
@@ -72,7 +76,8 @@ class _AnyQueue(Protocol):
 class Lanes:
     """A queue for each expert, one for windows and one for tables, and threads that take batches from them.
 
-    The device lane computes one batch while the next one waits; the host lane runs ``host_threads``
+    The device lane computes one batch while the next one waits, or is stacked where a model has stages
+    (:mod:`extract.engine.stages`); the host lane runs ``host_threads``
     single items beside it. A partial batch goes out only when ``flush`` names its lane, to which nothing
     else can come, or when the lane has nothing else to do and the batch has waited for ``linger_seconds``.
     Windows and tables go first: decoders, or whole experts, wait for them.
@@ -106,24 +111,17 @@ class Lanes:
             TABLES, "host", partial(_items, experts), done=owner.tables_read, urgent=True
         )
         self.items = {
-            name: BatchQueue[QueuedItem, list[Row]](
-                name,
-                expert.lane,
-                partial(_rows, models.by_expert[name]),
-                done=owner.items_computed,
-                unwanted=partial(owner.item_unwanted, name),
-                # Of this and what the model was loaded with the smaller one counts.
-                batch_size=batch_size * expert.larger_batches if expert.lane == "device" else 1,
-                resources=models.resources.get(name) if expert.lane == "device" else None,
-            )
+            name: _item_queue(name, expert, models, owner, batch_size)
             for name, expert in experts.items()
             if expert.lane != "none"
         }
-        self._queues: tuple[_AnyQueue, ...] = (self.windows, self.tables, *self.items.values())
+        seconds = [items.then for items in self.items.values() if items.then is not None]
+        computed = [*self.items.values(), *seconds]
+        self._queues: tuple[_AnyQueue, ...] = (self.windows, self.tables, *computed)
         for queue in self._queues:
             queue.now = machine.now
         if models.predict is not None:  # decoders wait for its answers
-            for items in self.items.values():
+            for items in computed:
                 items.turn_seconds = TURN_SECONDS
         self._urgent: deque[WindowBatch] = deque()
         self._running: dict[LaneName, int] = {"device": 0, "host": 0}
@@ -133,6 +131,11 @@ class Lanes:
             "device": machine.pool("device", 1),
             "host": machine.pool("host", host_threads),
         }
+        self._staged = _staged(models.by_expert)
+        self._stages: Stages | None = None
+        if self._staged:
+            device = next(iter(self._staged.values())).resources.device
+            self._stages = Stages(machine, device, on_device=self._on_device, alone=self._compute)
 
     @property
     def idle(self) -> set[LaneName]:
@@ -142,7 +145,10 @@ class Lanes:
     @property
     def waiting(self) -> dict[str, int]:
         """How many requests each queue holds. Any thread may ask."""
-        return {queue.name: len(queue) for queue in self._queues}
+        found: Counter[str] = Counter()
+        for queue in self._queues:
+            found[queue.name] += len(queue)
+        return dict(found)
 
     @property
     def halved(self) -> dict[str, int]:
@@ -171,15 +177,19 @@ class Lanes:
                 if batch is None:
                     break
                 self._running[lane] += 1
-                self._pools[lane].submit(self._run, lane, batch)
+                self._start(lane, batch)
 
     def returned(self, lane: LaneName) -> None:
         """Make room: the owner has seen a batch of this lane come back."""
         self._running[lane] -= 1
 
     def close(self) -> None:
+        if self._stages is not None:
+            self._stages.stop_stacking()
         for pool in self._pools.values():
             pool.shutdown(wait=True, cancel_futures=True)
+        if self._stages is not None:
+            self._stages.close()
 
     def _next_batch(self, lane: LaneName, *, flush: bool) -> _AnyBatch | None:
         while (queue := self._next_queue(lane, flush=flush)) is not None:
@@ -202,15 +212,30 @@ class Lanes:
         ]
         return max(ready, key=lambda queue: queue.share, default=None)
 
-    def _run(self, lane: LaneName, batch: _AnyBatch) -> None:
+    def _start(self, lane: LaneName, batch: Any) -> None:
+        model = self._staged.get(batch.queue.name)
+        if self._stages is not None and model is not None:
+            self._stages.start(batch, model)
+        else:
+            self._pools[lane].submit(self._turn, lane, partial(self._compute, batch))
+
+    def _turn(self, lane: LaneName, work: Callable[[], None]) -> None:
+        """In a thread of the lane; what is urgent goes first."""
         thread = threading.get_ident()
         self._computing[thread] = lane, self._now()
         if lane == "device":
             self._run_urgent()
+        work()
+        del self._computing[thread]
+
+    def _on_device(self, work: Callable[[], None]) -> None:
+        self._pools["device"].submit(self._turn, "device", work)
+
+    def _compute(self, batch: _AnyBatch) -> None:
+        if batch.queue.lane == "device":
             batch.compute(self._run_urgent)
         else:
             batch.compute()
-        del self._computing[thread]
         batch.report()
 
     def _run_urgent(self) -> None:
@@ -226,6 +251,37 @@ class Lanes:
             windows.report()
 
 
+def _staged(models: Mapping[str, Model]) -> dict[str, StagedModel]:
+    """The models whose steps go side by side: those on an accelerator."""
+    found = {name: model for name, model in models.items() if isinstance(model, StagedModel)}
+    return {name: model for name, model in found.items() if model.resources.device != "cpu"}
+
+
+def _item_queue(
+    name: str, expert: Expert, models: Models, owner: Owner, batch_size: int
+) -> BatchQueue[QueuedItem, list[Row]]:
+    """The queue of an expert's items; of a model of two steps, with that of what the first one has found."""
+    model = models.by_expert[name]
+
+    def queue(lane: LaneName, rows: Callable[..., list[list[Row]]]) -> BatchQueue[QueuedItem, list[Row]]:
+        there = lane == "device"
+        return BatchQueue(
+            name,
+            lane,
+            partial(rows, model),
+            done=owner.items_computed,
+            unwanted=partial(owner.item_unwanted, name),
+            # Of this and what the model was loaded with the smaller one counts.
+            batch_size=batch_size * expert.larger_batches if there else 1,
+            resources=models.resources.get(name) if there else None,
+        )
+
+    items = queue("device" if expert.lane == "device" else "host", _rows)
+    if isinstance(model, TwoStepModel):
+        items.then = queue("device", _second_rows)
+    return items
+
+
 def _answers(models: Models, windows: Sequence[WindowRequest]) -> Sequence[NDArray[np.float32]]:
     if models.predict is None:
         raise RuntimeError("a window came for the shot network, but the shot detector has none")
@@ -237,4 +293,11 @@ def _items(experts: Mapping[str, Expert], requests: Sequence[TableRequest]) -> l
 
 
 def _rows(model: Model, items: Sequence[QueuedItem]) -> list[list[Row]]:
+    """Of a model of two steps, what the first one finds."""
+    if isinstance(model, TwoStepModel):
+        return [model.first(queued.item) for queued in items]
     return model([queued.item for queued in items])
+
+
+def _second_rows(model: TwoStepModel, items: Sequence[QueuedItem]) -> list[list[Row]]:
+    return model.second([queued.item for queued in items], [queued.found for queued in items])

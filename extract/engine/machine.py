@@ -8,8 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from extract.decoder.messages import DecodeJob, Message, WindowAnswer
 from extract.decoder.owner import Decoder
+from extract.ops.network.staged import Stacked, StagedModel
+from extract.ops.network.streams import DeviceStreams
 
 Event = Callable[[], None]
 
@@ -36,6 +41,16 @@ class Inbox(Protocol):
     def empty(self) -> bool: ...
 
 
+class DeviceSide(Protocol):
+    """What a device does of a staged model: :class:`extract.ops.network.streams.DeviceStreams`."""
+
+    def upload(self, arrays: Stacked, /) -> Any: ...
+
+    def compute(self, model: StagedModel, uploaded: Any, /) -> Any: ...
+
+    def download(self, outputs: Any, /) -> NDArray[np.floating]: ...
+
+
 class Machine:
     """This machine."""
 
@@ -48,6 +63,9 @@ class Machine:
 
     def pool(self, name: str, threads: int) -> Executor:
         return ThreadPoolExecutor(threads, name)
+
+    def streams(self, device: str) -> DeviceSide:
+        return DeviceStreams(device)
 
     def decoder(self, deliver: Callable[[Any, Message], None], *, stall_seconds: float) -> VideoDecoder:
         return Decoder(deliver, stall_seconds=stall_seconds)

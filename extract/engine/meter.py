@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-# "device" and "host" are the two lanes of the models; copies to the device are part of its batches.
+# "device" and "host" are the two lanes of the models; copies to the device are part of its batches only where
+# models are not staged (extract.engine.stages).
 Stage = Literal["decode", "device", "host", "write"]
 STAGES: tuple[Stage, ...] = ("decode", "device", "host", "write")
 RECENT_SECONDS = 20.0

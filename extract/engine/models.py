@@ -35,7 +35,7 @@ def load_models(selection: Selection, *, batch_size: int) -> Models:
     resources = {
         name: Resources(
             device=selection.device,
-            precision=selection.precision,
+            precision=expert.computed_in(selection.precision),
             batch_size=items_at_once(expert, batch_size, selection.device),
             weights={role: w.path for role, w in selection.weights.get(name, {}).items()},
             random_seed=selection.random_seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class QueuedItem:
-    """One item of one video, with its place among that video's items for this expert."""
+    """One item of one video, with its place among that video's items for this expert.
+
+    ``found``: by the first step of a model that has two.
+    """
 
     video: VideoLedger
     number: int
     item: Item
+    found: Any = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ makes a vector of it; the rest is here.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.declarations import Embedding, Expert, Model, Resources, Streams, TableSpec, Tap
-from extract.ops.network.batching import fixed_batches, network_batch
-from extract.ops.network.device import to_device
-from extract.ops.network.inference import inference
+from extract.ops.network.batching import fixed_batches
+from extract.ops.network.inference import dtype_of, inference, placed
+from extract.ops.network.staged import Stacked, StagedModel
 from extract.ops.sound.windows import AudioWindows, Window
 from extract.types import AudioBlock, Item, MediaInfo, Row
 from extract.weights.checkpoints import fill, load_state_dict
@@ -68,35 +68,41 @@ class WindowTap(Tap):
         return Item(window.start_seconds, window.end_seconds, arrays=self.prepare(window))
 
 
-class AudioModel(ABC, Generic[Network]):
+class AudioModel(StagedModel, Generic[Network]):
     """The item's ``array`` -> ``embedding`` float32 (dimension,)."""
 
     array: ClassVar[str] = "samples"
 
     def __init__(self, network: Network, resources: Resources) -> None:
-        self.network = network.to(resources.device).eval()
+        self.network = placed(network, resources)
         self.resources = resources
 
-    @property
-    def windows_at_once(self) -> int:
-        """The largest batch that the network sees; on a CPU the only one."""
-        return network_batch(self.resources.device, self.resources.batch_size)
+    def stack(self, items: Sequence[Item]) -> Stacked:
+        return [np.stack([item.arrays[self.array] for item in items])]
 
-    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
-        if not items:
-            return []
-        inputs = np.stack([item.arrays[self.array] for item in items])
-        size, device = self.windows_at_once, self.resources.device
-        embeddings = fixed_batches(self.embed, inputs, size, device=device)
-        return [[item.row(embedding=e)] for item, e in zip(items, embeddings, strict=True)]
+    def compute(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        (arrays,) = inputs
+        with inference(self.resources.device):
+            return fixed_batches(self.embed, arrays, self.items_at_once, device=self.resources.device)
+
+    def rows(self, items: Sequence[Item], values: NDArray[np.floating]) -> list[list[Row]]:
+        return [[item.row(embedding=value)] for item, value in zip(items, values, strict=True)]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the network's parameters."""
+        return dtype_of(self.resources.precision)
 
     @abstractmethod
-    def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
-        """(batch, ...) of the items' arrays -> float32 (batch, dimension)."""
+    def embed(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(batch, ...) of the items' arrays, on the device -> (batch, dimension)."""
 
 
 class LogmelNetwork(Protocol):
-    """A network whose front end makes log-mel bands of samples."""
+    """A network whose front end makes log-mel bands of samples, both in float32.
+
+    Powers span more than half precision holds, and decibels have more digits.
+    """
 
     def logmel(self, samples: torch.Tensor, /) -> torch.Tensor: ...
 
@@ -106,14 +112,10 @@ class LogmelNetwork(Protocol):
 class LogmelModel(AudioModel[Any]):
     """``samples`` float32 (window,) -> ``embedding`` of a :class:`LogmelNetwork`."""
 
-    def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
-        """float32 (batch, window) -> float32 (batch, dimension)."""
+    def embed(self, inputs: torch.Tensor) -> torch.Tensor:
+        """float32 (batch, window) -> (batch, dimension)."""
         network: LogmelNetwork = self.network
-        device = self.resources.device
-        with inference(device, "float32"):  # the front end's powers span more than half precision holds
-            logmel = network.logmel(to_device(inputs, device))
-        with inference(device, self.resources.precision):
-            return np.asarray(network.features(logmel).float().cpu().numpy())
+        return network.features(network.logmel(inputs))
 
 
 class AudioExpert(Expert):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.declarations import Resources, Tap
+from extract.declarations import Tap
 from extract.ops.motion.frame_grid import SceneStacks, Stack
-from extract.ops.network.batching import fixed_batches, stacked
+from extract.ops.network.batching import fixed_batches
+from extract.ops.network.staged import StagedModel
 from extract.types import Column, Frame, Item, Row, Scene
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 LONGEST = 512  # frames of a stack: what is held grows with it
@@ -69,21 +74,26 @@ class ClipTap(Tap, Generic[T]):
             yield Item(stack.start_seconds, stack.end_seconds, arrays, columns, table)
 
 
-def embedding_rows(
-    items: Sequence[Item],
-    clips: Callable[[Sequence[Item]], Sequence[Any]],
-    network: Callable[[Any], NDArray[np.floating]],
-    resources: Resources,
-) -> list[Row]:
-    """A row for each item: ``embedding`` is what ``network`` makes of its clip, all of one shape.
+class ClipModel(StagedModel):
+    """A row for each item, with one ``embedding``.
 
-    ``clips`` makes those of some items: arrays, or tensors on the device. The network sees one stack at once
-    on a CPU, where more only cost memory, else always as many; no more clips than that are made at a time.
+    The network sees one stack at once on a CPU, where more only cost memory, else always as many.
     """
-    size = 1 if resources.device == "cpu" else resources.at_most(DEVICE_BATCH)
-    rows = []
-    for start in range(0, len(items), size):
-        part = items[start : start + size]
-        embeddings = fixed_batches(network, stacked(clips(part)), size, device=resources.device)
-        rows += [item.row(embedding=e) for item, e in zip(part, embeddings, strict=True)]
-    return rows
+
+    @property
+    def items_at_once(self) -> int:
+        return 1 if self.resources.device == "cpu" else self.resources.at_most(DEVICE_BATCH)
+
+    @abstractmethod
+    def order(self, items: Sequence[Item]) -> list[int]:
+        """The places of the items in the order of what is computed of them: like ones side by side."""
+
+    def rows(self, items: Sequence[Item], values: NDArray[np.floating]) -> list[list[Row]]:
+        rows: list[list[Row]] = [[] for _ in items]
+        for place, value in zip(self.order(items), values, strict=True):
+            rows[place] = [items[place].row(embedding=value)]
+        return rows
+
+    def batched(self, network: Callable[[torch.Tensor], torch.Tensor], clips: torch.Tensor) -> torch.Tensor:
+        """What the network makes of clips of one shape, in batches of one size."""
+        return fixed_batches(network, clips, self.items_at_once, device=self.resources.device)

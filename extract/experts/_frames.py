@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 from extract.declarations import Embedding, FrameSpec, Model, Resources, Streams, TableSpec, Tap
 from extract.errors import MediaError
 from extract.experts._pictures import SCENE, Image, PictureExpert, PictureModel
+from extract.ops.network.staged import Stacked, StagedModel
 from extract.types import Column, Frame, Item, MediaInfo, Row, Scene
+
+if TYPE_CHECKING:
+    import torch
 
 MOST = 64  # pictures of a row, some 10 MB: a shot of more has a row for each so many
 FRAMES = Column("frames", "int32", "pictures that the vector is the mean of")
@@ -100,18 +104,30 @@ class FramesTap(Tap):
         )
 
 
-class FramesModel:
-    """``images`` uint8 (pictures, 224, 224, 3) RGB -> ``embedding`` float32 (dimension,), their mean."""
+class FramesModel(StagedModel):
+    """``images`` uint8 (pictures, 224, 224, 3) RGB -> ``embedding`` float32 (dimension,), their mean.
+
+    Pictures of several rows share the network's batches on an accelerator; on a CPU a row is computed alone.
+    """
 
     def __init__(self, pictures: PictureModel) -> None:
         self._pictures = pictures
+        self.resources = pictures.resources
 
-    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
-        return [[item.row(embedding=self._mean(item.arrays["images"]))] for item in items]
+    @property
+    def items_at_once(self) -> int:
+        return 1 if self.resources.device == "cpu" else self.resources.batch_size
 
-    def _mean(self, images: NDArray[Any]) -> NDArray[np.floating]:
-        mean: NDArray[np.floating] = self._pictures.vectors(images).mean(axis=0, dtype=np.float64)
-        return mean.astype(np.float32)
+    def stack(self, items: Sequence[Item]) -> Stacked:
+        return [np.concatenate([item.arrays["images"] for item in items])]
+
+    def compute(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        return self._pictures.compute(inputs)
+
+    def rows(self, items: Sequence[Item], values: NDArray[np.floating]) -> list[list[Row]]:
+        ends = np.cumsum([len(item.arrays["images"]) for item in items])[:-1]
+        means = [each.mean(axis=0, dtype=np.float64).astype(np.float32) for each in np.split(values, ends)]
+        return [[item.row(embedding=mean)] for item, mean in zip(items, means, strict=True)]
 
 
 class FramesExpert(PictureExpert):

@@ -18,7 +18,8 @@ from extract.declarations import Embedding, Expert, Model, Resources, Streams, T
 from extract.errors import MediaError
 from extract.ops.network.batching import fixed_batches, network_batch
 from extract.ops.network.device import to_device
-from extract.ops.network.inference import inference
+from extract.ops.network.inference import dtype_of, inference, placed
+from extract.ops.network.staged import Stacked, StagedModel, to_host
 from extract.types import Column, Frame, Item, MediaInfo, Row, Scene
 from extract.weights.checkpoints import fill, load_state_dict
 
@@ -83,38 +84,42 @@ def picture_item(frame: Frame, crop: Image, /, **columns: Any) -> Item:
     return Item(frame.start_seconds, frame.end_seconds, arrays={"image": crop}, columns=columns)
 
 
-class PictureModel:
+class PictureModel(StagedModel):
     """``image`` uint8 (224, 224, 3) RGB -> ``embedding`` float32 (dimension,)."""
 
     def __init__(self, network: torch.nn.Module, resources: Resources, normalisation: Normalisation) -> None:
         import torch
 
-        self.network = network.to(resources.device).eval()
+        self.network = placed(network, resources)
         self.resources = resources
         self.normalisation = normalisation
         self.mean = torch.tensor(normalisation.mean, device=resources.device).view(1, 3, 1, 1)
         self.std = torch.tensor(normalisation.std, device=resources.device).view(1, 3, 1, 1)
 
-    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
-        if not items:
-            return []
-        embeddings = self.vectors(np.stack([item.arrays["image"] for item in items]))
-        return [[item.row(embedding=e)] for item, e in zip(items, embeddings, strict=True)]
+    def stack(self, items: Sequence[Item]) -> Stacked:
+        return [np.stack([item.arrays["image"] for item in items])]
 
-    def vectors(self, images: NDArray[Any]) -> NDArray[np.floating]:
-        """uint8 (pictures, 224, 224, 3) RGB, however many -> float32 (pictures, dimension)."""
+    def compute(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """uint8 (pictures, 224, 224, 3) RGB, however many -> (pictures, dimension)."""
+        (images,) = inputs
         size = network_batch(self.resources.device, self.resources.batch_size)
-        return fixed_batches(self.embed, images, size, device=self.resources.device)
+        with inference(self.resources.device):
+            return fixed_batches(self._embed, images, size, device=self.resources.device)
 
-    def embed(self, images: NDArray[np.generic]) -> NDArray[np.floating]:
-        """uint8 (batch, 224, 224, 3) RGB -> float32 (batch, dimension)."""
-        with inference(self.resources.device, self.resources.precision):
-            pixels = to_device(images, self.resources.device).permute(0, 3, 1, 2)
-            if self.normalisation.bgr:
-                pixels = pixels.flip(1)
-            scaled = pixels.float() / self.normalisation.scale
-            features = self.network((scaled - self.mean) / self.std)
-            return np.asarray(features.float().cpu().numpy())
+    def rows(self, items: Sequence[Item], values: NDArray[np.floating]) -> list[list[Row]]:
+        return [[item.row(embedding=value)] for item, value in zip(items, values, strict=True)]
+
+    def vectors(self, images: Image) -> NDArray[np.floating]:
+        """Of pictures that no item carries."""
+        return to_host(self.compute([to_device(images, self.resources.device)]))
+
+    def _embed(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = images.permute(0, 3, 1, 2)
+        if self.normalisation.bgr:
+            pixels = pixels.flip(1)
+        normalised = (pixels.float() / self.normalisation.scale - self.mean) / self.std
+        features: torch.Tensor = self.network(normalised.to(dtype_of(self.resources.precision)))
+        return features
 
 
 class PictureExpert(Expert):

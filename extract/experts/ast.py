@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from extract.expert import Model, Package, Resources, Tolerance
 from extract.experts._audio import Arrays, AudioExpert, AudioModel, check_windows, heard_samples
-from extract.ops.network.device import to_device
-from extract.ops.network.inference import inference
 from extract.ops.sound.kaldi_fbank import BANDS, FRAME_SAMPLES, SAMPLE_RATE, kaldi_fbank
 from extract.ops.sound.windows import Window
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
+    import torch
+
     from extract.nets.ast import Ast as Network
 
 FRAMES = 1024
@@ -59,15 +59,14 @@ class AstModel(AudioModel["Network"]):
     array = "fbank"
 
     @property
-    def windows_at_once(self) -> int:
+    def items_at_once(self) -> int:
         """On a CPU one: its 1214 tokens fill the cores, and padding a batch would cost seconds."""
-        return 1 if self.resources.device == "cpu" else super().windows_at_once
+        return 1 if self.resources.device == "cpu" else super().items_at_once
 
-    def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
-        """float32 (batch, 1024, 128) -> float32 (batch, 768)."""
-        with inference(self.resources.device, self.resources.precision):
-            pooled = self.network(to_device(inputs, self.resources.device))
-            return np.asarray(pooled.float().cpu().numpy())
+    def embed(self, inputs: torch.Tensor) -> torch.Tensor:
+        """float32 (batch, 1024, 128) -> (batch, 768)."""
+        pooled: torch.Tensor = self.network(inputs.to(self.dtype))
+        return pooled
 
 
 class Ast(AudioExpert):

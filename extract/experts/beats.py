@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from extract.expert import Model, Package, Resources, Tolerance
 from extract.experts._audio import Arrays, AudioExpert, AudioModel, check_windows, heard_samples
-from extract.ops.network.device import to_device
-from extract.ops.network.inference import inference
 from extract.ops.sound.kaldi_fbank import BANDS, FRAME_SAMPLES, HOP_SAMPLES, SAMPLE_RATE, kaldi_fbank
 from extract.ops.sound.windows import Window
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
+    import torch
+
     from extract.nets.beats import Beats as Network
 
 PATCH_FRAMES = 16
@@ -59,18 +59,14 @@ class BeatsModel(AudioModel["Network"]):
 
     array = "fbank"
 
-    def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
+    def embed(self, inputs: torch.Tensor) -> torch.Tensor:
         """float32 (batch, frames, 128) -> float32 (batch, 768)."""
         from extract.nets.beats import mean_heard
 
-        device = self.resources.device
-        patches = ~np.isnan(inputs[:, PATCH_FRAMES - 1 :: PATCH_FRAMES, 0])
-        heard = to_device(patches.repeat(BANDS // PATCH_BANDS, axis=1), device)
-        fbank = to_device(np.nan_to_num(inputs), device)
-        with inference(device, self.resources.precision):
-            tokens = self.network.encode(fbank, heard).float()
-        with inference(device, "float32"):
-            return np.asarray(mean_heard(tokens, heard).cpu().numpy())
+        patches = ~inputs[:, PATCH_FRAMES - 1 :: PATCH_FRAMES, 0].isnan()
+        heard = patches.repeat_interleave(BANDS // PATCH_BANDS, dim=1)
+        tokens = self.network.encode(inputs.nan_to_num().to(self.dtype), heard)
+        return mean_heard(tokens.float(), heard)
 
 
 class Beats(AudioExpert):

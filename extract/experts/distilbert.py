@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import string
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +16,9 @@ from extract.errors import MissingDependency, to_install
 from extract.expert import Column, Embedding, Expert, Model, Package, Resources, TableSpec, Tolerance
 from extract.ops.network.batching import fixed_batches, network_batch
 from extract.ops.network.device import to_device
-from extract.ops.network.inference import inference
+from extract.ops.network.inference import inference, placed
+from extract.ops.network.sequences import buckets
+from extract.ops.network.staged import to_host
 from extract.ops.text.language import replace_foreign, written_language
 from extract.types import Item, Row
 from extract.weights.checkpoints import fill, load_state_dict
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 DIMENSION = 768
 MAX_LENGTH = 512  # tokens that the network takes, [CLS] and [SEP] among them
-BUCKETS = (16, 32, 64, 128, 256, MAX_LENGTH)  # a sequence is padded to the first that holds it
 
 FOLDER = "distilbert-base-uncased"
 REVISION = "12040accade4e8a0f71eabdb258fecc2e7e948be"
@@ -156,7 +155,7 @@ def _sequence(text: str, row: Row, *, segment: int, table: str) -> Iterator[Item
 class TokenVectors:
     """Items with a ``text`` to rows of tokens.
 
-    A sequence is padded to a length that depends on it alone and masked, so that the network sees
+    Sequences are padded and masked; on a CPU to a length that depends on each alone, so that the network sees
     the same shapes, and gives the same bits, whatever texts share the batch.
     """
 
@@ -170,7 +169,6 @@ class TokenVectors:
     ) -> None:
         self._network = network
         self._tokenizer = tokenizer
-        self._inference = partial(inference, resources.device, resources.precision)
         self._resources = resources
         self._special_tokens = special_tokens
 
@@ -194,28 +192,36 @@ class TokenVectors:
         whole = self._tokenizer.encode(text)
         return [whole, *whole.overflowing]
 
-    def encode(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        """Last hidden states (tokens, 768) of each sequence of token numbers."""
-        buckets: dict[int, list[int]] = defaultdict(list)
-        for i, ids in enumerate(sequences):
-            buckets[next(length for length in BUCKETS if len(ids) <= length)].append(i)
-        states: dict[int, NDArray[np.float32]] = {}
-        for length, members in buckets.items():
-            inputs = np.zeros((len(members), 2, length), np.int64)  # numbers and attention mask
-            for row, i in zip(inputs, members, strict=True):
-                row[0, : len(sequences[i])] = sequences[i]
-                row[1, : len(sequences[i])] = 1
-            size = network_batch(self._resources.device, self._resources.batch_size)
-            outputs = fixed_batches(self._hidden, inputs, size, device=self._resources.device)
-            states |= {i: out[: len(sequences[i])] for i, out in zip(members, outputs, strict=True)}
-        return [states[i] for i in range(len(sequences))]
+    def encode(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.floating]]:
+        """Last hidden states (tokens, 768) of each sequence of token numbers; waits once."""
+        import torch
 
-    def _hidden(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        ids, mask = to_device(inputs, self._resources.device).unbind(1)
-        with self._inference():
-            hidden = self._network(ids, mask)
-        array: NDArray[np.float32] = hidden.float().cpu().numpy()
-        return array
+        if not sequences:
+            return []
+        device = self._resources.device
+        size = network_batch(device, self._resources.batch_size)
+        padded = buckets([len(ids) for ids in sequences], device=device)
+        computed = []
+        with inference(device):
+            for length, places in padded:
+                inputs = np.zeros((len(places), 2, length), np.int64)  # numbers and attention mask
+                for row, place in zip(inputs, places, strict=True):
+                    row[:, : len(sequences[place])] = [sequences[place], [1] * len(sequences[place])]
+                states = fixed_batches(self._hidden, to_device(inputs, device), size, device=device)
+                computed.append(states.flatten(0, 1))
+            values = to_host(torch.cat(computed))
+        states_of: dict[int, NDArray[np.floating]] = {}
+        start = 0
+        for length, places in padded:
+            for place in places:
+                states_of[place] = values[start : start + len(sequences[place])]
+                start += length
+        return [states_of[place] for place in range(len(sequences))]
+
+    def _hidden(self, inputs: torch.Tensor) -> torch.Tensor:
+        ids, mask = inputs.unbind(1)
+        states: torch.Tensor = self._network(ids, mask)
+        return states
 
 
 def load_network(resources: Resources) -> DistilBert:
@@ -231,7 +237,7 @@ def load_network(resources: Resources) -> DistilBert:
         return {name.removeprefix("distilbert."): tensor for name, tensor in load_state_dict(path).items()}
 
     fill(network, resources, "model", read, what="DistilBERT base uncased", ignore_prefixes=("vocab_",))
-    return network.to(resources.device).eval().requires_grad_(False)
+    return placed(network, resources)
 
 
 def load_tokenizer(resources: Resources) -> BertWordPieceTokenizer:

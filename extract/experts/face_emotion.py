@@ -34,11 +34,12 @@ FILE = WeightFile(
 )
 
 
-class FaceEmotionModel(PictureModel):
+class FaceEmotionModel:
     """``image`` uint8 (height, width, 3) RGB -> ``embedding`` float32 (768,), or no row without a face."""
 
     def __init__(self, network: torch.nn.Module, resources: Resources, finder: FaceFinder) -> None:
-        super().__init__(network, resources, Normalisation(HALF, HALF))
+        self._pictures = PictureModel(network, resources, Normalisation(HALF, HALF))
+        self.network = network
         self._finder = finder
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
@@ -46,7 +47,7 @@ class FaceEmotionModel(PictureModel):
         faces = self._finder(images)
         crops = [found.crops(image, MOST_FACES) for found, image in zip(faces, images, strict=True)]
         seen = [prepared(crop) for mine in crops for crop in mine]
-        values = iter(self.vectors(np.stack(seen)) if seen else ())
+        values = iter(self._pictures.vectors(np.stack(seen)) if seen else ())
         return [
             list(_rows(item, [next(values) for _ in mine])) for item, mine in zip(items, crops, strict=True)
         ]

@@ -22,14 +22,15 @@ from extract.expert import (
     Tap,
     Tolerance,
 )
-from extract.experts._clips import COLUMNS, DEVICE_BATCH, ClipTap, check_grid, embedding_rows
+from extract.experts._clips import COLUMNS, DEVICE_BATCH, ClipModel, ClipTap, check_grid
 from extract.ops.motion import tvl1
 from extract.ops.motion.flow_images import BOUND, quantise
 from extract.ops.motion.frame_grid import InnerStacks, SceneStacks, Stack, looped
 from extract.ops.network.device import to_device
-from extract.ops.network.inference import inference
+from extract.ops.network.inference import dtype_of, inference, placed
+from extract.ops.network.staged import Stacked
 from extract.ops.picture.images import resize_shorter
-from extract.types import Item, MediaInfo, Row
+from extract.types import Item, MediaInfo
 from extract.weights.checkpoints import fill, load_state_dict
 from extract.weights.files import WeightFile
 
@@ -136,72 +137,74 @@ class Prepared:
     grey: NDArray[np.uint8] | None
 
 
-class I3dModel:
+class I3dModel(ClipModel):
     """Stacks to ``embedding`` float32 (1024,): ``rgb`` uint8 (n, 224, 224, 3), ``grey`` uint8 (n, H, W)."""
 
     def __init__(
         self, networks: Mapping[str, InceptionI3d], options: I3dOptions, resources: Resources
     ) -> None:
-        self.networks = {name: network.to(resources.device).eval() for name, network in networks.items()}
+        self.networks = {name: placed(network, resources) for name, network in networks.items()}
         self.options = options
         self.resources = resources
 
-    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
-        rows: list[list[Row]] = [[] for _ in items]
-        for modality, network in self.networks.items():
-            places = [i for i, item in enumerate(items) if item.table == f"i3d_{modality}"]
-            mine = [items[i] for i in places]
-            made = embedding_rows(mine, self._clips, partial(self.embed, network), self.resources)
-            for place, row in zip(places, made, strict=True):
-                rows[place] = [row]
-        return rows
+    def order(self, items: Sequence[Item]) -> list[int]:
+        """Pictures first, then flow."""
+        return sorted(range(len(items)), key=lambda place: "grey" in items[place].arrays)
 
-    def embed(self, network: InceptionI3d, clips: NDArray[np.generic] | torch.Tensor) -> NDArray[np.floating]:
-        """(batch, time, 224, 224, channels), uint8 or already in [-1, 1] -> float32 (batch, 1024)."""
-        import torch
+    def stack(self, items: Sequence[Item]) -> Stacked:
+        """The clips of pictures, if any; then of each item of flow its pictures, and which pair a frame has.
 
-        with inference(self.resources.device, self.resources.precision):
-            values = to_device(clips, self.resources.device).permute(0, 4, 1, 2, 3)
-            if values.dtype == torch.uint8:
-                values = values.float() / 255 * 2 - 1
-            features, _, _ = network(values)
-            return np.asarray(features.float().cpu().numpy())
-
-    def _clips(self, items: Sequence[Item]) -> list[NDArray[np.generic]] | list[torch.Tensor]:
-        """(frames, 224, 224, channels) each: a stack shorter than ``frames`` is repeated from its beginning.
-
-        Flow is on the device and stays there.
+        A stack shorter than ``frames`` is repeated from its beginning.
         """
         length = self.options.frames
-        if "rgb" in items[0].arrays:
-            return [looped(item.arrays["rgb"], length) for item in items]
+        rgb = [looped(item.arrays["rgb"], length) for item in items if "rgb" in item.arrays]
+        flow: list[NDArray[Any]] = []
+        for item in items:
+            if (grey := item.arrays.get("grey")) is not None:
+                flow += grey, pairs_of_frames(item.columns["frames"], len(grey) - 1, length)
+        return [np.stack(rgb), *flow] if rgb else flow
+
+    def compute(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         import torch
 
-        clips = []
-        for flow in self._flows(items):
-            scaled = scale_flow(centre_square(flow, CROP, self.options.crop), self.options.quantisation)
-            clips.append(scaled[torch.arange(length, device=scaled.device) % len(scaled)])
-        return clips
+        clips, flow = ([inputs[0]], inputs[1:]) if len(inputs) % 2 else ([], inputs)
+        with inference(self.resources.device):
+            found = [self.batched(partial(self.embed, self.networks["rgb"]), rgb) for rgb in clips]
+            if flow:
+                fields = torch.stack(self.flow_clips(flow[::2], flow[1::2]))
+                found.append(self.batched(partial(self.embed, self.networks["flow"]), fields))
+            return torch.cat(found)
 
-    def _flows(self, items: Sequence[Item]) -> list[torch.Tensor]:
-        """Pixels (frames, H, W, 2) of each stack, on the device, from each frame to the next.
+    def embed(self, network: InceptionI3d, clips: torch.Tensor) -> torch.Tensor:
+        """(batch, time, 224, 224, channels), uint8 or already in [-1, 1] -> (batch, 1024)."""
+        values = clips.permute(0, 4, 1, 2, 3)
+        if not values.is_floating_point():
+            values = values.float() / 255 * 2 - 1
+        features: torch.Tensor = network(values.to(dtype_of(self.resources.precision)))[0]
+        return features
 
-        A scene's last frame has no next one: it takes the flow of the frame before, or none.
-        """
+    def flow_clips(self, stacks: Sequence[torch.Tensor], pairs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """uint8 (n, H, W) and int64 (frames,) of each -> float32 (frames, 224, 224, 2); all on the device."""
         flows: dict[int, torch.Tensor] = {}
-        sizes = [item.arrays["grey"].shape[1:] for item in items]
+        sizes = [grey.shape[1:] for grey in stacks]
         for size in dict.fromkeys(sizes):  # of pictures, which differ between videos
             places = [i for i, other in enumerate(sizes) if other == size]
-            found = self._flows_of([items[i].arrays["grey"] for i in places])
-            flows |= zip(places, found, strict=True)
-        return [_of_frames(flows[i], item.columns["frames"]) for i, item in enumerate(items)]
+            flows |= zip(places, self._flows_of([stacks[i] for i in places]), strict=True)
+        clips = []
+        for place, of_frame in enumerate(pairs):
+            flow = centre_square(flows[place], CROP, self.options.crop)
+            clips.append(scale_flow(flow, self.options.quantisation)[of_frame])
+        return clips
 
-    def _flows_of(self, stacks: Sequence[NDArray[np.uint8]]) -> tuple[torch.Tensor, ...]:
-        """uint8 (n, H, W), all of one size -> pixels (n - 1, H, W, 2) of each; all pairs share batches."""
+    def _flows_of(self, stacks: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """uint8 (n, H, W), all of one size -> pixels (n - 1, H, W, 2) of each; all pairs share batches.
+
+        Of one picture alone (1, H, W, 2): nothing moves.
+        """
         import torch
 
         device = self.resources.device
-        pictures = to_device(np.concatenate(stacks), device)
+        pictures = torch.cat([*stacks])
         pairs = [len(grey) - 1 for grey in stacks]
         starts = np.cumsum([0, *map(len, stacks[:-1])])
         firsts = np.concatenate(
@@ -212,16 +215,8 @@ class I3dModel:
         for first in torch.split(to_device(firsts, device), len(pictures) if device == "cpu" else at_once):
             flow = tvl1.tvl1(pictures[first], pictures[first + 1], options=tvl1.VARIANTS[self.options.flow])
             found.append(flow.permute(0, 2, 3, 1))
-        return torch.split(torch.cat(found), pairs)
-
-
-def _of_frames(flow: torch.Tensor, frames: int) -> torch.Tensor:
-    """Flow (n, H, W, 2), of all frames or all but the last, for each frame."""
-    import torch
-
-    if len(flow) == frames:
-        return flow
-    return torch.cat([flow, flow[-1:] if len(flow) else flow.new_zeros((1, *flow.shape[1:]))])
+        parts = torch.split(torch.cat(found), pairs)
+        return [part if len(part) else part.new_zeros((1, *part.shape[1:])) for part in parts]
 
 
 class I3d(Expert):
@@ -321,6 +316,14 @@ def centre_square(pictures: Any, size: int, placing: Literal["floor", "round"]) 
     margins = (height - size) / 2, (width - size) / 2
     top, left = (int(m) if placing == "floor" else round(m) for m in margins)
     return pictures[..., top : top + size, left : left + size, :]
+
+
+def pairs_of_frames(frames: int, pairs: int, length: int) -> NDArray[np.int64]:
+    """(length,): which of the ``pairs`` of pictures is the flow of each frame of a clip.
+
+    A scene's last frame has no next one: it takes the flow of the frame before.
+    """
+    return np.minimum(np.arange(length) % frames, max(0, pairs - 1))
 
 
 def scale_flow(pixels: torch.Tensor, quantisation: Quantisation) -> torch.Tensor:

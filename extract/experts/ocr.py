@@ -5,12 +5,25 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from extract.errors import MissingDependency, UsageError, to_install
-from extract.expert import Column, Expert, Package, Resources, Streams, TableSpec, Tap
+from extract.expert import (
+    Column,
+    Expert,
+    Model,
+    Package,
+    Precision,
+    Resources,
+    Streams,
+    TableSpec,
+    Tap,
+    TwoStepModel,
+)
 from extract.experts._folders import folder_files, folder_of
 from extract.experts._pictures import FrameTap
+from extract.ops.text.bart import BartSpeller
 from extract.ops.text.ocr_engines import (
     PADDLE_DETECTOR,
     PADDLE_RECOGNISER,
@@ -22,7 +35,7 @@ from extract.ops.text.ocr_engines import (
     rapidocr_identity,
 )
 from extract.ops.text.scripts import script_of
-from extract.ops.text.spelling import BartSpeller, Speller, SymSpellSpeller, dictionary_identity, unchanged
+from extract.ops.text.spelling import Speller, SymSpellSpeller, dictionary_identity, unchanged
 from extract.types import Item, MediaInfo, Row
 from extract.weights.files import WeightFile
 
@@ -74,29 +87,55 @@ class OcrModel:
         self._doubtful_min_score = doubtful_min_score
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
-        return [self._rows(item) for item in items]
+        return [self._rows(item, self.read(item)) for item in items]
 
-    def _rows(self, item: Item) -> list[Row]:
-        lines = self._reader(item.arrays["image"])
-        lines = [line for line in lines if self._is_believed(line, item.arrays["image"].shape)]
+    def read(self, item: Item) -> list[TextLine]:
+        """The lines of a frame."""
+        image = item.arrays["image"]
+        return [line for line in self._reader(image) if self._is_believed(line, image.shape)]
+
+    def _rows(self, item: Item, lines: Sequence[TextLine]) -> list[Row]:
         corrected = self._speller([line.text for line in lines], [line.score for line in lines])
-        return [
-            item.row(
-                line=i,
-                text=line.text,
-                corrected=text,
-                script=script_of(line.text),
-                score=line.score,
-                box=line.box.ravel(),
-            )
-            for i, (line, text) in enumerate(zip(lines, corrected, strict=True))
-        ]
+        return line_rows(item, lines, corrected)
 
     def _is_believed(self, line: TextLine, shape: tuple[int, ...]) -> bool:
         """Detectors take a frame full of texture for one line, and recognisers read letters in it."""
         letters = sum(c.isalnum() for c in line.text)
         doubtful = letters < FEW_LETTERS or line.height > TALL * min(shape[:2])
         return not line.text or line.score >= self._doubtful_min_score or not doubtful
+
+
+class NetworkSpelledOcrModel(TwoStepModel):
+    """Frames are read as above; then a network corrects the lines of many at once."""
+
+    def __init__(self, model: OcrModel, speller: BartSpeller) -> None:
+        self._model = model
+        self._speller = speller
+
+    def first(self, item: Item) -> list[TextLine]:
+        return self._model.read(item)
+
+    def second(self, items: Sequence[Item], found: Sequence[Any]) -> list[list[Row]]:
+        corrected = iter(self._speller([line.text for lines in found for line in lines]))
+        return [
+            line_rows(item, lines, [*islice(corrected, len(lines))])
+            for item, lines in zip(items, found, strict=True)
+        ]
+
+
+def line_rows(item: Item, lines: Sequence[TextLine], corrected: Sequence[str]) -> list[Row]:
+    """A row for each line of a frame."""
+    return [
+        item.row(
+            line=i,
+            text=line.text,
+            corrected=text,
+            script=script_of(line.text),
+            score=line.score,
+            box=line.box.ravel(),
+        )
+        for i, (line, text) in enumerate(zip(lines, corrected, strict=True))
+    ]
 
 
 class Ocr(Expert):
@@ -150,14 +189,19 @@ class Ocr(Expert):
             files += _paddle("detector", PADDLE_DETECTOR) + _paddle("recogniser", PADDLE_RECOGNISER)
         return files + (folder_files("speller", BART, "MIT") if self.options.spelling == "bart" else ())
 
-    def load(self, resources: Resources) -> OcrModel:
+    def load(self, resources: Resources) -> Model:
         """Raises UsageError for random weights, WeightsError where a model's files are scattered."""
         if resources.random_seed is not None and self.weights():
             raise UsageError(
                 "ocr cannot run with random weights here: use engine=rapidocr and spelling=symspell or "
                 "spelling=none, which ship their files"
             )
-        return OcrModel(self._reader(resources), self._speller(resources), self.options.doubtful_min_score)
+        reader, doubtful = self._reader(resources), self.options.doubtful_min_score
+        if self.options.spelling == "bart":
+            speller = BartSpeller(folder_of(resources, "speller"), resources)
+            return NetworkSpelledOcrModel(OcrModel(reader, unchanged, doubtful), speller)
+        symspell = self.options.spelling == "symspell"
+        return OcrModel(reader, SymSpellSpeller() if symspell else unchanged, doubtful)
 
     def _reader(self, resources: Resources) -> Reader:
         min_score, max_side = self.options.min_score, self.options.max_side
@@ -170,10 +214,9 @@ class Ocr(Expert):
             max_side=max_side,
         )
 
-    def _speller(self, resources: Resources) -> Speller:
-        if self.options.spelling == "bart":
-            return BartSpeller(folder_of(resources, "speller"), device=resources.device)
-        return SymSpellSpeller() if self.options.spelling == "symspell" else unchanged
+    def computed_in(self, precision: Precision) -> Precision:
+        """The one network on the device is BART."""
+        return precision if self.options.spelling == "bart" else "float32"
 
     def settings(self) -> dict[str, Any]:
         """The options, and the identity of what comes inside packages: models and word lists."""

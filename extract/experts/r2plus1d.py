@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,12 @@ from extract.expert import (
     Tap,
     Tolerance,
 )
-from extract.experts._clips import COLUMNS, ClipTap, check_grid, embedding_rows
+from extract.experts._clips import COLUMNS, ClipModel, ClipTap, check_grid
 from extract.ops.motion.frame_grid import InnerStacks, SceneStacks, Stack, looped
-from extract.ops.network.device import to_device
-from extract.ops.network.inference import inference
+from extract.ops.network.inference import dtype_of, inference, placed
+from extract.ops.network.staged import Stacked
 from extract.ops.picture.bilinear import PlainBilinear
-from extract.types import Item, MediaInfo, Row
+from extract.types import Item, MediaInfo
 from extract.weights.checkpoints import fill, load_state_dict
 from extract.weights.files import WeightFile
 
@@ -160,7 +161,7 @@ class Preprocess:
         return PlainBilinear((height, width), resized, crop=crop, steps=(1 / scale, 1 / scale))
 
 
-class R2plus1dModel:
+class R2plus1dModel(ClipModel):
     """``clip`` (n, h, w, 3), uint8 or float32 in [0, 1] -> ``embedding`` float32 (512,)."""
 
     def __init__(
@@ -172,39 +173,41 @@ class R2plus1dModel:
     ) -> None:
         import torch
 
-        self.network = network.to(resources.device).eval()
+        self.network = placed(network, resources)
         self.features = features
         self.frames = frames
         self.resources = resources
         self.mean = torch.tensor(MEAN, device=resources.device).view(1, 3, 1, 1, 1)
         self.std = torch.tensor(STD, device=resources.device).view(1, 3, 1, 1, 1)
 
-    def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
-        rows: list[list[Row]] = [[] for _ in items]
-        shapes = [item.arrays["clip"].shape[1:] for item in items]
-        for shape in dict.fromkeys(shapes):  # whole pictures differ between videos
-            places = [i for i, other in enumerate(shapes) if other == shape]
-            made = embedding_rows([items[i] for i in places], self._clips, self.embed, self.resources)
-            for place, row in zip(places, made, strict=True):
-                rows[place] = [row]
-        return rows
+    def order(self, items: Sequence[Item]) -> list[int]:
+        return [place for places in _alike(items) for place in places]
 
-    def _clips(self, items: Sequence[Item]) -> list[NDArray[np.generic]]:
-        return [self._clip(item) for item in items]
+    def stack(self, items: Sequence[Item]) -> Stacked:
+        clips = [looped(item.arrays["clip"], self.frames) for item in items]
+        return [np.stack([clips[place] for place in places]) for places in _alike(items)]
 
-    def _clip(self, item: Item) -> NDArray[np.generic]:
-        return looped(item.arrays["clip"], self.frames)
-
-    def embed(self, clips: NDArray[np.generic]) -> NDArray[np.floating]:
-        """(batch, time, h, w, 3) -> float32 (batch, 512)."""
+    def compute(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         import torch
 
-        with inference(self.resources.device, self.resources.precision):
-            values = to_device(clips, self.resources.device).permute(0, 4, 1, 2, 3)
-            if values.dtype == torch.uint8:
-                values = values.float() / 255
-            features = self.features(self.network, (values - self.mean) / self.std)
-            return np.asarray(features.float().cpu().numpy())
+        with inference(self.resources.device):
+            return torch.cat([self.batched(self.embed, clips) for clips in inputs])
+
+    def embed(self, clips: torch.Tensor) -> torch.Tensor:
+        """(batch, time, h, w, 3) -> (batch, 512)."""
+        values = clips.permute(0, 4, 1, 2, 3)
+        if not values.is_floating_point():
+            values = values.float() / 255
+        normalised = (values - self.mean) / self.std
+        return self.features(self.network, normalised.to(dtype_of(self.resources.precision)))
+
+
+def _alike(items: Sequence[Item]) -> list[list[int]]:
+    """The places of items of one shape: whole pictures differ between videos."""
+    places: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for place, item in enumerate(items):
+        places[item.arrays["clip"].shape[1:]].append(place)
+    return [*places.values()]
 
 
 class R2plus1d(Expert):

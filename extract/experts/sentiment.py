@@ -13,7 +13,7 @@ from extract.errors import MissingDependency, UsageError
 from extract.expert import Column, Embedding, Expert, Model, Package, Resources, TableSpec, Tolerance
 from extract.experts._folders import folder_files, folder_of
 from extract.ops.network.device import to_device
-from extract.ops.network.inference import inference
+from extract.ops.network.inference import inference, placed
 from extract.ops.text.rewriting import Rewriter
 from extract.types import Item, Row
 from extract.weights.checkpoints import fill, load_state_dict
@@ -147,7 +147,7 @@ class SentimentModel:
     def __init__(
         self, network: torch.nn.Module, tokenizer: Tokenizer, rewriter: Rewriter, resources: Resources
     ) -> None:
-        self.network = network.to(resources.device).eval()
+        self.network = placed(network, resources)
         self.resources = resources
         self._tokenizer = tokenizer
         self._rewriter = rewriter
@@ -161,7 +161,7 @@ class SentimentModel:
             texts = self._rewriter(texts)
         text = ". ".join(texts)
         tokens = np.array([self._tokenizer.encode(text).ids], np.int64)
-        with inference(self.resources.device, self.resources.precision):
+        with inference(self.resources.device):
             values = self.network(to_device(tokens, self.resources.device))[0].float().cpu().numpy()
         logits = values[DIMENSION:] - values[DIMENSION:].max()
         shares = np.exp(logits) / np.exp(logits).sum()

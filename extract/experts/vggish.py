@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from extract.errors import WeightsError
 from extract.expert import Model, Package, Resources, Tolerance
 from extract.experts._audio import Arrays, AudioExpert, AudioModel
-from extract.ops.network.device import to_device
-from extract.ops.network.inference import inference
 from extract.ops.sound.mel import htk_mel_filters
 from extract.ops.sound.spectrogram import hann
 from extract.ops.sound.windows import AudioWindows, Window
@@ -115,13 +113,9 @@ class VggishModel(AudioModel["Network"]):
         self.variant = variant
         self.pca = None if pca is None else pca.to(resources.device)
 
-    def embed(self, inputs: NDArray[np.generic]) -> NDArray[np.floating]:
+    def embed(self, inputs: torch.Tensor) -> torch.Tensor:
         """float32 (batch, 96, 64) -> float32 (batch, 128)."""
-        device = self.resources.device
-        with inference(device, self.resources.precision):
-            raw = self.network(to_device(inputs[:, None], device)).float()
-        with inference(device, "float32"):
-            return np.asarray(self.finish(raw).cpu().numpy())
+        return self.finish(self.network(inputs[:, None].to(self.dtype)).float())
 
     def finish(self, raw: torch.Tensor) -> torch.Tensor:
         """The variant, from (batch, 128) before the ReLU."""

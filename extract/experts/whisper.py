@@ -18,7 +18,7 @@ from extract.errors import MissingDependency, to_install
 from extract.expert import Column, Expert, Model, Package, Resources, Streams, TableSpec, Tap, Tolerance
 from extract.experts._speech import SpeechTap, chunks_of
 from extract.nets.whisper import ModelName, converted_files, knows_cantonese, load_network, weight_file
-from extract.ops.network.inference import inference
+from extract.ops.network.inference import dtype_of, inference
 from extract.ops.sound.speech_chunks import Chunk
 from extract.ops.sound.vad import SAMPLE_RATE, model_fingerprint
 from extract.ops.text.language import LanguageCode, majority_language
@@ -207,7 +207,7 @@ class Transcriber:
 
         self._network = network
         self._options = options
-        self._inference = partial(inference, resources.device, resources.precision)
+        self._inference = partial(inference, resources.device)
         self._resources = resources
         self._tokenizer = get_tokenizer(True, num_languages=network.num_languages)
         self._greedy: GreedyDecoder | None = None
@@ -228,7 +228,6 @@ class Transcriber:
         return [sorted(found, key=itemgetter("start_seconds", "end_seconds", "text")) for found in work.rows]
 
     def _decoder(self) -> Decoder:
-        import torch
 
         from extract.nets.whisper_beams import BeamDecoder
         from extract.nets.whisper_ctranslate2 import ConvertedDecoder, ConvertedWhisper
@@ -250,7 +249,6 @@ class Transcriber:
                 options.task,
                 rows=rows,
                 longest=options.sample_len,
-                dtype=getattr(torch, self._resources.precision),
             )
         return self._greedy
 
@@ -277,7 +275,7 @@ class Transcriber:
         for some in _batches(chunks, self._batch):
             mels = torch.stack([self._log_mel(chunk.samples) for chunk in some])
             with self._inference():
-                encoded += self._network.encoder(mels).float()
+                encoded += self._network.encoder(mels.to(dtype_of(self._resources.precision)))
         return encoded
 
     def _decoding(self) -> DecodingOptions:
@@ -288,7 +286,7 @@ class Transcriber:
             temperature=0.0,
             sample_len=self._options.sample_len,
             beam_size=self._options.beam_size,
-            fp16=False,  # autocast does that
+            fp16=False,  # features have their type already
         )
 
     def _log_mel(self, samples: NDArray[np.int16]) -> torch.Tensor:

@@ -69,7 +69,7 @@ class SelfAttention(nn.Module):
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         scaled = self.gate(query) * bias + padding
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=scaled.to(query.dtype))
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=scaled)
         return torch.as_tensor(self.out_proj(mixed.transpose(1, 2).flatten(2)))
 
     def gate(self, query: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class Encoder(nn.Module):
         tokens = self.layer_norm(tokens + self.pos_conv(tokens))
         buckets = relative_buckets(tokens.shape[1]).to(tokens.device)
         bias = self.positions[0](buckets).permute(2, 0, 1)
-        padding = torch.zeros(heard.shape, device=tokens.device).masked_fill(~heard, -math.inf)
+        padding = torch.zeros_like(heard, dtype=tokens.dtype).masked_fill(~heard, -math.inf)
         for layer in self.layers:
             tokens = layer(tokens, bias, padding[:, None, None])
         return tokens

@@ -19,13 +19,6 @@ DIMENSION = 512
 QUICK_GELU = 1.702  # OpenAI trained with this approximation of GELU
 
 
-class Norm(nn.LayerNorm):
-    """In the type of its input: autocast's layer norm gives float32."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return super().forward(values).to(values.dtype)
-
-
 class QuickGelu(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         return values * torch.sigmoid(QUICK_GELU * values)
@@ -48,9 +41,9 @@ class Block(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ln_1 = Norm(WIDTH)
+        self.ln_1 = nn.LayerNorm(WIDTH)
         self.attn = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
-        self.ln_2 = Norm(WIDTH)
+        self.ln_2 = nn.LayerNorm(WIDTH)
         self.mlp = Mlp()
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -80,14 +73,14 @@ class ClipTower(nn.Module):
         self.positional_embedding = nn.Parameter(torch.zeros(tokens, WIDTH))
         self.proj = nn.Parameter(torch.zeros(WIDTH, DIMENSION))
         self.conv1 = nn.Conv2d(3, WIDTH, PATCH_SIZE, stride=PATCH_SIZE, bias=False)
-        self.ln_pre = Norm(WIDTH)
+        self.ln_pre = nn.LayerNorm(WIDTH)
         self.transformer = Transformer()
-        self.ln_post = Norm(WIDTH)
+        self.ln_post = nn.LayerNorm(WIDTH)
 
     def forward(self, images: Tensor) -> Tensor:
         patches: Tensor = self.conv1(images).flatten(2).transpose(1, 2)
-        first = self.class_embedding.to(patches.dtype).expand(len(images), 1, -1)
-        tokens = torch.cat([first, patches], dim=1) + self.positional_embedding.to(patches.dtype)
+        first = self.class_embedding.expand(len(images), 1, -1)
+        tokens = torch.cat([first, patches], dim=1) + self.positional_embedding
         tokens = self.transformer(self.ln_pre(tokens))
         pooled: Tensor = self.ln_post(tokens[:, 0]) @ self.proj
         return pooled

@@ -116,7 +116,8 @@ class Cnn14(nn.Module):
 
     def features(self, logmel: Tensor) -> Tensor:
         """(batch, frames, 64) -> (batch, embedding_size), after the ReLU of fc1."""
-        maps = self.bn0(logmel.transpose(1, 2)[..., None]).permute(0, 3, 2, 1)
+        normalised = self.bn0(logmel.transpose(1, 2)[..., None])
+        maps = normalised.permute(0, 3, 2, 1).to(self.fc1.weight.dtype)
         for block in (
             self.conv_block1,
             self.conv_block2,

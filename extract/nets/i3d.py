@@ -142,9 +142,9 @@ class InceptionI3d(nn.Module):
         time of the cells (batch, cells, 1024), which are Mixed_5c averaged over two steps in time and the
         whole picture (2 x 7 x 7): ceil(time / 8) - 1 of them. Logits (batch, 400) are the mean over time too.
         """
-        maps = self._mixed_5c(clips)
+        maps = self._mixed_5c(clips).float()  # CPUs pool nothing in half precision
         cells = F.avg_pool3d(maps, (2, *maps.shape[-2:]), stride=1)
-        logits = self.logits(cells).flatten(2).mean(dim=2)
+        logits = self.logits(cells.to(clips.dtype)).flatten(2).mean(dim=2)
         cells = cells.flatten(2).transpose(1, 2)
         return cells.mean(dim=1), cells, logits
 

@@ -97,7 +97,7 @@ class MusicFcn(nn.Module):
 
     def features(self, logmel: Tensor) -> Tensor:
         """(batch, 96, frames) -> (batch, 64), what the tags are read from."""
-        maps = self.spec_bn(logmel[:, None])
+        maps = self.spec_bn(logmel[:, None]).to(self.dense.weight.dtype)
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4, self.layer5):
             maps = layer(maps)
         return torch.as_tensor(maps).flatten(1)

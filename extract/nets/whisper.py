@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 from extract.declarations import Resources
+from extract.ops.network.inference import placed
 from extract.weights.checkpoints import fill
 from extract.weights.files import WeightFile
 
@@ -103,13 +104,16 @@ def converted_files(name: ModelName) -> tuple[WeightFile, ...]:
 
 
 def load_network(name: ModelName, resources: Resources) -> Whisper:
-    """openai-whisper's network in float32 with published weights, or seeded ones for dry runs.
+    """openai-whisper's network with published weights, or seeded ones for dry runs.
+
+    Below float32 its layer norms, and what is added to them, keep float32, as in the package.
 
     The files are float16, their sinusoids too, and these are read rather than recomputed.
     Raises WeightsError if the file does not hold this model.
     """
-    from whisper.model import ModelDimensions, Whisper
+    from torch.nn import LayerNorm
+    from whisper.model import ModelDimensions, TextDecoder, Whisper
 
     network = Whisper(ModelDimensions(**dimensions(name)))
     fill(network, resources, "model", what=f"Whisper {name}")
-    return network.to(resources.device).eval().requires_grad_(False)
+    return placed(network, resources, float32=(LayerNorm, TextDecoder))

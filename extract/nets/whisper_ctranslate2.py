@@ -61,8 +61,8 @@ class ConvertedWhisper:
         self.dims = SimpleNamespace(n_mels=self.model.n_mels)
 
     def encoder(self, mels: Tensor) -> Tensor:
-        """(batch, mels, 3000) -> (batch, 1500, width) float32."""
-        return torch.from_numpy(np.array(self.model.encode(_view(mels), to_cpu=True), np.float32))
+        """(batch, mels, 3000) of any float -> (batch, 1500, width) float32."""
+        return torch.from_numpy(np.array(self.model.encode(_view(mels.float()), to_cpu=True), np.float32))
 
     def detect_language(self, features: Tensor, _: Tokenizer) -> tuple[None, list[dict[str, float]]]:
         """As ``Whisper.detect_language``: nothing, and the probability of each language by its code."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from whisper.model import MultiHeadAttention, TextDecoder, Whisper
+    from whisper.model import MultiHeadAttention, Whisper
 
 
 @dataclass(frozen=True)
@@ -31,18 +30,19 @@ class StaticDecoder:
     The package's caches grow by a token at each step, so that all rows stand at the same position and every
     step has another shape. Here places for ``positions`` tokens are laid out at once, and those not yet
     said are masked: all steps have one shape, which a CUDA graph can hold, and a row can begin while
-    others are on their way. The weights are the network's own; below float32 they are cast once.
+    others are on their way. The weights are the network's own; the caches have their type.
     """
 
-    def __init__(self, network: Whisper, *, rows: int, positions: int, dtype: torch.dtype) -> None:
+    def __init__(self, network: Whisper, *, rows: int, positions: int) -> None:
         dims, self.device = network.dims, network.device
         self.rows, self.positions = rows, positions
-        self._decoder = _cast(network.decoder, dtype)
+        self._decoder = network.decoder
+        self.dtype = network.decoder.token_embedding.weight.dtype
         heads, width = dims.n_text_head, dims.n_text_state // dims.n_text_head
         said, heard = (rows, positions, heads, width), (rows, heads, dims.n_audio_ctx, width)
 
         def pair(shape: Sequence[int]) -> tuple[Tensor, Tensor]:
-            keys, values = torch.zeros(2, *shape, dtype=dtype, device=self.device)
+            keys, values = torch.zeros(2, *shape, dtype=self.dtype, device=self.device)
             return keys, values
 
         self._caches = [_Cache(pair(said), pair(heard)) for _ in self._decoder.blocks]
@@ -55,7 +55,7 @@ class StaticDecoder:
             attention = block.cross_attn
             for layer, kept in zip((attention.key, attention.value), cache.heard, strict=True):
                 made = _linear(layer, features).view(*features.shape[:2], attention.n_head, -1)
-                kept[rows] = made.transpose(1, 2).to(kept.dtype)
+                kept[rows] = made.transpose(1, 2)
 
     def logits(self, tokens: Tensor, positions: Tensor, *, attending: int) -> Tensor:
         """(rows, vocabulary) float32: what may follow ``tokens`` (rows,), said at ``positions`` (rows,).
@@ -69,14 +69,14 @@ class StaticDecoder:
             own, cross = block.attn, block.cross_attn
             y = _norm(block.attn_ln, x)
             for layer, kept in zip((own.key, own.value), cache.said, strict=True):
-                kept[self._row, positions] = _linear(layer, y).view(self.rows, own.n_head, -1).to(kept.dtype)
+                kept[self._row, positions] = _linear(layer, y).view(self.rows, own.n_head, -1)
             keys, values = (kept[:attending].transpose(1, 2) for kept in cache.said)
             x = x + _attend(own, y, keys, values, mask)
             keys, values = (kept[:attending] for kept in cache.heard)
             x = x + _attend(cross, _norm(block.cross_attn_ln, x), keys, values)
             wide, activation, narrow = block.mlp
             x = x + _linear(narrow, activation(_linear(wide, _norm(block.mlp_ln, x))))
-        return F.linear(_norm(decoder.ln, x), decoder.token_embedding.weight).float()
+        return F.linear(_norm(decoder.ln, x).to(self.dtype), decoder.token_embedding.weight).float()
 
 
 def _attend(
@@ -84,7 +84,7 @@ def _attend(
 ) -> Tensor:
     """(rows, width): what the first n of ``x`` find in ``keys`` (n, heads, times, width); others, zeros."""
     attending, heads, _, width = keys.shape
-    queries = _linear(attention.query, x)[:attending].view(attending, heads, 1, width).to(keys.dtype)
+    queries = _linear(attention.query, x)[:attending].view(attending, heads, 1, width)
     found = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask).flatten(1)
     return _linear(attention.out, F.pad(found, (0, 0, 0, len(x) - attending)))
 
@@ -93,19 +93,8 @@ def _attend(
 
 
 def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    return F.linear(x, layer.weight, layer.bias)
+    return F.linear(x.to(layer.weight.dtype), layer.weight, layer.bias)
 
 
 def _norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
     return F.layer_norm(x.float(), layer.normalized_shape, layer.weight, layer.bias, layer.eps)
-
-
-def _cast(decoder: TextDecoder, dtype: torch.dtype) -> TextDecoder:
-    """The decoder with its products' weights in ``dtype``; itself if they are."""
-    if decoder.token_embedding.weight.dtype == dtype:
-        return decoder
-    cast = deepcopy(decoder)
-    for module in cast.modules():
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            module.to(dtype)
-    return cast

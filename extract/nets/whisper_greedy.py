@@ -38,12 +38,11 @@ class GreedyDecoder:
         *,
         rows: int,
         longest: int,
-        dtype: torch.dtype,
     ) -> None:
         self.rows, self._longest, self._device = rows, longest, network.device
         self._tokenizer, self._task = tokenizer, task
         positions = -(-(PROMPT_TOKENS + longest) // 8) * 8  # attention kernels like multiples of 8
-        self._decoder = StaticDecoder(network, rows=rows, positions=positions, dtype=dtype)
+        self._decoder = StaticDecoder(network, rows=rows, positions=positions)
         self._rules = Rules(tokenizer, network.dims.n_vocab, self._device)
         self._no_speech_token, self._end_of_text = tokenizer.no_speech, tokenizer.eot
         self._attending = rows

@@ -63,6 +63,9 @@ Set = Annotated[
 RandomWeights = Annotated[
     int | None, typer.Option(metavar="SEED", help="Draw random weights from this seed: for tests.")
 ]
+PrecisionName = Annotated[
+    Precision | None, typer.Option(help="Of networks. Default: the store's, else bfloat16 on a GPU.")
+]
 QueueMemory = Annotated[
     str | None, typer.Option(help="For items that wait for models, e.g. 4G. Default: 1/8 of the memory.")
 ]
@@ -84,7 +87,7 @@ def extract(
     ] = None,
     set_: Set = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N. Default: auto.")] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Of networks. Default: float32.")] = None,
+    precision: PrecisionName = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Type of stored vectors. Default: float16.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Items per batch. Default: 16, on a GPU 64.")] = None,
     shard_size: Annotated[int | None, typer.Option(help="Videos in a new shard. Default: 64.")] = None,

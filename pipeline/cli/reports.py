@@ -21,6 +21,7 @@ from pipeline.cli.estimate_display import print_estimate
 from pipeline.cli.failure_reports import print_failures
 from pipeline.cli.lines import make_table, print_line, print_next
 from pipeline.cli.missing import missing_text, print_missing
+from pipeline.precision import with_precision
 from pipeline.storage.names import clean
 from pipeline.storage.scan import scan
 from pipeline.store.layout import open_store, run_again
@@ -113,6 +114,7 @@ def print_run(report: RunReport, progress: RunProgress, console: Console, *, ver
 def print_plan(config: RunConfig, console: Console) -> None:
     """What a run would do; checks all that it would, downloads and writes nothing."""
     check_cluster(config.cluster)
+    config, told = with_precision(config)
     try:
         selection = select(replace(config, download=False))
     except MissingWeights as error:
@@ -146,6 +148,8 @@ def print_plan(config: RunConfig, console: Console) -> None:
         files = ", ".join(w.path.name for w in selection.weights.get(target.expert, {}).values())
         table.add_row(target.expert, str(counts[target.expert] + len(new)), target.fingerprint, files or "-")
     console.print(table)
+    for text in told:
+        print_line(console, text)
     print_line(
         console,
         f"{count(len(found.inputs), 'video')} ({len(new)} new) in {config.videos}, "

@@ -16,7 +16,8 @@ from itertools import chain
 from pathlib import Path
 from typing import NoReturn
 
-from extract.engine.engine import Engine, EngineSettings
+from extract.engine.engine import Engine
+from extract.engine.settings import EngineSettings
 from extract.engine.task import VideoTask
 from extract.errors import DeviceFault, StoreError, WeightsError
 from extract.selection import Selection, select

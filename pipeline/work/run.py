@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from extract.errors import StoreError
 from extract.selection import Selection, select
 from pipeline.about.readme import write_readme
+from pipeline.precision import with_precision
 from pipeline.storage.location import Location, is_remote
 from pipeline.storage.scan import scan
 from pipeline.storage.versions import installed
@@ -72,9 +73,8 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
     """Extract everything that is asked for and not validly in the store yet.
 
     Wrong arguments, missing weights and packages, a folder without videos or of another store, and changed
-    files are found before anything is decoded or written.
-    A video that fails is recorded and the run continues. SIGINT and SIGTERM (in the main thread)
-    write what is finished and end the run; a second one ends it at once.
+    files are found before anything is decoded or written. A video that fails is recorded and the run goes on.
+    SIGINT and SIGTERM (in the main thread) write what is finished and end the run, a second one at once.
 
     Raises:
         UsageError, MissingDependency, WeightsError: what was asked for cannot be done, or the user has
@@ -84,6 +84,7 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
     """
     progress = progress or RunProgress()
     check_cluster(config.cluster)
+    config, told = with_precision(config)
     selection = select(config, progress.show_download)
     progress.stage = "planning"
     found = scan(config.videos, out=config.out).checked()
@@ -98,7 +99,7 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
         record.write()
         compared.apply()
         planned = plan(found, held, shard_size=config.shard_size)
-        progress.warnings = planned.warnings
+        progress.warnings = (*told, *planned.warnings)
         progress.total = sum(len(shard.videos) for shard in planned.shards)
         setup = HostSetup(
             config=replace(config, out=_everywhere(config.out)),

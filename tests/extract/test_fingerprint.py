@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from extract.expert import Embedding, Expert, FrameSpec, Lane, Streams, TableSpec
+from extract.expert import Embedding, Expert, FrameSpec, Lane, Streams, TableSpec, Tolerance
 from extract.fingerprint import canonical_json, digest, fingerprint
 from extract.registry import expert_names, make_expert
 from extract.weights.files import WeightFile
@@ -31,6 +31,7 @@ class _Options:
 
 class Network(Expert):
     summary = "a network"
+    tolerance: ClassVar[Tolerance | None] = Tolerance(bfloat16=0.01, float16=0.001)
     Options = _Options
     upstream = ("scenes",)
     spec = TableSpec(embedding=Embedding((8,)))
@@ -43,6 +44,11 @@ class Network(Expert):
 
     def weights(self) -> tuple[WeightFile, ...]:
         return (WeightFile("model", "model.pth", None, "https://example.org/model.pth", None, "MIT"),)
+
+
+class Exact(Network):
+    summary = "a network that is always computed in float32"
+    tolerance = None
 
 
 class Measured(Network):
@@ -96,6 +102,7 @@ def test_it_differs_with_options_version_and_table() -> None:
 
 def test_it_is_the_same_where_the_rows_are() -> None:
     assert of(Measured(), precision="float16") == of(Measured())
+    assert of(Exact(), precision="float16") == of(Exact()) == of(Network())
     assert of(Measured(), dtype="float32") == of(Measured())
     assert of(Measured(), random_seed=3) == of(Measured())
     assert of(Network(), random_seed=3, weights={}) == of(Network(), random_seed=3)

@@ -22,7 +22,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "download": (1, "no", None),
     "random_seed": (-1, 2**63, 1.5, "1", True),
     "device": ("gpu", "cuda:x", "meta", 0, None),
-    "precision": ("half", "int8", 16, None),
+    "precision": ("half", "int8", 16),
     "dtype": ("float8", "float64", None),
     "shard_size": (0, -1, 1.5, "64", True, None),
     "retry_failed": (1, "yes", None),

@@ -7,13 +7,11 @@ always sees the same batch shape gives each row the same bits whatever stands be
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import torch
+Output = TypeVar("Output", bound=Any)  # an array or a tensor
 
 CPU_BATCH = 4  # on a CPU larger batches gain nothing, and padding a small one costs little
 
@@ -23,18 +21,12 @@ def network_batch(device: str, batch_size: int) -> int:
     return CPU_BATCH if device == "cpu" else batch_size
 
 
-def fixed_batches(
-    network: Callable[[Any], NDArray[np.floating]],
-    inputs: NDArray[np.generic] | torch.Tensor,
-    size: int,
-    *,
-    device: str = "cpu",
-) -> NDArray[np.floating]:
+def fixed_batches(network: Callable[[Any], Output], inputs: Any, size: int, *, device: str = "cpu") -> Output:
     """``network`` over ``inputs`` (n, ...) in batches of ``size``, the last one padded.
 
     To ``size`` on a CPU, where that keeps a row's bits; on an accelerator, where a large batch costs what it
-    holds, to the next power of two. Padding repeats the last row; its outputs are dropped. Returns (n, ...),
-    in order.
+    holds, to the next power of two. Padding repeats the last row; its outputs are dropped. Arrays, or tensors
+    of the device; returns (n, ...), in order.
     """
     outputs = []
     for start in range(0, len(inputs), size):
@@ -44,12 +36,8 @@ def fixed_batches(
         if there < whole:
             part = _joined([part, *[part[-1:]] * (whole - there)])
         outputs.append(network(part)[:there])
-    return np.concatenate(outputs)
-
-
-def stacked(parts: Sequence[Any]) -> Any:
-    """Arrays, or tensors of one device, of one shape along a new first axis."""
-    return _joined([part[None] for part in parts])
+    joined: Output = outputs[0] if len(outputs) == 1 else _joined(outputs)
+    return joined
 
 
 def _joined(parts: Sequence[Any]) -> Any:

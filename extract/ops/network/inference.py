@@ -1,29 +1,60 @@
-"""How a network is run: without gradients, at the wanted precision."""
+"""How a network is run: on its device, at the wanted precision, without gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from extract.options import Precision
 
-
-@contextmanager
-def inference(device: str, precision: Precision) -> Iterator[None]:
-    """Torch without gradients; below float32, convolutions and products run under autocast.
-
-    Weights stay float32 then, and so do normalisations and softmax, where half precision overflows.
-    At float32 an accelerator's shortened TF32 products are off: they change the third digit.
-    """
+if TYPE_CHECKING:
     import torch
 
-    kind = torch.device(device).type
-    autocast = (
-        nullcontext() if precision == "float32" else torch.autocast(kind, dtype=getattr(torch, precision))
-    )
-    with torch.inference_mode(), exact_products(device), autocast:
+    from extract.declarations import Resources
+
+    Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+@contextmanager
+def inference(device: str) -> Iterator[None]:
+    """Torch without gradients, and an accelerator without TF32, whose products change the third digit."""
+    import torch
+
+    with torch.inference_mode(), exact_products(device):
         yield
+
+
+def placed(
+    network: Network, resources: Resources, *, float32: tuple[type[torch.nn.Module], ...] = ()
+) -> Network:
+    """The network itself, ready to be run: on its device, with its parameters in the run's precision.
+
+    They are cast here, once; whoever calls it casts what it is given (:func:`dtype_of`). Batch normalisations
+    keep float32, since their variances span more than float16 holds, and take maps of any precision. So do
+    the parameters that modules of the types ``float32`` have themselves, and all buffers: the windows and
+    filters of front ends.
+    """
+    from torch.nn import Parameter
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    dtype = dtype_of(resources.precision)
+    cast: dict[Parameter, Parameter] = {}  # modules may share one
+    for module in network.modules():
+        if not isinstance(module, (_BatchNorm, *float32)):
+            for name, parameter in [*module._parameters.items()]:
+                if parameter is not None and parameter.dtype != dtype:
+                    if parameter not in cast:
+                        cast[parameter] = Parameter(parameter.detach().to(dtype))
+                    module.register_parameter(name, cast[parameter])
+    return network.to(resources.device).eval().requires_grad_(False)
+
+
+def dtype_of(precision: Precision) -> torch.dtype:
+    import torch
+
+    dtype: torch.dtype = getattr(torch, precision)
+    return dtype
 
 
 @contextmanager

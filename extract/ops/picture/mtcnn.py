@@ -148,7 +148,7 @@ class Mtcnn:
 
     def _values(self, network: torch.nn.Module, pictures: torch.Tensor, size: int) -> Array:
         def batch(part: torch.Tensor) -> Array:
-            with inference(self._device, "float32"):
+            with inference(self._device):
                 return np.asarray(network(part).cpu().numpy())
 
         return fixed_batches(batch, pictures, size, device=self._device).astype(np.float32, copy=False)

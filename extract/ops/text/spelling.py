@@ -27,9 +27,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from extract.errors import MissingDependency, to_install
+from extract.errors import MissingDependency
 from extract.weights.hashing import sha256_of
 
 if TYPE_CHECKING:
@@ -241,39 +241,6 @@ class SymSpellSpeller:
         if not found or found[0].count < max(COMMON, DOMINANT * found[1].count if found[1:] else 0):
             return None
         return str(found[0].term)
-
-
-class BartSpeller:
-    """The published BART-base speller, a line at a time, greedily.
-
-    It was trained on English sentences (https://github.com/oliverguhr/spelling) and rewrites what
-    does not look like one, other languages included.
-
-    Args:
-        folder: a Hugging Face model folder (config.json, tokenizer.json, model.safetensors).
-        device: a torch device name.
-    """
-
-    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
-        try:
-            from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-        except ImportError as error:
-            raise MissingDependency(f"spelling 'bart' needs transformers: {to_install('bart')}") from error
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        model: Any = AutoModelForSeq2SeqLM.from_pretrained(str(folder), local_files_only=True)
-        self._model = model.to(device).eval()
-
-    def __call__(self, lines: Sequence[str], scores: Sequence[float], /) -> list[str]:
-        return [self._line(line) for line in lines]
-
-    def _line(self, line: str) -> str:
-        import torch
-
-        inputs = self._tokenizer(line, return_tensors="pt", truncation=True, max_length=256)
-        inputs = {name: inputs[name].to(self._model.device) for name in ("input_ids", "attention_mask")}
-        with torch.inference_mode():
-            tokens = self._model.generate(**inputs, max_length=256, num_beams=1, do_sample=False)
-        return str(self._tokenizer.decode(tokens[0], skip_special_tokens=True)).strip()
 
 
 def _is_word(text: str) -> bool:

@@ -11,7 +11,8 @@ import av
 import pytest
 
 from extract.api import video
-from extract.engine.engine import Engine, EngineSettings
+from extract.engine.engine import Engine
+from extract.engine.settings import EngineSettings
 from extract.engine.task import VideoTask
 from extract.errors import MediaError
 from extract.media.stream import Kind

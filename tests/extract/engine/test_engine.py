@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from extract.decoder.owner import Decoder
 from extract.engine import engine as module
-from extract.engine.engine import Engine, EngineSettings, VideoResult
+from extract.engine.engine import Engine, VideoResult
 from extract.engine.meter import Reading
 from extract.engine.models import Models
+from extract.engine.settings import EngineSettings
 from extract.engine.task import VideoTask
 from extract.errors import UsageError
 from extract.expert import Model, PassThrough, Resources
@@ -40,10 +41,8 @@ def run() -> Iterator[Run]:
     def go(paths: list[Path], *, experts: tuple[str, ...] = ("trouble",), **choice: Any) -> dict[str, Any]:
         settings = choice.pop("settings", EngineSettings())
         options = {"scenes": CONTENT, **choice.pop("options", {})}
-        selection = select(
-            ExtractConfig(experts=experts, options=options, device="cpu", dtype="float32", **choice)
-        )
-        engine = Engine(selection, settings)
+        config = ExtractConfig(experts=experts, options=options, device="cpu", dtype="float32", **choice)
+        engine = Engine(selection := select(config), settings)
         engines.append(engine)
         tasks = [VideoTask(p.stem, os.fsencode(p), tuple(selection.experts)) for p in paths]
         return {result.task.video_id: result for result in engine.run(tasks)}

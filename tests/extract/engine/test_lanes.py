@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import queue
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,15 @@ from extract.decoder.messages import WindowAnswer
 from extract.detectors.service import Predict
 from extract.engine import batches as module
 from extract.engine.batches import RequestBatch
-from extract.engine.lanes import TABLES, WINDOWS, ItemBatch, Lanes, TableBatch, WindowBatch
+from extract.engine.lanes import TABLES, WINDOWS, Lanes, TableBatch, WindowBatch
 from extract.engine.ledger import VideoLedger
+from extract.engine.machine import Machine
 from extract.engine.models import Models
 from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
+from extract.engine.stages import ItemBatch
 from extract.engine.task import VideoTask
 from extract.errors import OutOfDeviceMemory
-from extract.expert import Expert, Lane, Resources, Streams
+from extract.expert import Expert, Lane, Resources, Streams, TwoStepModel
 from extract.ops.network.batching import fixed_batches
 from extract.selection import Selection
 from extract.types import Item, Row
@@ -63,6 +67,7 @@ class Bench:
         resources: Resources | None = None,
         predict: Predict | None = None,
         unwanted: Callable[[QueuedItem], bool] = lambda item: False,
+        machine: Machine | None = None,
     ) -> None:
         self.back: queue.SimpleQueue[RequestBatch[Any, Any]] = queue.SimpleQueue()
         self.unwanted = unwanted
@@ -78,6 +83,7 @@ class Bench:
             batch_size=batch_size,
             host_threads=1,
             linger_seconds=1e9,
+            machine=machine,
         )
 
     def items_computed(self, batch: ItemBatch) -> None:
@@ -281,6 +287,32 @@ def test_tables_are_read_in_the_host_lane_before_its_items(bench: Callable[..., 
     assert (first.queue.name, first.queue.lane) == (TABLES, "host")
     assert [i.start_seconds for i in first.results[0]] == [5, 6]
     assert found(second) == [0]
+
+
+def test_a_second_step_goes_on_in_the_device_lane(bench: Callable[..., Bench]) -> None:
+    """One by one on the host, then together, on the device."""
+
+    class InTwo(TwoStepModel):
+        def first(self, item: Item) -> Any:
+            threads.append(threading.current_thread().name.partition("_")[0])
+            return 10 * item.start_seconds
+
+        def second(self, items: Sequence[Item], found: Sequence[Any]) -> list[list[Row]]:
+            threads.append(threading.current_thread().name.partition("_")[0])
+            return [[{"n": int(value)}] for value in found]
+
+    threads: list[str] = []
+    run = bench(InTwo(), resources=Resources())
+    for number in range(3):
+        run.lanes.items["two"].put(queued(number))
+    first = [run.next() for _ in range(3)]
+    for batch in first:
+        assert batch.queue is run.lanes.items["two"]
+        batch.queue.then.put(replace(batch.requests[0], found=batch.results[0]))  # type: ignore[union-attr]
+    assert run.lanes.waiting["two"] == 3
+    batch = run.next()
+    assert found(batch) == [0, 10, 20] and batch.queue.lane == "device"
+    assert threads == ["host"] * 3 + ["device"]
 
 
 def test_a_computation_is_seen_while_it_goes_on(bench: Callable[..., Bench]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,9 @@ class PictureChecks:
             np.testing.assert_array_equal(mine, self.rows[order])
 
     def half_precision_cosines(self) -> NDArray[np.floating]:
-        half = PictureModel(self.model.network, Resources(precision="bfloat16"), self.model.normalisation)
+        half = PictureModel(
+            deepcopy(self.model.network), Resources(precision="bfloat16"), self.model.normalisation
+        )
         mine = self.embeddings(self.items, half).astype(np.float64)
         norms = np.linalg.norm(mine, axis=1) * np.linalg.norm(self.rows, axis=1)
         cosines: NDArray[np.floating] = (mine * self.rows).sum(axis=1) / norms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def test_silence_and_a_few_samples_are_finite(one_layer: Any) -> None:
 def test_half_precision_stays_within_two_percent(one_layer: Any) -> None:
     items = items_of(noise(10.0))
     whole = embeddings(one_layer, items)
-    half = embeddings(AstModel(one_layer.network, Resources(precision="bfloat16")), items)
+    half = embeddings(AstModel(deepcopy(one_layer.network), Resources(precision="bfloat16")), items)
     assert 0 < np.linalg.norm(half - whole) / np.linalg.norm(whole) < 0.02
 
 

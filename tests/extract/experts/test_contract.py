@@ -7,11 +7,10 @@ transformers have fewer of their equal layers.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,9 @@ from numpy.typing import NDArray
 from extract.expert import Expert, Model, Resources
 from extract.experts._speech import chunks_of
 from extract.experts.whisper import Transcriber
-from extract.ops.network.inference import inference
 from extract.registry import expert_class, expert_names, make_expert
 from extract.types import AudioBlock, Frame, Item, MediaInfo, Row, Scene
+from extract.weights.checkpoints import seeded
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "experts.md"
 MEDIA = MediaInfo("film.mp4", 1, "mp4", 1.0, True, True)
@@ -148,24 +147,34 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
             patch.setattr(f"extract.experts.{constant}", pixels)
         for name in INITIALISERS:  # all weights are drawn anew at once
             patch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
-        model: Any = expert.load(Resources(random_seed=0))
-        if expert.name in LAYERS:
-            inner = (getattr(model.network, name, None) for name in ENCODERS)
-            network = next((each for each in inner if each is not None), model.network)
-            network.encoder.layer = network.encoder.layer[: LAYERS[expert.name]]
+        patch.setattr("extract.weights.checkpoints.seeded", Drawn())
+        model = load(expert, "float32")
         items = items_of(expert)
         yield Case(expert, model, items, model(items))
 
 
-def at_precision(case: Case, precision: Any) -> Any:
-    """The same model at another precision; loaded again where it keeps none."""
-    model: Any = copy.copy(case.model)
-    if hasattr(model, "resources"):
-        model.resources = replace(model.resources, precision=precision)
-    elif hasattr(model, "_inference"):
-        model._inference = partial(inference, "cpu", precision)
-    else:
-        model = case.expert.load(Resources(random_seed=0, precision=precision))
+class Drawn:
+    """``seeded``, which draws each tensor once: its name and shape say all of it."""
+
+    def __init__(self) -> None:
+        self._tensors: dict[tuple[str, torch.Size], torch.Tensor] = {}
+
+    def __call__(self, module: torch.nn.Module, seed: int) -> None:
+        parameters = {(name, p.shape): p for name, p in module.named_parameters()}
+        if not parameters.keys() <= self._tensors.keys():
+            seeded(module, seed)
+            self._tensors |= {key: p.detach().clone() for key, p in parameters.items()}
+        for key, parameter in parameters.items():
+            parameter.data.copy_(self._tensors[key])
+
+
+def load(expert: Expert, precision: Any) -> Any:
+    """The model with weights drawn from seed 0."""
+    model: Any = expert.load(Resources(random_seed=0, precision=expert.computed_in(precision)))
+    if expert.name in LAYERS:
+        inner = (getattr(model.network, name, None) for name in ENCODERS)
+        network = next((each for each in inner if each is not None), model.network)
+        network.encoder.layer = network.encoder.layer[: LAYERS[expert.name]]
     return model
 
 
@@ -175,7 +184,7 @@ def vectors(
     """(rows, values): the embeddings; of Whisper, what it hears, before it decides for words."""
     if isinstance(model, Transcriber):
         heard = model.encode([chunk for item in items for chunk in chunks_of(item)])
-        return np.stack([features.numpy().ravel() for features in heard]).astype(np.float64)
+        return np.stack([features.float().numpy().ravel() for features in heard]).astype(np.float64)
     made = model(items) if rows is None else rows
     return np.stack([row["embedding"] for mine in made for row in mine]).astype(np.float64)
 
@@ -218,7 +227,7 @@ def test_rows_are_the_same_alone_and_in_another_order(case: Case) -> None:
 def test_half_precision_is_as_close_as_stated(case: Case, precision: str) -> None:
     """The worst row's relative error, by the norm of its vector."""
     tolerance = case.expert.tolerance
-    model = at_precision(case, precision)
+    model = load(case.expert, precision)
     if tolerance is None:
         np.testing.assert_equal(model(case.items), case.rows)
         return

@@ -14,12 +14,13 @@ import torch
 from extract.errors import MissingDependency, WeightsError
 from extract.expert import Resources
 from extract.experts.distilbert import (
-    BUCKETS,
+    MAX_LENGTH,
     Distilbert,
     DistilbertOptions,
     TokenVectors,
     load_network,
 )
+from extract.ops.network.sequences import SHORTEST
 from extract.types import Item
 
 WORDS = [
@@ -197,7 +198,7 @@ def test_special_tokens_are_rows_on_request_and_text_that_looks_like_them_is_tex
 def test_long_text_is_cut_into_sequences_and_nothing_is_lost(blind: TokenVectors) -> None:
     [rows] = blind([text_item("a b " * 600)])
     assert [row["token"] for row in rows] == ["a", "b"] * 600
-    assert max(len(window.ids) for window in blind.tokenize("a b " * 600)) == BUCKETS[-1]
+    assert max(len(window.ids) for window in blind.tokenize("a b " * 600)) == MAX_LENGTH
 
 
 def test_rows_do_not_depend_on_the_batch(drawn: TokenVectors) -> None:
@@ -217,7 +218,7 @@ def test_padding_moves_a_vector_by_rounding_alone(drawn: TokenVectors) -> None:
     [padded] = drawn.encode([ids])
     with torch.inference_mode():
         bare = drawn._network(torch.tensor([ids]), torch.ones(1, len(ids)))[0].numpy()
-    assert len(ids) < BUCKETS[0]
+    assert len(ids) < SHORTEST
     np.testing.assert_allclose(padded, bare, atol=1e-5)
 
 

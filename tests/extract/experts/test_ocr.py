@@ -67,7 +67,9 @@ def plain(rows: list[list[Row]]) -> list[list[dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def model() -> OcrModel:
-    return Ocr().load(Resources())
+    loaded = Ocr().load(Resources())
+    assert isinstance(loaded, OcrModel)
+    return loaded
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_rows_do_not_depend_on_the_batch(
 def test_half_precision_points_the_same_way(
     model: Any, items: list[Item], layers: dict[str, np.ndarray]
 ) -> None:
-    half = PictureModel(model.network, Resources(precision="bfloat16"), model.normalisation)
+    half = PictureModel(deepcopy(model.network), Resources(precision="bfloat16"), model.normalisation)
     mine = np.stack([row["embedding"] for (row,) in half(items)])
     norms = np.linalg.norm(mine, axis=1) * np.linalg.norm(layers["fc7"], axis=1)
     assert ((mine * layers["fc7"]).sum(axis=1) / norms).min() >= 0.9999

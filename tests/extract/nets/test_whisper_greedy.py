@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from whisper.audio import log_mel_spectrogram, pad_or_trim
 from whisper.decoding import DecodingOptions, DecodingResult
+from whisper.model import TextDecoder
 from whisper.tokenizer import get_tokenizer
 
 from extract.expert import Resources
@@ -27,8 +29,7 @@ from extract.nets.whisper import load_network
 from extract.nets.whisper_decoder import StaticDecoder
 from extract.nets.whisper_greedy import STEPS_PER_LOOK, GreedyDecoder
 from extract.nets.whisper_windows import Decoded
-from extract.ops.network.inference import inference
-from extract.options import Precision
+from extract.ops.network.inference import inference, placed
 
 RATE = 16_000
 LONGEST = 8
@@ -127,10 +128,12 @@ def test_half_precision_casts_weights_once_and_stays_close(network: Any, windows
     tokens, positions = torch.full((2,), TOKENS.sot), torch.zeros(2, dtype=torch.long)
     features = torch.stack([window.features for window in windows[:2]])
     logits = {}
-    precisions: dict[torch.dtype, Precision] = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
-    for dtype, precision in precisions.items():
-        made = StaticDecoder(network, rows=2, positions=8, dtype=dtype)
-        with inference("cpu", precision), Dispatches() as dispatches:
+    half = placed(
+        deepcopy(network), Resources(precision="bfloat16"), float32=(torch.nn.LayerNorm, TextDecoder)
+    )
+    for dtype, of in ((torch.float32, network), (torch.bfloat16, half)):
+        made = StaticDecoder(of, rows=2, positions=8)
+        with inference("cpu"), Dispatches() as dispatches:
             made.hear(torch.arange(2), features)
             logits[dtype] = made.logits(tokens, positions, attending=2)
         assert not dispatches.cast & {(384, 384), (1536, 384), (51_865, 384)}
@@ -140,13 +143,13 @@ def test_half_precision_casts_weights_once_and_stays_close(network: Any, windows
 
 def decode(network: Any, windows: Sequence[Window], rows: int) -> dict[int, Decoded]:
     work = Work(windows)
-    with inference("cpu", "float32"):
+    with inference("cpu"):
         decoder(network, rows).run(work)
     return work.decoded
 
 
 def decoder(network: Any, rows: int) -> GreedyDecoder:
-    return GreedyDecoder(network, TOKENS, "transcribe", rows=rows, longest=LONGEST, dtype=torch.float32)
+    return GreedyDecoder(network, TOKENS, "transcribe", rows=rows, longest=LONGEST)
 
 
 @pytest.mark.parametrize(("rows", "windows_of_all"), [(1, 4), (7, 18), (32, WINDOWS)])
@@ -180,7 +183,7 @@ def test_a_row_is_the_same_alone_in_any_place_and_twice(network: Any, windows: l
     found = []
     for some in (windows[:11], windows[10::-1], windows[:11], windows[4:5]):
         work = Work(some)
-        with inference("cpu", "float32"):
+        with inference("cpu"):
             made.run(work)
         found.append(work.decoded)
     assert found[0] == found[1] == found[2]
@@ -219,7 +222,7 @@ class HostReads(TorchFunctionMode):
 def test_a_token_step_is_bounded_whatever_the_rows(network: Any, windows: list[Window], rows: int) -> None:
     """The package's own step asks for more with each row; a row's rules alone read its tokens back."""
     made = decoder(network, rows)
-    with inference("cpu", "float32"), Dispatches() as dispatches, HostReads() as reads:
+    with inference("cpu"), Dispatches() as dispatches, HostReads() as reads:
         made._say_one()
     assert reads.count == 0
     assert dispatches.counts.total() <= 40 * LAYERS + 60, dispatches.counts
@@ -237,7 +240,7 @@ def test_the_host_looks_less_than_once_a_step(network: Any, windows: list[Window
 
     made._step = counted
     work = Work(windows[:9])
-    with inference("cpu", "float32"), HostReads() as reads:
+    with inference("cpu"), HostReads() as reads:
         made.run(work)
     assert len(work.decoded) == 9
     assert 0 < reads.count <= 2 * steps / STEPS_PER_LOOK

@@ -67,7 +67,7 @@ def state() -> dict[str, Any]:
 def test_products_are_exact_inside_and_as_before_outside(name: str) -> None:
     SET[name]()
     before = state()
-    with inference("cuda:0", "float32"):
+    with inference("cuda:0"):
         assert state() == dict.fromkeys(before, "ieee") | {"older, products": "highest"}
         assert (
             BACKENDS.cuda.matmul.allow_tf32 is False

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from itertools import combinations, pairwise
-from pathlib import Path
 
 import pytest
 
 from extract.ops.text import spelling
-from extract.ops.text.spelling import BartSpeller, SymSpellSpeller, dictionary_files, unchanged
+from extract.ops.text.spelling import SymSpellSpeller, dictionary_files, unchanged
 
 SURE, UNSURE = 1.0, 0.9
 
@@ -149,55 +147,3 @@ def test_split_is_the_likeliest_chain(speller: SymSpellSpeller, word: str) -> No
             if best is None or score > best[0]:
                 best = (score, parts)
     assert speller.split(word) == (best and best[1])
-
-
-@pytest.fixture(scope="module")
-def bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BART of 60 letters and random weights, in the files of a Hugging Face folder."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, models, processors
-
-    folder = tmp_path_factory.mktemp("bart")
-    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZĠ'"
-    vocabulary = {t: i for i, t in enumerate(["<s>", "<pad>", "</s>", "<unk>", *letters, "<mask>"])}
-    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
-    from tokenizers import decoders, pre_tokenizers
-
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = transformers.BartConfig(
-        vocab_size=len(vocabulary), d_model=16, encoder_layers=1, decoder_layers=1,
-        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32,
-        max_position_embeddings=300,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    transformers.BartForConditionalGeneration(config).save_pretrained(folder)
-    return folder
-
-
-def test_bart_generates_greedily_from_a_local_folder(bart: Path) -> None:
-    """Against a greedy decoding loop over the same network."""
-    import torch
-    from transformers import AutoTokenizer, BartForConditionalGeneration
-
-    speller = BartSpeller(bart)
-    lines = ["comng soon", "abc", "X"]
-    corrected = speller(lines, [SURE] * 3)
-    assert corrected == [speller([line], [SURE])[0] for line in lines]
-
-    tokenizer = AutoTokenizer.from_pretrained(str(bart))
-    model = BartForConditionalGeneration.from_pretrained(str(bart))
-    model.train(False)
-    config = json.loads((bart / "config.json").read_text())
-    inputs = tokenizer(lines[0], return_tensors="pt")["input_ids"]
-    tokens = [config["decoder_start_token_id"]]
-    with torch.no_grad():
-        while len(tokens) < 256 and (len(tokens) == 1 or tokens[-1] != config["eos_token_id"]):
-            logits = model(input_ids=inputs, decoder_input_ids=torch.tensor([tokens])).logits[0, -1]
-            tokens.append(int(logits.argmax()))
-    if len(tokens) == 256:
-        tokens[-1] = config["eos_token_id"]  # forced at the length limit
-    assert corrected[0] == str(tokenizer.decode(tokens, skip_special_tokens=True)).strip()
