@@ -39,7 +39,7 @@ DIRECTIONS = {
 FOR_THE_TRAINER = re.compile(
     r"(?!extract|pipeline)|extract\.(errors|options|plugins|presets|tables|terminal|types)$"
     r"|pipeline\.report\.(lanes|pieces)$"
-    r"|pipeline\.storage\.(atomic|location|inside|names|parquet|scan|versions)$|pipeline\.store\.(footer|layout|reading|spent|validity|videos)$"
+    r"|pipeline\.storage\.(atomic|csv_cells|location|inside|names|parquet|scan|versions)$|pipeline\.store\.(footer|layout|reading|spent|validity|videos)$"
 )
 BEYOND_THE_TRAINER = ("train/importers/", "train/runs/predict.py", "train/runs/workers.py")
 FRONT_DOOR = "extract/__main__.py"  # the one file of extract that hands over to pipeline

@@ -13,6 +13,7 @@ from pipeline.about.describe import ColumnFacts, TableFacts, describe, describe_
 from pipeline.about.summary import MEANINGS, Summary, summarise
 from pipeline.cli.lines import make_table, print_line, print_next
 from pipeline.storage.atomic import atomic
+from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import Location
 from pipeline.store.layout import open_store
 
@@ -102,10 +103,9 @@ def _print_languages(found: Summary, console: Console) -> None:
 
 
 def _write_csv(found: Summary, path: Path) -> None:
-    from pyarrow import csv
-
-    with atomic(path) as temporary:
-        csv.write_csv(found.table(), temporary)
+    columns = found.table().to_pydict()
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        write_csv(file, columns, zip(*columns.values(), strict=True))
 
 
 def _print_table(facts: TableFacts, console: Console) -> None:

@@ -52,6 +52,10 @@ COMMANDS = {
         "Write pages to look at: all videos, and each with everything that was found in it over time.",
     ),
     "export": Listed("pipeline.export.command", "Take along what a store has: subtitles, CSV, NumPy."),
+    "search": Listed(
+        "pipeline.search.command",
+        "Find moments: words on screen and spoken, shots by meaning, by a picture, or like another.",
+    ),
     "verify": Listed(
         "pipeline.cli.commands", "Check every shard in full; exit status 1 if something is wrong."
     ),

@@ -78,11 +78,11 @@ def _rows_of(path: Location, footer: Footer, vectors: bool) -> Callable[[str], p
     """Gives the rows of each video of a part."""
     if vectors:
         return lambda video_id: pa.Table.from_batches(video_rows(path, footer, video_id))
-    return _rows(path, footer).__getitem__
+    return rows_by_video(path, footer).__getitem__
 
 
-def _rows(path: Location, footer: Footer) -> dict[str, pa.Table]:
-    """The rows of a part by video: they stand in the order of the footer."""
+def rows_by_video(path: Location, footer: Footer) -> dict[str, pa.Table]:
+    """The rows of a part by video, without ids and vectors: they stand in the order of the footer."""
     names = ["start_seconds", "end_seconds", *(column.name for column in footer.header.spec.columns)]
     with open_parquet(path) as file:
         table = file.read(columns=names).combine_chunks()

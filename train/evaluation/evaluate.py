@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.storage.atomic import atomic
-from train.csv_cells import write_csv
+from pipeline.storage.csv_cells import write_csv
 from train.errors import DataError
 from train.evaluation import curves
 from train.evaluation.baseline import frequency_scores, random_figures

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.csv_cells import write_csv
+from pipeline.storage.csv_cells import write_csv
 from train.evaluation.bootstrap import interval
 from train.evaluation.metrics import Floats
 

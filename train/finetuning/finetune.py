@@ -14,8 +14,8 @@ import torch
 from extract.errors import UsageError
 from extract.options import Checked
 from pipeline.storage.atomic import atomic
+from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import Location, location
-from train.csv_cells import write_csv
 from train.errors import DataError
 from train.evaluation.evaluate import read_predictions
 from train.evaluation.figures import Predictions

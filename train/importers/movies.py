@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from extract.errors import UsageError, some
 from extract.options import Checked
+from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store, open_store
 from pipeline.store.reading import current_parts, valid_parts
 from pipeline.store.videos import members_of, read_shards
-from train.csv_cells import write_csv
 from train.errors import DataError
 from train.importers.categories import Categories
 from train.importers.posters import PosterVectors

@@ -15,7 +15,7 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
-from train.csv_cells import unescaped
+from pipeline.storage.csv_cells import unescaped
 
 DELIMITERS = ",;\t|"
 JSON_LINES = (".jsonl", ".ndjson")

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from extract.errors import UsageError, did_you_mean
 from extract.options import convert
 from pipeline.storage.atomic import atomic
+from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
-from train.csv_cells import write_csv
 from train.errors import DataError
 from train.labels.matching import video_ids_of
 from train.log import Log, log_of

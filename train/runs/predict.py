@@ -21,10 +21,10 @@ from extract.scratch import Scratch
 from pipeline.about.failures import failed_videos
 from pipeline.recorded import extraction
 from pipeline.storage.atomic import atomic
+from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import Location, is_remote, location
 from pipeline.store.layout import Store, open_store
 from pipeline.store.videos import read_shards
-from train.csv_cells import write_csv
 from train.errors import DataError
 from train.importers.makers import Maker, assumed_experts, imported_tables, said_of
 from train.log import Log, log_of

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from extract.errors import UsageError
 from pipeline.storage.atomic import atomic
-from train.csv_cells import write_csv
+from pipeline.storage.csv_cells import write_csv
 from train.evaluation.evaluate import read_predictions
 from train.evaluation.figures import Predictions
 from train.runs.run_folder import RunFolder

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from extract.errors import UsageError, command
 from extract.options import Checked
 from pipeline.storage.atomic import atomic
+from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.inside import link_refusal
 from pipeline.storage.versions import installed, marquee_version
-from train.csv_cells import write_csv
 from train.registry import make_model
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 from extract.errors import UsageError
 from pipeline.storage.atomic import atomic
-from train.csv_cells import write_csv
+from pipeline.storage.csv_cells import write_csv
 
 SUFFIXES = (".html", ".svg", ".csv")  # a page, a picture, a table
 

@@ -25,12 +25,20 @@ from tests.pipeline.conftest import Kit
 Rows = Mapping[str, Sequence[dict[str, Any]] | None]  # by video; None: it failed
 
 
-def write_tables(store: Store, expert: str, options: Mapping[str, Any], tables: Mapping[str, Rows]) -> Target:
+def write_tables(
+    store: Store,
+    expert: str,
+    options: Mapping[str, Any],
+    tables: Mapping[str, Rows],
+    *,
+    sha256: str = "ab" * 32,
+    random_seed: int | None = None,
+) -> Target:
     """Rows by table and video; a video without rows is absent, one of None failed."""
     made = make_expert(expert, options)
-    weights = {file.role: "ab" * 32 for file in made.weights()}
+    weights = {file.role: sha256 for file in made.weights()}
     name, made_of = fingerprint(
-        made, weights=weights, upstream={}, precision="float32", dtype="float32", random_seed=None
+        made, weights=weights, upstream={}, precision="float32", dtype="float32", random_seed=random_seed
     )
     notes = {"weights": {file.role: {"file": file.name, "published": True} for file in made.weights()}}
     target = Target(expert, name, tuple(made.tables()), (), made_of, notes)

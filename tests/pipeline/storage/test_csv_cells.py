@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.csv_cells import escaped, unescaped, write_csv
+from pipeline.storage.csv_cells import escaped, unescaped, write_csv
 from train.labels.cells import read_cells
 
 NASTY = [

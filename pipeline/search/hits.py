@@ -1,0 +1,71 @@
+"""What a search found, and as which files it is written."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from extract.errors import UsageError
+from pipeline.search.vectors import Moment
+from pipeline.search.word_index import FoundLine
+from pipeline.storage.atomic import atomic
+from pipeline.storage.csv_cells import write_csv
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A moment of a video that answers ``query``; ``why`` is the line found, or the cosine in words.
+
+    ``score`` is a cosine; None for words, whose order says as much.
+    """
+
+    query: str
+    video_id: str
+    start_seconds: float
+    end_seconds: float
+    score: float | None
+    why: str
+
+
+def hits_of_lines(query: str, lines: Iterable[FoundLine]) -> list[Hit]:
+    return [
+        Hit(query, one.video_id, one.start_seconds, one.end_seconds, None, f"{one.kind}: {one.text}")
+        for one in lines
+    ]
+
+
+def hits_of_moments(query: str, moments: Iterable[Moment], table: str) -> list[Hit]:
+    return [
+        Hit(query, one.video_id, one.start_seconds, one.end_seconds, round(one.cosine, 4), f"like in {table}")
+        for one in moments
+    ]
+
+
+def check_suffix(path: Path) -> None:
+    """Raises UsageError for a name that does not say what to write."""
+    if path.suffix not in _WRITERS:
+        raise UsageError(f"--out {str(path)!r}: give a name that ends in {' or '.join(_WRITERS)}")
+
+
+def write_hits(path: Path, hits: Sequence[Hit]) -> None:
+    """As .csv or .json, whole or not at all. Raises UsageError for another suffix, StoreError."""
+    check_suffix(path)
+    text = _WRITERS[path.suffix](hits)
+    with atomic(path) as temporary:
+        temporary.write_text(text, "utf-8", newline="")
+
+
+def _json(hits: Sequence[Hit]) -> str:
+    return json.dumps([asdict(hit) for hit in hits], indent=1, ensure_ascii=False) + "\n"
+
+
+def _csv(hits: Sequence[Hit]) -> str:
+    written = io.StringIO()
+    write_csv(written, Hit.__dataclass_fields__, (asdict(hit).values() for hit in hits))
+    return written.getvalue()
+
+
+_WRITERS: Mapping[str, Callable[[Sequence[Hit]], str]] = {".csv": _csv, ".json": _json}
