@@ -60,6 +60,7 @@ class Sentiment(Expert):
     """
 
     summary = "sentiment of a video's OCR and of its speech (RoBERTa trained on tweets)"
+    cites = ("liu2019roberta", "loureiro2022timelms")
     tolerance = Tolerance(bfloat16=0.03, float16=0.004)
     Options = SentimentOptions
     upstream = ("ocr", "whisper")
