@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from extract.tables import embedding_matrix
-from pipeline.export.folder import ExportFolder
 from pipeline.export.chosen import each
+from pipeline.export.folder import ExportFolder
 from pipeline.report.video_tables import VideoTables
 from pipeline.storage.names import relative_file
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from extract.errors import UsageError, did_you_mean, unknown
 from pipeline.export import Format, arrays, subtitles
-from pipeline.export.folder import ExportFolder
 from pipeline.export.chosen import ChosenVideos, Write
+from pipeline.export.folder import ExportFolder
 from pipeline.storage.location import Location, location
 from pipeline.store.layout import Store, open_store
 from pipeline.store.videos import members_of

@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from extract.errors import MissingDependency, to_install
-from pipeline.export.folder import ExportFolder
 from pipeline.export.chosen import each
+from pipeline.export.folder import ExportFolder
 from pipeline.report.lanes import Stretches, speech, titles
 from pipeline.report.video_tables import VideoTables
 from pipeline.storage.names import relative_file
