@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.storage.atomic import atomic
+from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import Location
-from train.csv_cells import write_csv
 from train.errors import DataError
 from train.importers.pickles import load_arrays
 from train.importers.writing import Source, write_store

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.errors import MissingDependency, UsageError, unknown
 from pipeline.storage.atomic import atomic
-from train.csv_cells import write_csv
+from pipeline.storage.csv_cells import write_csv
 from train.errors import DataError
 from train.evaluation.evaluate import read_predictions
 from train.evaluation.metrics import Measures, unit_weights
