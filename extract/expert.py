@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from extract.ops.network.staged import Stacked, StagedModel, to_host
     from extract.ops.picture.images import centre_crop, fit_longer, resize_shorter, squash, ten_crop
     from extract.ops.sound.windows import AudioWindows, Window
-    from extract.weights.checkpoints import fill, load_state_dict, load_strict, seeded
+    from extract.weights.checkpoints import fill, load_state_dict, load_strict, seeded, to_be_filled
 
 _HELPERS = {
     "extract.experts._audio": ("AudioExpert", "AudioModel", "LogmelModel", "WindowTap", "check_windows"),
@@ -71,7 +71,7 @@ _HELPERS = {
     "extract.ops.network.staged": ("Stacked", "StagedModel", "to_host"),
     "extract.ops.picture.images": ("centre_crop", "fit_longer", "resize_shorter", "squash", "ten_crop"),
     "extract.ops.sound.windows": ("AudioWindows", "Window"),
-    "extract.weights.checkpoints": ("fill", "load_state_dict", "load_strict", "seeded"),
+    "extract.weights.checkpoints": ("fill", "load_state_dict", "load_strict", "seeded", "to_be_filled"),
 }
 
 if not TYPE_CHECKING:  # a type checker sees the imports above
@@ -147,6 +147,7 @@ __all__ = [
     "seeded",
     "squash",
     "ten_crop",
+    "to_be_filled",
     "to_device",
     "to_host",
 ]

@@ -20,7 +20,7 @@ from extract.ops.network.inference import dtype_of, inference, placed
 from extract.ops.network.staged import Stacked, StagedModel
 from extract.ops.sound.windows import AudioWindows, Window
 from extract.types import AudioBlock, Item, MediaInfo, Row
-from extract.weights.checkpoints import fill, load_state_dict
+from extract.weights.checkpoints import fill, load_state_dict, to_be_filled
 
 if TYPE_CHECKING:
     import torch
@@ -175,7 +175,7 @@ class AudioExpert(Expert):
         return WindowTap(self.windows(), self.prepare)
 
     def load(self, resources: Resources) -> Model:
-
-        network = self.build()
+        with to_be_filled():
+            network = self.build()
         fill(network, resources, "model", self.tensors, what=self.network_name)
         return self.model(network, resources)

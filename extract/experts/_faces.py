@@ -13,7 +13,7 @@ from extract.ops.network.batching import network_batch
 from extract.ops.picture.faces import FaceDetector, Faces, Image
 from extract.ops.picture.mtcnn import Mtcnn
 from extract.ops.picture.yunet import YuNet
-from extract.weights.checkpoints import fill
+from extract.weights.checkpoints import fill, to_be_filled
 from extract.weights.files import WeightFile
 
 MOST_FRAMES = 16  # looked at together: some 0.2 GB of 960 x 540
@@ -118,7 +118,8 @@ def load_finder(options: DetectorOptions, resources: Resources) -> FaceFinder:
     else:
         from extract.nets.mtcnn import OutputNet, ProposalNet, RefinementNet
 
-        networks = ProposalNet(), RefinementNet(), OutputNet()
+        with to_be_filled():
+            networks = ProposalNet(), RefinementNet(), OutputNet()
         for network, file in zip(networks, MTCNN_FILES, strict=True):
             fill(network, resources, file.role, what=f"MTCNN's {file.role}")
         chosen = Mtcnn(

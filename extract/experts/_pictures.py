@@ -21,7 +21,7 @@ from extract.ops.network.device import to_device
 from extract.ops.network.inference import dtype_of, inference, placed
 from extract.ops.network.staged import Stacked, StagedModel, to_host
 from extract.types import Column, Frame, Item, MediaInfo, Row, Scene
-from extract.weights.checkpoints import fill, load_state_dict
+from extract.weights.checkpoints import fill, load_state_dict, to_be_filled
 
 if TYPE_CHECKING:
     import torch
@@ -166,7 +166,7 @@ class PictureExpert(Expert):
         return KeyframeTap(self.views)
 
     def load(self, resources: Resources) -> Model:
-
-        network = self.build()
+        with to_be_filled():
+            network = self.build()
         fill(network, resources, "model", self.tensors, what=self.network_name)
         return PictureModel(self.feature(network), resources, self.normalisation)

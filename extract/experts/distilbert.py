@@ -21,7 +21,7 @@ from extract.ops.network.sequences import buckets
 from extract.ops.network.staged import to_host
 from extract.ops.text.language import replace_foreign, written_language
 from extract.types import Item, Row
-from extract.weights.checkpoints import fill, load_state_dict
+from extract.weights.checkpoints import fill, load_state_dict, to_be_filled
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -231,7 +231,8 @@ def load_network(resources: Resources) -> DistilBert:
     """
     from extract.nets.distilbert import DistilBert
 
-    network = DistilBert()
+    with to_be_filled():
+        network = DistilBert()
 
     def read(path: Path) -> dict[str, torch.Tensor]:
         return {name.removeprefix("distilbert."): tensor for name, tensor in load_state_dict(path).items()}

@@ -13,7 +13,7 @@ from extract.experts._faces import DetectorOptions, FaceFinder, load_finder
 from extract.experts._pictures import IMAGE_SIZE, SCENE, KeyframeTap, Normalisation, PictureModel
 from extract.ops.picture.images import squash
 from extract.types import Item, MediaInfo, Row
-from extract.weights.checkpoints import fill
+from extract.weights.checkpoints import fill, to_be_filled
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ class FaceEmotion(Expert):
     def load(self, resources: Resources) -> FaceEmotionModel:
         from extract.nets.vit import VitClassifier
 
-        network: torch.nn.Module = VitClassifier(len(EXPRESSIONS))
+        with to_be_filled():
+            network: torch.nn.Module = VitClassifier(len(EXPRESSIONS))
         fill(network, resources, FILE.role, what=f"ViT-B/16 ({REPOSITORY})")
         return FaceEmotionModel(network, resources, load_finder(self.options, resources))

@@ -31,7 +31,7 @@ from extract.ops.network.inference import dtype_of, inference, placed
 from extract.ops.network.staged import Stacked
 from extract.ops.picture.images import resize_shorter
 from extract.types import Item, MediaInfo
-from extract.weights.checkpoints import fill, load_state_dict
+from extract.weights.checkpoints import fill, load_state_dict, to_be_filled
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -275,7 +275,8 @@ class I3d(Expert):
             tvl1.check_backend(resources.device)
         networks: dict[str, InceptionI3d] = {}
         for modality in self.modalities:
-            network = InceptionI3d(CHANNELS[modality], eps=self.options.bn_eps)
+            with to_be_filled():
+                network = InceptionI3d(CHANNELS[modality], eps=self.options.bn_eps)
             what = f"I3D for {modality} ({CHANNELS[modality]} channels)"
             fill(network, resources, modality, lambda path: rename(load_state_dict(path)), what=what)
             networks[modality] = network

@@ -30,7 +30,7 @@ from extract.ops.network.inference import dtype_of, inference, placed
 from extract.ops.network.staged import Stacked
 from extract.ops.picture.bilinear import PlainBilinear
 from extract.types import Item, MediaInfo
-from extract.weights.checkpoints import fill, load_state_dict
+from extract.weights.checkpoints import fill, load_state_dict, to_be_filled
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -257,7 +257,8 @@ class R2plus1d(Expert):
         from extract.nets.r2plus1d import features, other_layout, r2plus1d_34, r2plus1d_kinetics_18
 
         published = self.options.network
-        network = r2plus1d_34(published.classes) if published.layers == 34 else r2plus1d_kinetics_18()
+        with to_be_filled():
+            network = r2plus1d_34(published.classes) if published.layers == 34 else r2plus1d_kinetics_18()
 
         def read(path: Path) -> Mapping[str, Tensor]:
             state = load_state_dict(path)

@@ -16,7 +16,7 @@ from extract.ops.network.device import to_device
 from extract.ops.network.inference import inference, placed
 from extract.ops.text.rewriting import Rewriter
 from extract.types import Item, Row
-from extract.weights.checkpoints import fill, load_state_dict
+from extract.weights.checkpoints import fill, load_state_dict, to_be_filled
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ class Sentiment(Expert):
 
         if resources.random_seed is not None and (self.options.translate or self.options.respell):
             raise UsageError("sentiment.translate and sentiment.respell need published files: leave them out")
-        network = RobertaClassifier(len(CLASSES))
+        with to_be_filled():
+            network = RobertaClassifier(len(CLASSES))
         fill(network, resources, "model", load_state_dict, what="RoBERTa base", ignore_prefixes=UNUSED)
         tokenizer = random_tokenizer() if resources.random_seed is not None else load_tokenizer(resources)
         rewriter = Rewriter(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from extract.declarations import Resources
 from extract.ops.network.inference import placed
-from extract.weights.checkpoints import fill
+from extract.weights.checkpoints import fill, to_be_filled
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def load_network(name: ModelName, resources: Resources) -> Whisper:
     from torch.nn import LayerNorm
     from whisper.model import ModelDimensions, TextDecoder, Whisper
 
-    network = Whisper(ModelDimensions(**dimensions(name)))
+    with to_be_filled():
+        network = Whisper(ModelDimensions(**dimensions(name)))
     fill(network, resources, "model", what=f"Whisper {name}")
     return placed(network, resources, float32=(LayerNorm, TextDecoder))

@@ -9,7 +9,8 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,33 @@ def load_strict(
     module.load_state_dict(given, strict=False)
 
 
+@contextmanager
+def to_be_filled() -> Iterator[None]:
+    """Networks built inside leave their random draws out, for :func:`fill` gives every parameter its value.
+
+    Drawing takes longer than loading. What is computed (buffers, ones, zeros) is as ever, and other
+    threads draw as they did.
+    """
+    from torch import Tensor
+    from torch.nn import init
+    from torch.overrides import TorchFunctionMode
+
+    draws: set[Any] = {init.kaiming_normal_, init.kaiming_uniform_, init.normal_, init.uniform_}
+    draws |= {Tensor.normal_, Tensor.uniform_, Tensor.erfinv_}  # what the other functions of init call
+
+    class WithoutDraws(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+        ) -> Any:
+            given = kwargs or {}
+            if func in draws:
+                return args[0] if args else given["tensor"]
+            return func(*args, **given)
+
+    with WithoutDraws():
+        yield
+
+
 def fill(
     module: torch.nn.Module,
     resources: Resources,
@@ -128,8 +156,8 @@ def fill(
 ) -> None:
     """Give ``module`` the weights of the file in that ``role``, or for a dry run those of a seed.
 
-    ``read`` (default: :func:`load_state_dict`) makes the tensors of the file; the rest is as of
-    :func:`load_strict`, which says what it raises.
+    Build it under :func:`to_be_filled`. ``read`` (default: :func:`load_state_dict`) makes the tensors
+    of the file; the rest is as of :func:`load_strict`, which says what it raises.
     """
     if resources.random_seed is not None:
         seeded(module, resources.random_seed)

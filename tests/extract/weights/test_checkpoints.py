@@ -15,7 +15,7 @@ from torch import nn
 
 from extract.errors import WeightsError
 from extract.expert import Resources
-from extract.weights.checkpoints import fill, load_state_dict, load_strict, seeded
+from extract.weights.checkpoints import fill, load_state_dict, load_strict, seeded, to_be_filled
 
 TENSORS = OrderedDict(weight=torch.arange(600.0).view(20, 30), bias=torch.ones(20))
 RAN = "unpickled"
@@ -205,3 +205,32 @@ def test_a_network_is_filled_from_its_file_or_from_a_seed(tmp_path: Path) -> Non
     fill(drawn, Resources(random_seed=3), "head", what="a head")
     seeded(again, 3)
     assert torch.equal(drawn.weight, again.weight) and not torch.equal(drawn.weight, published.weight)
+
+
+class Front(nn.Module):
+    """Draws in every way that PyTorch and the experts' networks do, beside what is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        linear = nn.Linear(9, 5)
+        self.layers = nn.Sequential(nn.Conv1d(4, 4, 3), nn.BatchNorm1d(4), linear, nn.Embedding(7, 3))
+        for draw in (nn.init.trunc_normal_, nn.init.xavier_uniform_, nn.init.kaiming_normal_):
+            draw(linear.weight)
+        self.register_buffer("window", torch.hann_window(8))
+
+
+def test_a_network_to_be_filled_draws_nothing() -> None:
+    """Its buffers are there all the same, and the same seed gives the same network."""
+    torch.manual_seed(0)
+    drawn, state = Front(), torch.get_rng_state()
+    with to_be_filled():
+        undrawn = Front()
+    assert torch.equal(torch.get_rng_state(), state)
+    for (name, ours), (_, theirs) in zip(undrawn.named_buffers(), drawn.named_buffers(), strict=True):
+        assert torch.equal(ours, theirs), name
+    seeded(drawn, 1)
+    seeded(undrawn, 1)
+    for name, theirs in drawn.state_dict().items():
+        assert torch.equal(undrawn.state_dict()[name], theirs), name
+    Front()
+    assert not torch.equal(torch.get_rng_state(), state)
