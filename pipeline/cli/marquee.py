@@ -51,7 +51,9 @@ COMMANDS = {
         "pipeline.report.command",
         "Write pages to look at: all videos, and each with everything that was found in it over time.",
     ),
-    "export": Listed("pipeline.export.command", "Take along what a store has: subtitles, CSV, NumPy."),
+    "export": Listed(
+        "pipeline.export.command", "Take along what a store has: subtitles, tables, annotations, timelines."
+    ),
     "search": Listed(
         "pipeline.search.command",
         "Find moments: words on screen and spoken, shots by meaning, by a picture, or like another.",

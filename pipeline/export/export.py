@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from extract.errors import UsageError, did_you_mean, unknown
-from pipeline.export import Format, arrays, subtitles
+from pipeline.export import Format, arrays, elan, subtitles, timelines
 from pipeline.export.chosen import ChosenVideos, Write
 from pipeline.export.folder import ExportFolder
 from pipeline.storage.location import Location, location
@@ -21,6 +21,9 @@ FORMATS: dict[Format, Write] = {
     "vtt": subtitles.write_vtt,
     "csv": arrays.write_csv,
     "numpy": arrays.write_numpy,
+    "eaf": elan.write_eaf,
+    "otio": timelines.write_otio,
+    "edl": timelines.write_edl,
 }
 
 
