@@ -52,7 +52,8 @@ COMMANDS = {
         "Write pages to look at: all videos, and each with everything that was found in it over time.",
     ),
     "export": Listed(
-        "pipeline.export.command", "Take along what a store has: subtitles, tables, annotations, timelines."
+        "pipeline.export.command",
+        "Take along what a store has: subtitles, tables, annotations, timelines, datasets.",
     ),
     "search": Listed(
         "pipeline.search.command",

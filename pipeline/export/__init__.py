@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-Format = Literal["srt", "vtt", "csv", "numpy", "eaf", "otio", "edl"]
+Format = Literal["srt", "vtt", "csv", "numpy", "eaf", "otio", "edl", "huggingface", "webdataset"]

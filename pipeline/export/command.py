@@ -31,7 +31,7 @@ def export(
         Path | None, typer.Option(help="Folder: new, empty, or of an older export. Default: STORE-FORMAT.")
     ] = None,
 ) -> None:
-    """Take along what a store has: subtitles, tables, annotations, timelines."""
+    """Take along what a store has: subtitles, tables, annotations, timelines, datasets."""
     from pipeline.cli.display import shown
     from pipeline.export.export import export as write_export
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from extract.errors import UsageError, did_you_mean, unknown
-from pipeline.export import Format, arrays, elan, subtitles, timelines
+from pipeline.export import Format, arrays, elan, huggingface, shards, subtitles, timelines
 from pipeline.export.chosen import ChosenVideos, Write
 from pipeline.export.folder import ExportFolder
 from pipeline.storage.location import Location, location
@@ -24,6 +24,8 @@ FORMATS: dict[Format, Write] = {
     "eaf": elan.write_eaf,
     "otio": timelines.write_otio,
     "edl": timelines.write_edl,
+    "huggingface": huggingface.write_huggingface,
+    "webdataset": shards.write_webdataset,
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from extract.errors import StoreError
 from pipeline.export import Format
 from pipeline.storage.atomic import atomic, refusal
+from pipeline.storage.inside import remove_files
 
 _MARK = "marquee-export.txt"  # a folder with this file is an export, and may be written again
 _MARK_TEXT = "These files were written by `marquee export --to {}` and are replaced by it.\n"
@@ -23,6 +24,7 @@ class ExportFolder:
 
     def __init__(self, root: Path, to: Format) -> None:
         self.root, self.files, self.bytes, self.without = root, 0, 0, 0
+        self._names: set[str] = set()
         mark = _MARK_TEXT.format(to)
         try:
             found = root / _MARK
@@ -45,5 +47,17 @@ class ExportFolder:
         with atomic(self.root / name, below=self.root) as temporary:
             yield temporary
             size = temporary.stat().st_size
+        self._names.add(name)
         self.files += 1
         self.bytes += size
+
+    def remove_others(self, suffix: str) -> None:
+        """Delete what an older export has that this one has not: whoever reads all files would read both."""
+
+        def of_older(name: str) -> bool:
+            return name.endswith(suffix) and str(place / name) not in kept
+
+        kept = {str(self.root / name) for name in self._names}
+        for place in (self.root, *filter(Path.is_dir, self.root.iterdir())):
+            if not place.is_symlink():
+                remove_files(self.root, place, of_older)

@@ -27,13 +27,15 @@ def without_suffix(path: str) -> str:
     return os.path.splitext(path)[0]
 
 
-def relative_file(video_id: str) -> str:
+def relative_file(video_id: str, *, dots: bool = True) -> str:
     """A ``video_id`` as a relative path without suffix, in folders as the id has them.
 
     Every system takes it, and it leads nowhere but down. Where that changes the id, a hash of it is appended,
-    so that two ids never become one path.
+    so that two ids never become one path. ``dots``: whether names may have some.
     """
     parts = [_portable(part) for part in video_id.split("/")]
+    if not dots:
+        parts = [part.replace(".", "_") for part in parts]
     path = "/".join(parts)
     return path if path == video_id else f"{path}~{_hash(video_id.encode('utf-8', 'backslashreplace'))}"
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from extract.errors import StoreError, UsageError
+from extract.errors import MissingDependency, StoreError, UsageError
 from pipeline.cli import marquee
 from pipeline.export import Format
 from pipeline.export.export import FORMATS, export
@@ -37,6 +37,23 @@ def test_only_a_new_folder_or_an_export_in_the_same_format_is_written(films: Sto
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StoreError, match="cannot write"):
         export(films, "srt", tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("to", "library"),
+    [
+        ("srt", "pysubs2"),
+        ("eaf", "pympi"),
+        ("otio", "opentimelineio.opentime"),
+        ("webdataset", "webdataset"),
+    ],
+)
+def test_a_missing_library_is_named_with_what_installs_it(
+    films: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: Any, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingDependency, match=r"pip install 'marquee-video\[export\]'"):
+        export(films, to, tmp_path / "export")
 
 
 def test_nothing_is_written_through_a_link(films: Store, tmp_path: Path) -> None:
