@@ -1,4 +1,4 @@
-"""What ``make demo`` prints at its end: the rows that were found, beside what was rendered."""
+"""What ``make demo`` prints at its end: the rows that were found, beside what was rendered; and its pages."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.demo_trailers import DEMO
+from pipeline.report.site import report
 from pipeline.store.reading import read
 
 Rows = list[dict[str, Any]]
@@ -59,7 +60,7 @@ def trailer_table(folder: Path, name: str) -> Table:
     return table
 
 
-def report(folder: Path, console: Console) -> None:
+def print_found(folder: Path, console: Console) -> None:
     for trailer in DEMO:
         console.print(trailer_table(folder, trailer.name))
     failures: Rows = pq.read_table(folder / "features" / "failures.parquet").to_pylist()
@@ -70,7 +71,10 @@ def report(folder: Path, console: Console) -> None:
 def main(arguments: Sequence[str]) -> None:
     if len(arguments) != 1:
         sys.exit("usage: python -m bench.demo_report FOLDER")
-    report(Path(arguments[0]), Console(width=100))
+    folder, console = Path(arguments[0]), Console(width=100)
+    print_found(folder, console)
+    pages = report(folder / "features", folder / "pages")
+    console.print(f"\nnext: open {pages.index.resolve().as_uri()}", soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

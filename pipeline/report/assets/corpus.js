@@ -18,7 +18,7 @@ function overview() {
   const all = corpus.overview;
   document.title = corpus.title;
   byId("title").textContent = corpus.title;
-  const parts = [`${all.videos.toLocaleString("en")} ${all.videos === 1 ? "video" : "videos"}`, `${all.hours < 1 ? `${Math.round(60 * all.hours)} minutes` : `${all.hours.toFixed(1)} hours`}`];
+  const parts = [`${all.videos.toLocaleString("en")} ${all.videos === 1 ? "video" : "videos"}`, all.hours < 1 ? `${(60 * all.hours).toFixed(1)} minutes` : `${all.hours.toFixed(1)} hours`];
   if (all.shots) parts.push(`${all.shots.toLocaleString("en")} shots`);
   if (all.languages.length) parts.push(all.languages.map(([name, count]) => `${name} ${count}`).join(", "));
   if (all.failed) parts.push(`${all.failed} with failures`);
@@ -37,10 +37,10 @@ function charts() {
   };
   for (const column of corpus.columns) {
     const values = table[column.key];
-    if (new Set(values.filter((value) => value !== null)).size < 3) continue;
+    if (new Set(values.filter((value) => value !== null)).size < 6) continue; // of a few videos the table says more
     figure(`${column.name} (videos)`, column.about, (made) => bars(made, histogram(values), FORMATS[column.unit]));
   }
-  if (table.brightness && table.motion && table.id.length > 2)
+  if (table.brightness && table.motion && table.id.length > 5)
     figure("Motion by brightness", "each point is a video", (made) => scatter(made, table.brightness, table.motion, FORMATS["%"], FORMATS["%"]));
 }
 

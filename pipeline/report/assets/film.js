@@ -6,7 +6,7 @@ const asked = new URLSearchParams(location.search);
 const number = Number.parseInt(asked.get("v") ?? "", 10);
 const lanes = [];
 const view = { from: 0, to: 1 };
-let film = null, time = 0, found = null, waitingToDraw = false;
+let film = null, edges = [], time = 0, found = null, waitingToDraw = false;
 
 const starts = () => film.shots?.from ?? film.stills?.from ?? [];
 const shotNow = () => (film.shots ? placeOf(film.shots.from, time + 1e-6) : -1);
@@ -34,7 +34,7 @@ function show(seconds, { named = true, follow = true } = {}) {
   byId("now").textContent = `${clock(time, 1)} of ${clock(film.seconds, 1)}${of}`;
   const still = byId("still");
   if (still && film.stills) {
-    const place = Math.max(0, placeOf(film.stills.from, time));
+    const place = Math.max(0, placeOf(edges, time));
     still.src = `data:image/jpeg;base64,${film.stills.jpeg[place]}`;
     still.alt = shot < 0 ? `Still at ${clock(time)}` : `Still of shot ${shot + 1}`;
   }
@@ -191,8 +191,8 @@ function addLane(name, about, lane) {
 
 function layOut() {
   if (film.stills) {
-    addLane("Stills", "pictures of the shots", stillsLane(film.stills, redraw));
-    addLane("Barcode", "mean colours of the pictures, from top to bottom", barcodeLane(film.stills, film.seconds));
+    addLane("Stills", "pictures of the shots", stillsLane(film.stills, edges, redraw));
+    addLane("Barcode", "mean colours of the pictures, from top to bottom", barcodeLane(film.stills, edges, film.seconds));
   }
   if (film.shots) addLane("Shots", "from cut to cut", shotsLane(film.shots, shotNow));
   film.lanes.forEach((lane, i) => {
@@ -276,6 +276,7 @@ async function begin() {
   document.body.classList.toggle("framed", window !== window.top);
   if (!(number >= 0)) throw new Error("The address names no video: open this page from index.html.");
   film = await load(`films/${String(number).padStart(6, "0")}`);
+  if (film.stills) edges = edgesOf(film.stills, film.shots);
   Object.assign(view, { from: 0, to: film.seconds || 1 });
   about();
   screen();

@@ -43,8 +43,17 @@ function canvasLane(height, draw, say) {
   };
 }
 
+// From when each still stands for the film: the cut before it, or halfway from the other still of its shot.
+function edgesOf(stills, shots) {
+  return stills.from.map((seconds, i) => {
+    if (!i) return 0;
+    const shot = stills.shot[i];
+    return shots && shot !== stills.shot[i - 1] ? shots.from[shot] : (stills.from[i - 1] + seconds) / 2;
+  });
+}
+
 // Stills side by side: as many as fit, each of the moment below its middle.
-function stillsLane(stills, redraw) {
+function stillsLane(stills, edges, redraw) {
   const pictures = new Map();
   const picture = (place) => {
     if (!pictures.has(place)) {
@@ -60,7 +69,7 @@ function stillsLane(stills, redraw) {
   const draw = (pen, x, view, width) => {
     for (let left = 0; left < width; left += wide) {
       const seconds = view.from + ((left + wide / 2) / width) * (view.to - view.from);
-      const made = picture(Math.max(0, placeOf(stills.from, seconds)));
+      const made = picture(Math.max(0, placeOf(edges, seconds)));
       if (made.complete) pen.drawImage(made, left, 0, wide - 1, height);
     }
   };
@@ -68,11 +77,11 @@ function stillsLane(stills, redraw) {
 }
 
 // The film's barcode: five mean colours of each picture, from the top to the bottom.
-function barcodeLane(stills, end) {
+function barcodeLane(stills, edges, end) {
   const height = 36;
   const draw = (pen, x, view, width) => {
-    for (let place = 0; place < stills.from.length; place++) {
-      const from = place ? x(stills.from[place]) : x(0), to = x(stills.from[place + 1] ?? end);
+    for (let place = 0; place < edges.length; place++) {
+      const from = x(edges[place]), to = x(edges[place + 1] ?? end);
       if (to < 0 || from > width) continue;
       stills.bands[place].forEach((_, i, bands) => {
         if (i % 3) return;
