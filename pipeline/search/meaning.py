@@ -13,6 +13,7 @@ from extract.declarations import Expert, Resources
 from extract.errors import MediaError, MissingDependency, UsageError, WeightsError, to_install
 from extract.registry import make_expert
 from extract.selection import choose_device
+from extract.weights.checkpoints import to_be_filled
 from extract.weights.locate import resolve
 from pipeline.search.vectors import vector_footer
 from pipeline.store.layout import Store
@@ -58,7 +59,8 @@ class Meaning:
         import torch
 
         path = self._weights["model"].path
-        model: Any = open_clip.create_model(_ARCHITECTURE, pretrained=str(path), device=self._device)
+        with to_be_filled():
+            model: Any = open_clip.create_model(_ARCHITECTURE, pretrained=str(path), device=self._device)
         tokens = open_clip.get_tokenizer(_ARCHITECTURE)(list(texts)).to(self._device)
         with torch.inference_mode():
             return np.asarray(model.eval().encode_text(tokens).float().cpu().numpy())

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from extract.errors import MediaError, UsageError, WeightsError
+from extract.nets import clip_tower
 from extract.weights.hashing import sha256_of
 from pipeline.search.meaning import Meaning
 from pipeline.search.search import Searches, run_searches
@@ -19,6 +20,8 @@ from tests.pipeline.about.conftest import write_tables
 from tests.pipeline.conftest import Kit
 
 pytestmark = pytest.mark.slow
+ARCHITECTURE = "ViT-B-32-quickgelu"
+LAYERS = 2  # of each tower, to save time: the published ones have twelve
 TEXTS = ("a car chase at night", "two people kiss")
 
 
@@ -28,13 +31,19 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Any:
     open_clip = pytest.importorskip("open_clip", reason="needs open_clip: pip install open-clip-torch")
     from safetensors.torch import save_file
 
+    configuration = open_clip.get_model_config(ARCHITECTURE)
+    for tower in ("vision_cfg", "text_cfg"):
+        configuration[tower]["layers"] = LAYERS
     torch.manual_seed(0)
-    model = open_clip.create_model("ViT-B-32-quickgelu").eval()
-    folder = tmp_path_factory.mktemp("weights")
-    path = folder / "open_clip_model.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
-    yield open_clip, model, folder
-    path.unlink()  # 600 MB
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(open_clip.factory._MODEL_CONFIGS, ARCHITECTURE, configuration)
+        patch.setattr(clip_tower, "LAYERS", LAYERS)
+        model = open_clip.create_model(ARCHITECTURE).eval()
+        folder = tmp_path_factory.mktemp("weights")
+        path = folder / "open_clip_model.safetensors"
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
+        yield open_clip, model, folder
+    path.unlink()  # 190 MB
 
 
 def store_of(kit: Kit, vectors: np.ndarray, **how: Any) -> Store:
@@ -51,7 +60,7 @@ def store_of(kit: Kit, vectors: np.ndarray, **how: Any) -> Store:
 
 def test_texts_and_pictures_are_as_open_clip_has_them(kit: Kit, published: Any, tmp_path: Path) -> None:
     open_clip, model, folder = published
-    tokens = open_clip.get_tokenizer("ViT-B-32-quickgelu")(list(TEXTS))
+    tokens = open_clip.get_tokenizer(ARCHITECTURE)(list(TEXTS))
     picture = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "still.png")
     transform = open_clip.image_transform(
