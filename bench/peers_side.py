@@ -86,7 +86,11 @@ class _Notes:
 
 
 def main() -> None:
-    side = Side(**json.load(sys.stdin))
+    json.dump(asdict(run(Side(**json.load(sys.stdin)))), sys.stdout)
+
+
+def run(side: Side) -> Times:
+    """What a process of its own does."""
     config = RunConfig(
         videos=Path(side.videos),
         out=Path(side.out),
@@ -102,7 +106,7 @@ def main() -> None:
             run_config(config)
     else:
         _theirs(config, side.way, notes)
-    json.dump(asdict(notes.times(side.began)), sys.stdout)
+    return notes.times(side.began)
 
 
 def _theirs(config: RunConfig, way: str, notes: _Notes) -> None:

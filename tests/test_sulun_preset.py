@@ -49,7 +49,7 @@ def command(videos: Path, out: Path, weights: Path) -> subprocess.CompletedProce
     flags = [part for setting in settings for part in ("--set", setting)]
     return subprocess.run(
         [sys.executable, "-m", "extract", "--videos", str(videos), "--out", str(out), *flags,
-         "--preset", "sulun2024", "--weights", str(weights), "--device", "cpu"],
+         "--preset", "sulun2024", "--weights", str(weights), "--device", "cpu", "--decoders", "1"],
         cwd=ROOT, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, check=False,
     )  # fmt: skip
 

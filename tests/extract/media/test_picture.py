@@ -117,10 +117,13 @@ def test_thumbnails_are_those_transnetv2_was_published_with(media: Path, parity:
         frames = int(reference["video_frames"][position])
         if path is None or not 100 < frames < 800:
             continue
-        mine = [picture.thumbnail(48, 27) for picture in pictures(path)]
-        if len(mine) != frames:  # ffmpeg repeats pictures to even out a variable frame rate
+        count, mine = 0, []
+        for count, picture in enumerate(pictures(path), 1):
+            if count % 100 == 1:
+                mine.append(picture.thumbnail(48, 27))
+        if count != frames:  # ffmpeg repeats pictures to even out a variable frame rate
             continue
         stored = reference["video_frames_every100"][starts[position] : starts[position + 1]]
-        assert np.abs(np.stack(mine[::100]).astype(int) - stored).mean() <= 2.0, name
+        assert np.abs(np.stack(mine).astype(int) - stored).mean() <= 2.0, name
         compared += 1
     assert compared >= 5

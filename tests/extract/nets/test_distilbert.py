@@ -11,7 +11,7 @@ import torch
 
 from extract.nets import distilbert
 from extract.nets.distilbert import DistilBert
-from extract.weights.checkpoints import seeded
+from extract.weights.checkpoints import seeded, to_be_filled
 
 
 def test_equals_transformers(parity: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,9 +19,10 @@ def test_equals_transformers(parity: Any, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(distilbert, "LAYERS", 2)
     folder: Path = parity.checkpoint("distilbert", "distilbert-base-uncased")
     published = json.loads((folder / "config.json").read_text()) | {"n_layers": 2}
-    ours = DistilBert().eval()
+    with to_be_filled():
+        ours = DistilBert().eval()
+        theirs = transformers.DistilBertModel(transformers.DistilBertConfig(**published)).eval()
     seeded(ours, 1)
-    theirs = transformers.DistilBertModel(transformers.DistilBertConfig(**published)).eval()
     theirs.load_state_dict(ours.state_dict())
     tokens = torch.randint(1, distilbert.WORDS, (3, 32), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(tokens)
