@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["srt", "vtt"]
 
+# Titles are found on single frames, which nobody could read. Netflix, Timed Text Style Guide: General
+# Requirements, section 1: at least 5/6 of a second.
+_LEAST_TITLE_MS = 833
+
 _ESCAPE = re.compile(r"\\(?=[hnN])")  # pysubs2 would break the line
 _OVERRIDE = re.compile(r"\{(?=\s*\\)")  # a style of SubStation Alpha, which many players of SRT obey
 _TAG = re.compile(r"<(?=\s*/?\s*[a-zA-Z])")
@@ -30,16 +34,16 @@ _TIME = re.compile(r"(?<=\d):(?=\d\d)")
 
 
 def _write(video: VideoTables, folder: ExportFolder, *, kind: Kind) -> None:
-    lanes = {"speech": ("whisper", speech), "titles": ("ocr", titles)}
-    for name, (table, lane) in lanes.items():
+    lanes = {"speech": ("whisper", speech, 0), "titles": ("ocr", titles, _LEAST_TITLE_MS)}
+    for name, (table, lane, least_ms) in lanes.items():
         if table in video.tables:
-            subtitles = _subtitles(lane(video.tables[table]), kind)
+            subtitles = _subtitles(lane(video.tables[table]), kind, least_ms)
             if subtitles:
                 with folder.write(f"{name}/{relative_file(video.video_id)}.{kind}") as path:
                     subtitles.save(str(path), format_=kind, keep_ssa_tags=True)
 
 
-def _subtitles(lane: Stretches, kind: Kind) -> SSAFile:
+def _subtitles(lane: Stretches, kind: Kind, least_ms: int) -> SSAFile:
     try:
         from pysubs2 import SSAEvent, SSAFile
     except ImportError as error:
@@ -48,7 +52,8 @@ def _subtitles(lane: Stretches, kind: Kind) -> SSAFile:
     for start, end, text in zip(lane.starts, lane.ends, lane.texts, strict=True):
         line = plain(text, kind)
         if line:
-            subtitles.append(SSAEvent(round(start * 1000), round(end * 1000), line))
+            first, last = round(start * 1000), round(end * 1000)
+            subtitles.append(SSAEvent(first, max(last, first + least_ms), line))
     return subtitles
 
 

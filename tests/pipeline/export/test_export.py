@@ -13,7 +13,6 @@ from extract.errors import MissingDependency, StoreError, UsageError
 from pipeline.cli import marquee
 from pipeline.export import Format
 from pipeline.export.export import FORMATS, export
-from pipeline.storage.names import relative_file
 from pipeline.store.layout import Store
 from tests.pipeline.export.conftest import Make
 
@@ -72,17 +71,6 @@ def test_unknown_names_are_refused_with_what_was_meant(films: Store, tmp_path: P
     with pytest.raises(UsageError, match=r"no format 'srtt'.*did you mean 'srt'\?"):
         export(films, wrong, tmp_path / "export")
     assert not (tmp_path / "export").exists()
-
-
-def test_every_video_id_becomes_a_name_below_the_folder() -> None:
-    assert relative_file("films/a b.1") == "films/a b.1"
-    odd = ["../a", "/etc/a", "a/./b", "..", "a\\b", 'a<>:"|?*b', "a\nb", "a.", "x" * 300, "é" * 200, ""]
-    made = [relative_file(name) for name in odd]
-    assert len(set(made)) == len(odd)
-    for name in made:
-        parts = name.split("/")
-        assert all(part not in ("", ".", "..") and len(part.encode()) < 170 for part in parts)
-        assert not set('\\<>:"|?*\n') & set(name)
 
 
 def test_a_hostile_video_id_stays_inside(film: Make, tmp_path: Path) -> None:

@@ -41,6 +41,16 @@ def test_no_text_becomes_a_time_a_tag_or_another_line(film: Make, tmp_path: Path
         assert all(block.count("-->") == 1 for block in blocks if block != "WEBVTT")
 
 
+def test_a_title_stays_long_enough_to_be_read_and_speech_ends_when_it_ends(
+    film: Make, tmp_path: Path
+) -> None:
+    words = {"short": (1.0, 1.04), "long": (5.0, 7.0)}
+    made = export(film(said=words, written=words), "srt", tmp_path / "export")
+    titles, speech = (pysubs2.load(str(made.folder / name / "a.srt")) for name in ("titles", "speech"))
+    assert [(line.start, line.end) for line in titles] == [(1000, 1833), (5000, 7000)]
+    assert [(line.start, line.end) for line in speech] == [(1000, 1040), (5000, 7000)]
+
+
 def test_what_needs_no_change_gets_none() -> None:
     for text in ("1999", "=1+1", "Élise 雪", "3 < 4 > 2", "{curly}", "10:30"):
         assert plain(text, "srt") == text

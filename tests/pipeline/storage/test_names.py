@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.storage.names import clean, display, new_ids
+from pipeline.storage.names import clean, display, new_ids, relative_file
 
 # Few letters, so that ids collide; bytes that are not UTF-8, and text that looks like their escape.
 PIECES = st.sampled_from([b"a", b"b", b".mp4", b".mkv", b".mov", b"\xff", b"\\xff", b"/"])
@@ -64,3 +64,25 @@ def test_any_string_becomes_utf8() -> None:
     name = b"caf\xe9.mp4"
     assert clean(name.decode("utf-8", "surrogateescape")) == display(name) == r"caf\xe9.mp4"
     assert clean("\ud800 é") == r"\ud800 é"
+
+
+def test_every_video_id_becomes_a_name_below_the_folder() -> None:
+    assert relative_file("films/a b.1") == "films/a b.1"
+    assert relative_file("a.b", dots=False) not in ("a_b", relative_file("a/b", dots=False))
+    assert relative_file("a_b", dots=False) == "a_b"
+    odd = ["../a", "/etc/a", "a/./b", "..", "a\\b", 'a<>:"|?*b', "a\nb", "a.", "x" * 300, "é" * 200, ""]
+    made = [relative_file(name) for name in odd]
+    assert len(set(made)) == len(odd)
+    for name in made:
+        parts = name.split("/")
+        assert all(part not in ("", ".", "..") and len(part.encode()) < 170 for part in parts)
+        assert not set('\\<>:"|?*\n') & set(name)
+
+
+@given(st.sets(st.text("ab./\\:~ é\0", max_size=6), max_size=8))
+def test_two_ids_never_become_one_file_and_none_leads_up(ids: set[str]) -> None:
+    for dots in (True, False):
+        made = {relative_file(video_id, dots=dots) for video_id in ids}
+        assert len(made) == len(ids)
+        assert not any({"", ".", ".."} & set(path.split("/")) for path in made)
+        assert dots or not any("." in path for path in made)
