@@ -87,13 +87,14 @@ def _texts(table: pa.Table, column: Column) -> list[str]:
 
 
 def _spans(table: pa.Table, texts: Iterable[str]) -> list[Span]:
-    """Rows of one interval (the faces of a frame) are one annotation."""
+    """Rows of one interval (the faces of a frame) are one annotation; what all say is said once."""
     found: dict[tuple[float, float], list[str]] = {}
     starts, ends = table["start_seconds"].to_pylist(), table["end_seconds"].to_pylist()
     for start, end, text in zip(starts, ends, texts, strict=True):
         if text:
             found.setdefault((start, end), []).append(text)
-    return [_span(*interval, "; ".join(cells)) for interval, cells in found.items()]
+    joined = {interval: "; ".join(c if len(set(c)) > 1 else c[:1]) for interval, c in found.items()}
+    return [_span(*interval, text) for interval, text in joined.items()]
 
 
 def _span(start_seconds: float, end_seconds: float, text: str) -> Span:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pympi import Eaf
 
+from extract.registry import make_expert
 from pipeline.export.elan import without_overlaps
 from pipeline.export.export import export
 from tests.pipeline.about.conftest import level
@@ -59,3 +60,14 @@ def test_a_tier_never_overlaps() -> None:
 def test_a_video_without_anything_has_no_file(films: Any, tmp_path: Path) -> None:
     made = export(films, "eaf", tmp_path / "export")
     assert (made.files, made.without) == (2, 1)
+
+
+def test_the_faces_of_a_frame_are_one_annotation(film: Make, tmp_path: Path) -> None:
+    spec = make_expert("faces").tables()["faces"]
+    empty = {column.name: None for column in spec.columns}
+    times = {"start_seconds": 1.0, "end_seconds": 1.04}
+    same = {"shot_scale": "close-up"}
+    faces = [{**empty, **times, **same, "face": n, "score": score} for n, score in enumerate((0.75, 0.5))]
+    found = opened(export(film(experts={"faces": {"faces": faces}}), "eaf", tmp_path / "export"))
+    assert found.get_annotation_data_for_tier("Faces score") == [(1000, 1040, "0.75; 0.5")]
+    assert found.get_annotation_data_for_tier("Faces shot scale") == [(1000, 1040, "close-up")]
