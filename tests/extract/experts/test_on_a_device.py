@@ -5,13 +5,15 @@ Whisper's steps are counted in its own tests; the flow's kernels are Triton's, w
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
 
-from extract.expert import Resources
+from extract.expert import Expert, Resources
 from extract.registry import expert_class, expert_names, make_expert
+from extract.types import Item
 from extract.weights import checkpoints
 from tests.extract.experts.test_contract import OPTIONS, items_of
 from tests.fixtures.pretended_device import pretended_device
@@ -29,6 +31,14 @@ ALONE = {"sentiment"}  # computes every item alone
 MORE = 1.15  # another PyTorch may take a few more
 
 
+@cache
+def shown(name: str) -> tuple[Expert, list[Item]]:
+    """An expert and its first and last item."""
+    options = {**OPTIONS.get(name, {}), **({"modalities": "rgb"} if name == "i3d" else {})}
+    expert = make_expert(name, options or None)
+    return expert, items_of(expert)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_batch_waits_once_and_mixes_no_devices(
@@ -36,9 +46,7 @@ def test_a_batch_waits_once_and_mixes_no_devices(
 ) -> None:
     """Two items are one batch: one copy back, no other look of the host; a mix of devices raises."""
     monkeypatch.setattr(checkpoints, "seeded", lambda *_: None)  # pretended weights have no values
-    options = {**OPTIONS.get(name, {}), **({"modalities": "rgb"} if name == "i3d" else {})}
-    expert = make_expert(name, options or None)
-    items = items_of(expert)
+    expert, items = shown(name)
     with pretended_device() as asked:
         model = expert.load(
             Resources(device="cuda:0", random_seed=0, batch_size=2, precision=expert.computed_in(precision))
