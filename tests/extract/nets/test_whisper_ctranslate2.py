@@ -16,6 +16,7 @@ from extract.errors import MissingDependency, UsageError, WeightsError
 from extract.expert import Resources
 from extract.experts.whisper import Transcriber, Whisper, WhisperOptions
 from extract.types import Item
+from extract.weights.checkpoints import to_be_filled
 
 RATE = 16_000
 LANGUAGES = ("en", "de", "ja")
@@ -45,7 +46,8 @@ def as_transformers(file: dict[str, Any]) -> Any:
         for old, new in RENAMED:
             new_name = new_name.replace(old, new)
         state[new_name] = tensor.float()
-    network = WhisperForConditionalGeneration(config)
+    with to_be_filled():
+        network = WhisperForConditionalGeneration(config)
     missing, unknown = network.load_state_dict(state, strict=False)
     assert (missing, unknown) == (["proj_out.weight"], [])  # which is tied to the embeddings
     return network
@@ -96,10 +98,10 @@ def test_the_text_is_that_of_torch(converted: dict[str, Path], parity: Any, lang
         Resources(weights=converted)
     )
     assert isinstance(theirs, Transcriber)
-    items = [sound(1), sound(2)]
+    items = [sound(1), sound(2)] if language is None else [sound(1)]  # encoding costs most
     mine, other = ours(items), theirs(items)
     assert [len(rows) for rows in mine] == [len(rows) for rows in other]
-    assert sum(map(len, mine)) > 2
+    assert sum(map(len, mine)) > len(items)
     for one, two in zip((r for rows in mine for r in rows), (r for rows in other for r in rows), strict=True):
         for name in ("start_seconds", "end_seconds", "text", "language", "hallucination"):
             assert one[name] == two[name]
