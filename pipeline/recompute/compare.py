@@ -42,8 +42,7 @@ class Difference:
 def tolerance(expert: Expert, precision: str | None) -> float:
     """The largest relative error that another kind of device may make, as docs/experts.md states it.
 
-    In float32 that is the one of float16: the tensor cores of GPUs take products of float32 in TF32, which
-    has float16's digits (10 bits).
+    In float32 that is the one of float16, as an upper bound: TF32, which has float16's digits, is off.
     """
     if expert.tolerance is None:
         return FLOAT32_TOLERANCE
