@@ -15,6 +15,11 @@ from extract.expert import Resources
 from extract.experts.senet import CADENE_FILE, TIMM_FILE, Senet
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_batches() -> None:
+    """Whole batches here: in one of two rows, on one thread, a row's last bits depend on its place."""
+
+
 @pytest.fixture(scope="module")
 def checks(picture_checks: Any) -> Iterator[Any]:
     yield picture_checks(Senet(), "senet154", CADENE_FILE.name, "senet154")

@@ -24,6 +24,11 @@ MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, True, False)
 LAYERS = {"fc6_pre": 0, "fc6": 1, "fc7_pre": 3, "fc7": 4}  # places in torchvision's classifier
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_batches() -> None:
+    """Whole batches here: in one of two rows, on one thread, a row's last bits depend on its place."""
+
+
 @pytest.fixture(scope="module")
 def file(parity: Any) -> Iterator[Path]:
     path = parity.checkpoint("vgg16", FILE.name)
