@@ -181,9 +181,12 @@ class BatchQueue(Generic[Request, Result]):
         return min(self.size, max(PART_ITEMS, 1 << max(in_turn.bit_length() - 1, 0)))
 
     def _results(self, requests: Sequence[Request]) -> Sequence[Result]:
-        results = self._compute(requests)
-        if len(results) != len(requests):
-            raise ValueError(f"{self.name} gave {len(results)} results for {len(requests)} items")
+        return self.checked(self._compute(requests), len(requests))
+
+    def checked(self, results: Sequence[Result], items: int) -> Sequence[Result]:
+        """The results, one for each item. Raises ValueError where there are more or fewer."""
+        if len(results) != items:
+            raise ValueError(f"{self.name} gave {len(results)} results for {items} items")
         return results
 
     def _halve(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from extract.engine.batches import RequestBatch
@@ -32,13 +32,14 @@ class _Job:
     batch: ItemBatch
     model: StagedModel
     parts_left: int
+    rows: list[list[Row]]  # of each item
     error: Exception | None = None
-    rows: list[list[Row]] = field(default_factory=list)
 
 
 @dataclass
 class _Part:
     job: _Job
+    start: int  # among the batch's items; two threads hand parts on, so they may overtake each other
     items: Sequence[Item]
     values: Any = None  # what goes from step to step
 
@@ -77,9 +78,9 @@ class Stages:
         items = [queued.item for queued in batch.requests]
         size = min(batch.queue.part_items(), model.items_at_once)
         starts = range(0, len(items), size)
-        job = _Job(batch, model, len(starts))
+        job = _Job(batch, model, len(starts), [[] for _ in items])
         with self._lock:
-            self._waiting += [_Part(job, items[start : start + size]) for start in starts]
+            self._waiting += [_Part(job, start, items[start : start + size]) for start in starts]
         self._advance()
 
     def stop_stacking(self) -> None:
@@ -114,11 +115,15 @@ class Stages:
 
     def _read(self, part: _Part) -> None:
         job = part.job
-        part.attempt(lambda: job.model.rows(part.items, self._streams.download(part.values)))
-        job.rows += part.values or []
+        part.attempt(lambda: self._rows(part))
         job.parts_left -= 1
         if not job.parts_left:
             self._end(job)
+
+    def _rows(self, part: _Part) -> None:
+        job, items = part.job, part.items
+        rows = job.model.rows(items, self._streams.download(part.values))
+        job.rows[part.start : part.start + len(items)] = job.batch.queue.checked(rows, len(items))
 
     def _end(self, job: _Job) -> None:
         error, job.error = job.error, None  # an error that is held keeps its tensors in use

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,9 @@ class Model(StagedModel):
 def bench() -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
 
-    def make(model: Model, **keywords: Any) -> Bench:
-        made.append(Bench(model, batch_size=16, resources=model.resources, machine=WithStages(), **keywords))
+    def make(model: Model, machine: Machine | None = None, **keywords: Any) -> Bench:
+        machine = machine or WithStages()
+        made.append(Bench(model, batch_size=16, resources=model.resources, machine=machine, **keywords))
         return made[-1]
 
     yield make
@@ -134,6 +136,51 @@ def test_an_error_of_any_step_is_the_batchs(bench: Callable[..., Bench], name: s
     assert isinstance(batch.error, ValueError) and not batch.results
     run.put(2)  # and the next batch is computed
     assert found(run.next()) == [0, 1]
+
+
+def test_rows_are_in_order_whichever_thread_hands_parts_on_first(bench: Callable[..., Bench]) -> None:
+    """The owner's thread is held up between its choice of a part and the pool until the device's has one."""
+    computing, go_on, overtaken = (threading.Event() for _ in range(3))
+    owner = threading.get_ident()
+
+    class HeldUp(ThreadPoolExecutor):
+        def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            if threading.get_ident() != owner:
+                future = super().submit(call, *args, **kwargs)
+                overtaken.set()
+                return future
+            if computing.is_set():
+                go_on.set()
+                overtaken.wait(0.3)
+            return super().submit(call, *args, **kwargs)
+
+    class OneHeldUp(WithStages):
+        def pool(self, name: str, threads: int) -> Executor:
+            return HeldUp(threads) if name == "stack" else super().pool(name, threads)
+
+    def step(name: str, part: int) -> None:
+        if name == "compute" and not go_on.is_set():
+            computing.set()
+            assert go_on.wait(WAIT_SECONDS)
+
+    run = bench(Model(step), OneHeldUp())
+    run.put(2)
+    run.lanes.dispatch(flush=("device",))
+    assert computing.wait(WAIT_SECONDS)
+    run.put(4)
+    run.lanes.dispatch(flush=("device",))
+    assert [found(run.back.get(timeout=WAIT_SECONDS)) for _ in range(2)] == [[0, 1], [0, 1, 2, 3]]
+
+
+def test_a_model_with_too_few_rows_is_told_so(bench: Callable[..., Bench]) -> None:
+    class Short(Model):
+        def rows(self, items: Sequence[Item], values: NDArray[np.floating]) -> list[list[Row]]:
+            return super().rows(items, values[:1])
+
+    run = bench(Short())
+    run.put(2)
+    batch = run.next()
+    assert str(batch.error) == "one gave 1 results for 2 items" and not batch.results
 
 
 def test_a_broken_device_is_told_from_other_errors(bench: Callable[..., Bench]) -> None:
