@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import get_args
 
+from extract.errors import StoreError, UsageError
 from extract.options import Precision
-from extract.registry import expert_class, expert_names
+from extract.registry import with_upstream
 from extract.selection import choose_device, usual_precision
+from pipeline.recorded import precision_of
 from pipeline.store.layout import Store
 from pipeline.work.config import RunConfig
 
@@ -43,10 +46,17 @@ def _usual(config: RunConfig) -> Precision:
 
 
 def _stored(config: RunConfig) -> Precision | None:
-    """What the last run computed in, if the store has rows of experts that leave it open."""
-    record = Store(config.out).run_record()
-    names = expert_names()
-    if not any(name in names and expert_class(name).tolerance for name in record.get("experts", {})):
-        return None
-    said = record.get("options", {}).get("precision")
-    return next((known for known in get_args(Precision) if known == said), None)
+    """What the store's rows of this run's networks were computed in, or if it has none, those of others.
+
+    Where they differ, it is the last run's; None where all rows are of experts that leave nothing open.
+    """
+    store = Store(config.out)
+    found: dict[str, str] = {}
+    for target in store.targets():
+        with suppress(StoreError, UsageError):  # rows that no run here makes bind none
+            if (precision := precision_of(target.expert, target.made_of)) is not None:
+                found[target.expert] = precision
+    said = {found[name] for name in with_upstream(config.experts) if name in found} or {*found.values()}
+    if len(said) > 1:
+        said = {store.run_record().get("options", {}).get("precision")}
+    return next((known for known in get_args(Precision) if known in said), None)

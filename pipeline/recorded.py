@@ -22,14 +22,30 @@ def extraction(made_of: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         return {
             "experts": list(made_of),
             "options": options,
-            "precision": _common("precision", _precisions(made_of, options)) or "float32",
+            "precision": _common("precision", [precision_of(*each) for each in made_of.items()]) or "float32",
             "dtype": _common("dtype", _dtypes(made_of, options)) or "float32",
             "random_seed": _common("random_seed", [r["random_seed"] for r in made_of.values()]),
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"what the features were made of is not recorded in full ({type(error).__name__}: {error})"
-        ) from error
+        raise _incomplete(error) from error
+
+
+def precision_of(name: str, record: Mapping[str, Any]) -> str | None:
+    """What rows that were made of ``record`` were computed in; None for an expert that is always float32.
+
+    Raises StoreError and UsageError as :func:`extraction` does.
+    """
+    try:
+        expert = make_expert(name, _options(name, record))
+        return str(record["precision"]) if expert.computed_in("bfloat16") == "bfloat16" else None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _incomplete(error) from error
+
+
+def _incomplete(error: Exception) -> StoreError:
+    return StoreError(
+        f"what the features were made of is not recorded in full ({type(error).__name__}: {error})"
+    )
 
 
 def _options(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,15 +61,6 @@ def _options(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
             )
     known = {field.name for field in fields}
     return {key: value for key, value in settings.items() if key in known}
-
-
-def _precisions(
-    made_of: Mapping[str, Mapping[str, Any]], options: Mapping[str, Mapping[str, Any]]
-) -> list[str | None]:
-    """What networks were computed in, of the experts that leave it open."""
-    experts = {name: make_expert(name, options[name]) for name in made_of}
-    half = [name for name, expert in experts.items() if expert.computed_in("bfloat16") == "bfloat16"]
-    return [made_of[name]["precision"] for name in half]
 
 
 def _dtypes(made_of: Mapping[str, Mapping[str, Any]], options: Mapping[str, Mapping[str, Any]]) -> list[str]:

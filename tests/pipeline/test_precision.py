@@ -19,13 +19,23 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Any:
-    def make(expert: str, precision: str) -> Path:
-        made = select(ExtractConfig(experts=(expert,), random_seed=0, device="cpu"))
-        experts = {
+    experts: dict[str, Any] = {}
+
+    def make(expert: str, precision: Precision, **options: Any) -> Path:
+        """Of one run after another; each leaves the other experts of the store as they are."""
+        config = ExtractConfig(
+            experts=(expert,),
+            options={expert: options},
+            random_seed=0,
+            device="cpu",
+            precision=precision,
+        )
+        made = select(config)
+        experts.update({
             name: {"fingerprint": made.fingerprints[name], "tables": [], "upstream": [], "notes": {}}
             | {"made_of": made.described[name]}
             for name in made.experts
-        }
+        })  # fmt: skip
         record = {"format": FORMAT, "options": {"precision": precision}, "experts": experts}
         (tmp_path / "run.json").write_text(json.dumps(record))
         return tmp_path
@@ -65,6 +75,27 @@ def test_a_stores_precision_goes_on_wherever_it_is_continued(store: Any) -> None
 def test_what_is_asked_for_is_not_asked_about(store: Any) -> None:
     config, told = with_precision(run(store("clip", "float32"), precision="float16", device="cpu"))
     assert config.precision == "float16" and not told
+
+
+def test_a_network_that_only_some_options_have_counts(store: Any) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("rapidocr")
+    config, told = with_precision(run(store("ocr", "float32", spelling="bart"), cluster=Cluster(gpus="all")))
+    assert config.precision == "float32" and len(told) == 1
+    config, told = with_precision(run(store("ocr", "float32"), cluster=Cluster(gpus="all")))
+    assert config.precision == "bfloat16" and not told
+
+
+def test_the_rows_of_the_runs_own_experts_decide(store: Any) -> None:
+    """Where a later run of other experts had another precision."""
+    store("clip", "float32")
+    out = store("vit", "bfloat16")
+    config, told = with_precision(run(out, cluster=Cluster(gpus="all")))
+    assert config.precision == "float32" and len(told) == 1
+    config, _ = with_precision(RunConfig(videos=out, out=out, experts=("vit",), device="cpu"))
+    assert config.precision == "bfloat16"
+    config, _ = with_precision(RunConfig(videos=out, out=out, experts=("clip", "vit"), device="cpu"))
+    assert config.precision == "bfloat16"  # they differ: the last run's
 
 
 def test_rows_that_are_always_float32_bind_nobody(store: Any) -> None:
