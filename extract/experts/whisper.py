@@ -130,8 +130,9 @@ class Whisper(Expert):
 
     def settings(self) -> dict[str, Any]:
         chosen = {**super().settings(), "vad_sha256": model_fingerprint() if self.options.vad else None}
-        if chosen.pop("engine") == "ctranslate2":
-            chosen["ctranslate2"] = version("ctranslate2")
+        if self.options.engine == "ctranslate2":
+            return {**chosen, "ctranslate2": version("ctranslate2")}
+        del chosen["engine"]  # which rows from before there was another do not have
         return chosen
 
     def check_installed(self) -> None:

@@ -38,6 +38,12 @@ def test_extraction_makes_what_was_recorded(names: list[str], settings: dict[str
         assert arguments["precision"] == "bfloat16" and arguments["random_seed"] == 4
 
 
+def test_the_engine_of_whisper_is_recorded() -> None:
+    pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
+    wanted = provenance(["whisper"], random_seed=4, options={"whisper": {"engine": "ctranslate2"}})
+    assert select(ExtractConfig(device="cpu", **extraction(wanted))).described == wanted
+
+
 def test_experts_of_several_precisions_are_refused() -> None:
     mixed = provenance(["clip"], random_seed=1) | {
         "senet": provenance(["senet"], random_seed=1, precision="float16")["senet"]
