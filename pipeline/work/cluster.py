@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -140,11 +140,16 @@ class DaskWorkers:
                 "run the same command to resume"
             )
         try:
-            self._workers = dict(self._client.scheduler_info()["workers"])
+            self._workers = dict(self._known())
         except (OSError, RuntimeError, TimeoutError, KeyError) as error:
             raise ClusterError(_gone(self._client)) from error
         found = (worker["metrics"].get(self._plugin) for worker in self._workers.values())
         return [WorkerStatus.from_json(status) for status in found if status]
+
+    def _known(self) -> Mapping[str, Any]:
+        """All workers by their addresses; before Dask 2026.7 it tells of five unless it is asked for all."""
+        workers: Mapping[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
+        return workers
 
     @staticmethod
     def _clock_offset() -> float:
@@ -205,7 +210,7 @@ class DaskWorkers:
             if lost.worker in self._out_of_use:
                 return
             self._out_of_use.add(lost.worker)
-            if not set(self._client.scheduler_info()["workers"]) - self._out_of_use:
+            if not set(self._known()) - self._out_of_use:
                 raise DeviceUnusable(lost.reason)
             self._progress.warnings += (f"a worker is out of use, the others do its jobs: {lost.reason}",)
             self._client.retire_workers([lost.worker], close_workers=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -12,8 +13,10 @@ from extract.errors import DeviceUnusable
 from pipeline import Cluster, RunProgress
 from pipeline.cli.display import status_line
 from pipeline.work import cluster as module
-from pipeline.work.config import usable_cores
-from pipeline.work.host import engine_settings
+from pipeline.work.cluster import DaskWorkers
+from pipeline.work.config import RunConfig, usable_cores
+from pipeline.work.host import HostSetup, engine_settings
+from pipeline.work.jobs import OutOfUse
 from pipeline.work.worker_status import WorkerStatus
 from tests.pipeline.runs import TABLES, contents, go, in_order
 
@@ -113,3 +116,30 @@ def test_decoders_and_host_threads_follow_the_share(tmp_path: Path) -> None:
     settings = engine_settings(config, "cuda:0", cores=4)
     assert (settings.decoders, settings.host_threads) == (4, 4)
     assert engine_settings(config, "cuda:0").host_threads == usable_cores()
+
+
+def test_of_many_workers_five_may_be_lost(tmp_path: Path) -> None:
+    """Dask before 2026.7 tells of five workers unless it is asked for all: a scheduler is pretended."""
+    names = [f"tcp://w{number}" for number in range(7)]
+
+    class Client:
+        retired: ClassVar[list[str]] = []
+
+        def register_plugin(self, plugin: object, *, name: str) -> None: ...
+
+        def scheduler_info(self, n_workers: int = 5) -> dict[str, Any]:
+            shown = names if n_workers == -1 else names[:n_workers]
+            return {"workers": {name: {"metrics": {}} for name in shown}}
+
+        def retire_workers(self, workers: list[str], *, close_workers: bool) -> None:
+            self.retired.extend(workers)
+
+    config = RunConfig(videos=tmp_path, out=tmp_path / "out", experts=("scenes",))
+    client: Any = Client()
+    workers = DaskWorkers(client, HostSetup(config, tmp_path, {}, "token"), RunProgress())
+    assert workers.slots == 2 * len(names)
+    for name in names[:6]:
+        workers._retire(OutOfUse(name, "busy"))
+    assert client.retired == names[:6]
+    with pytest.raises(DeviceUnusable, match="busy"):
+        workers._retire(OutOfUse(names[6], "busy"))
