@@ -148,8 +148,16 @@ def select(config: ExtractConfig, download_progress: DownloadProgress | None = N
 
 
 def usual_precision(device: str) -> Precision:
-    """bfloat16 on an accelerator, whose tensor cores compute nothing in plain float32; float32 on a CPU."""
-    return "float32" if device == "cpu" else "bfloat16"
+    """bfloat16 on an accelerator, whose tensor cores compute nothing in plain float32; float32 on a CPU.
+
+    float32 too on GPUs before Ampere (T4, V100), which emulate bfloat16.
+    """
+    if device == "cpu":
+        return "float32"
+    import torch
+
+    emulated = torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False)
+    return "float32" if emulated else "bfloat16"
 
 
 def choose_device(wanted: str) -> str:

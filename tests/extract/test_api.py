@@ -17,7 +17,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "options": (3, {"spectrogram": 3}, {"nope": {}}, {"spectrogram": {"nope": 1}}),
     "weights": ("nope", 3, ""),
     "device": ("gpu", "cuda:x", None, 0),
-    "precision": ("half", None, 16),
+    "precision": ("half", "", 16),
     "random_seed": (-1, 2**63, 1.5, "1", True),
     "expert": (["scenes"],),
     "video_id": (3, b"a"),

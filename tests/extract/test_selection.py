@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from extract.selection import choose_device
+from extract.selection import choose_device, usual_precision
 
 
 def no_library(name: str) -> None:
@@ -31,3 +31,13 @@ def test_torch_decides_where_there_is_a_driver(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     assert choose_device("auto") == ("cuda:0" if there else "cpu")
+
+
+@pytest.mark.parametrize(("native", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_a_gpu_that_emulates_bfloat16_computes_in_float32(
+    monkeypatch: pytest.MonkeyPatch, native: bool, precision: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    assert usual_precision("cuda:0") == precision
+    assert usual_precision("cpu") == "float32"

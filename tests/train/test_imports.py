@@ -13,7 +13,6 @@ HEAVY = ("torch", "lightning", "pyarrow", "matplotlib", "sklearn", "scipy", "fai
 
 TRAINER = (
     "train",
-    "train.comparison.grid",
     "train.evaluation.evaluate",
     "train.finetuning.finetune",
     "train.loading.stream",
@@ -30,6 +29,14 @@ def test_training_loads_nothing_that_extracts() -> None:
     found = loaded_by(", ".join(TRAINER))
     assert set(TRAINER) <= set(found)
     assert [name for name in found if f"{name}.".startswith(NOT_FOR_TRAINING)] == []
+
+
+def test_grids_load_no_expert_and_no_library_of_clusters() -> None:
+    """They spread trainings by the cluster code of extraction (train.runs.workers), and no more of it."""
+    found = loaded_by("train.comparison.grid, train.tuning.search")
+    assert "train.runs.workers" in found
+    never = ("extract.experts.", "extract.nets.", "av.", "dask.", "distributed.")
+    assert [name for name in found if f"{name}.".startswith(never) and name != "extract.experts"] == []
 
 
 def test_help_and_listings_wait_for_no_library() -> None:

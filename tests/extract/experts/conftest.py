@@ -58,10 +58,11 @@ class PictureChecks:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_batches() -> Iterator[None]:
+def small_batches(request: pytest.FixtureRequest) -> Iterator[None]:
     """Batches are padded, and most tests have one item: two rows in place of four halve what they take."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("extract.ops.network.batching.CPU_BATCH", 2)
+        if not getattr(request.module, "WHOLE_BATCHES", False):
+            patch.setattr("extract.ops.network.batching.CPU_BATCH", 2)
         yield
 
 

@@ -15,6 +15,8 @@ from extract.errors import WeightsError
 from extract.expert import Resources
 from extract.experts.places import FILE, Places
 
+WHOLE_BATCHES = True  # of two rows, on one thread, a row's last bits depend on its place
+
 
 @pytest.fixture(scope="module")
 def checks(picture_checks: Any) -> Iterator[Any]:

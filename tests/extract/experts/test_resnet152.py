@@ -16,6 +16,8 @@ from extract.expert import Resources
 from extract.experts.resnet152 import FILES, Resnet152, Resnet152Options
 from extract.types import Item
 
+WHOLE_BATCHES = True  # of two rows, on one thread, a row's last bits depend on its place
+
 HYBRID = Resnet152Options(weights="hybrid1365")
 
 

@@ -14,10 +14,7 @@ from extract.errors import WeightsError
 from extract.expert import Resources
 from extract.experts.senet import CADENE_FILE, TIMM_FILE, Senet
 
-
-@pytest.fixture(scope="module", autouse=True)
-def small_batches() -> None:
-    """Whole batches here: in one of two rows, on one thread, a row's last bits depend on its place."""
+WHOLE_BATCHES = True  # of two rows, on one thread, a row's last bits depend on its place
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,10 @@ from extract.experts._pictures import PictureModel
 from extract.experts.vgg16 import EVEN_FRAMES, FILE, Vgg16, Vgg16Options, poster_features
 from extract.types import Frame, Item, MediaInfo, Scene
 
+WHOLE_BATCHES = True  # of two rows, on one thread, a row's last bits depend on its place
+
 MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, True, False)
 LAYERS = {"fc6_pre": 0, "fc6": 1, "fc7_pre": 3, "fc7": 4}  # places in torchvision's classifier
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_batches() -> None:
-    """Whole batches here: in one of two rows, on one thread, a row's last bits depend on its place."""
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,9 @@ def test_the_status_line_shows_each_gpus_busy_share() -> None:
     ]
     progress = RunProgress()
     progress.show([*workers, WorkerStatus("still starting", gpu="GPU-9")])
-    assert "GPUs: GPU-00000000 93%, MIG-00000001 90%, MIG-00000002 100%" in status_line(progress)
+    assert "GPUs: GPU-00000000 93%, MIG-00000001 90%, MIG-00000002 100%" in status_line(
+        progress, verbose=True
+    )
 
 
 def test_decoders_and_host_threads_follow_the_share(tmp_path: Path) -> None:

@@ -70,7 +70,10 @@ def test_loss_and_gradients_are_those_of_the_full_encoder(
     full = with_full_transformers(model)
     (loss, gradients), (expected, wanted) = loss_and_gradients(model), loss_and_gradients(full)
     assert abs(float(loss - expected)) <= TOLERANCE
-    assert gradients.keys() == wanted.keys() == dict(model.named_parameters()).keys()
+    # A frozen perceptron's own genres (vit-ast) are for its own training.
+    names = [name for name, _ in model.named_parameters()]
+    read = {name for name in names if ".head." not in name.partition("perceptrons")[2]}
+    assert gradients.keys() == wanted.keys() == read
     for parameter, gradient in wanted.items():
         torch.testing.assert_close(gradients[parameter], gradient, atol=TOLERANCE, rtol=0, msg=parameter)
 

@@ -101,7 +101,7 @@ def test_videos_that_are_not_there_are_refused(run: RunFolder, tmp_path: Path) -
 
 
 def test_imported_features_cannot_be_extracted(run: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"'clip' is of no expert .* predict from a store"):
+    with pytest.raises(DataError, match=r"clip, panns were imported, .* predict from a store that has"):
         predict_videos(run, tmp_path, hardware=CPU)
 
 
