@@ -86,7 +86,7 @@ types: $(TEST)
 	$(PY) -m mypy
 
 pytest: $(TEST)
-	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 quick: $(TEST)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile -m "not slow and not media and not cuda"

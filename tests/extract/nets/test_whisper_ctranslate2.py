@@ -19,7 +19,7 @@ from extract.types import Item
 from extract.weights.checkpoints import to_be_filled
 
 RATE = 16_000
-LANGUAGES = ("en", "de", "ja")
+LANGUAGES = ("en", "ja")
 RENAMED = (
     ("blocks", "layers"), ("mlp.0", "fc1"), ("mlp.2", "fc2"), ("mlp_ln", "final_layer_norm"),
     ("cross_attn", "encoder_attn"), ("attn_ln", "attn_layer_norm"), (".attn", ".self_attn"),
