@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 from pathlib import Path
@@ -54,6 +55,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(MARKS[name])
         if str(item.path.relative_to(Path(__file__).parent)).startswith(SLOW):
             item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """What all tests share stays: a search for garbage, which some run often, need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 class Vectors:
