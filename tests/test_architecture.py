@@ -37,7 +37,7 @@ DIRECTIONS = {
 # What the trainer may know: errors, options, types, and how stores are read. Importers write them, and a
 # prediction of videos starts an extraction. Trainings may be spread as extractions are.
 FOR_THE_TRAINER = re.compile(
-    r"(?!extract|pipeline)|extract\.(errors|options|plugins|presets|tables|terminal|types)$"
+    r"(?!extract|pipeline)|extract\.(errors|options|plugins|presets|tables|terminal|types|weights\.hashing)$"
     r"|pipeline\.report\.(lanes|pieces)$"
     r"|pipeline\.storage\.(atomic|csv_cells|location|inside|names|parquet|scan|versions)$|pipeline\.store\.(footer|layout|reading|spent|validity|videos)$"
 )

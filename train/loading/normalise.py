@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from train.errors import DataError
 from train.loading.batch import Batch
 from train.loading.collate import read_unit
+from train.loading.kept_moments import kept_moments
 from train.loading.memory import Arrays
 from train.loading.order import evaluation_order
 from train.loading.readahead import by_part, torch_threads
@@ -45,12 +46,22 @@ class Normaliser:
         """One pass over the rows of a loader's videos, part by part: every step counts once.
 
         A value that never changes gets std 1. No batches are made, and the number of threads changes nothing.
+        What an earlier training found of the same rows is taken from the user's cache.
         """
-        tables = loader.samples.features.tables
-        moments = {name: _Moments.of(loader, name) for name in tables}
+        tables, stream, places = loader.samples.features.tables, loader.stream, loader.samples.places
+        found = {
+            name: kept_moments(
+                table,
+                places,
+                stream.steps.get(name, Steps()),
+                stream.seed,
+                partial(_Moments.mean_and_std_of, loader, name),
+            )
+            for name, table in tables.items()
+        }
         return cls(
-            {name: found.centre().float() for name, found in moments.items()},
-            {name: found.std().float() for name, found in moments.items()},
+            {name: mean for name, (mean, _) in found.items()},
+            {name: std for name, (_, std) in found.items()},
             frozenset(name for name, table in tables.items() if table.nan),
         )
 
@@ -162,6 +173,11 @@ class _Moments:
                 for found in pool.map(of_piece, pieces):
                     whole.merge(found)
         return whole
+
+    @classmethod
+    def mean_and_std_of(cls, loader: Loader, expert: str) -> tuple[Tensor, Tensor]:
+        whole = cls.of(loader, expert)
+        return whole.centre().float(), whole.std().float()
 
     def add(self, values: Tensor, *, nan: bool) -> None:
         """``values`` (steps, dim) float32; with ``nan``, NaN is left out."""
