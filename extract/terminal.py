@@ -32,7 +32,7 @@ class _LeftAtOnceError(BaseException):
 
 
 class Commands(TyperGroup):
-    """The ``cls`` of our apps.
+    """The group of every command line of ours.
 
     Typer makes a usual exit of Ctrl-C, which waits for threads that compute, and shows flags as ``<bool>``.
     """
@@ -52,6 +52,19 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise _LeftAtOnceError from error
+
+
+def command_line(
+    group: type[Commands] = Commands, *, add_completion: bool = False, **more: Any
+) -> typer.Typer:
+    """A command line of ours, without commands; ``more`` are further settings of typer."""
+    return typer.Typer(
+        cls=group,
+        add_completion=add_completion,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **more,
+    )
 
 
 def _untype_flags(command: Any, ctx: Any) -> None:

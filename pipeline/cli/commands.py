@@ -10,7 +10,7 @@ import typer
 
 from extract.errors import UsageError
 from extract.options import DetectorName, Dtype, Precision
-from extract.terminal import Commands, console, run_app
+from extract.terminal import Commands, command_line, console, run_app
 from pipeline.copies.recipe_name import RecipeName
 from pipeline.settings import choose, parse_assignments, preset_names
 from pipeline.storage.location import location
@@ -34,12 +34,8 @@ def _is_path(text: str) -> bool:
     return os.path.lexists(text) or "/" in text or "." in text
 
 
-app = typer.Typer(
-    cls=ExtractCommands,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Extract aligned multimodal features from a folder of videos into Parquet.",
+app = command_line(
+    ExtractCommands, help="Extract aligned multimodal features from a folder of videos into Parquet."
 )
 Store = Annotated[
     str | None,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from extract.errors import PROGRAM
-from extract.terminal import Commands, console, run_app
+from extract.terminal import Commands, command_line, console, run_app
 from pipeline.storage.versions import marquee_version
 
 
@@ -105,10 +105,9 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(
-    cls=LazyCommands,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = command_line(
+    LazyCommands,
+    add_completion=True,
     help="Turn folders of videos into aligned multimodal features and genre models.",
     epilog="First steps:  marquee extract film.mp4 --preset offline",
 )

@@ -8,18 +8,13 @@ from typing import Annotated
 import typer
 
 from extract.errors import count
-from extract.terminal import Commands, console
+from extract.terminal import command_line, console
 from pipeline.cli.lines import print_line
 from pipeline.export import Format
 from pipeline.storage.location import location
 from pipeline.store.layout import open_store
 
-app = typer.Typer(
-    cls=Commands,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = command_line()
 
 
 @app.command()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-import typer
 
-from extract.terminal import Commands, run_app
+from extract.terminal import command_line, run_app
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
@@ -19,7 +18,7 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(
     if given is None:
         monkeypatch.delenv("OMP_WAIT_POLICY")
     seen: list[str | None] = []
-    app = typer.Typer(cls=Commands)
+    app = command_line()
     app.callback()(lambda: None)
     app.command("look")(lambda: seen.append(os.environ.get("OMP_WAIT_POLICY")))
     with pytest.raises(SystemExit):

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from extract.errors import UsageError, command
-from extract.terminal import Commands, console, run_app
+from extract.terminal import command_line, console, run_app
 from pipeline.storage.location import location
 from train.cli import fine as cli_fine
 from train.cli import grids as cli_grids
@@ -39,13 +39,7 @@ from train.registry import model_class, model_names
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware, load_preset, preset_names
 
-app = typer.Typer(
-    cls=Commands,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Train models that predict genres from a feature store and labels.",
-)
+app = command_line(help="Train models that predict genres from a feature store and labels.")
 imports = typer.Typer(help="Import published features and tables into a feature store.")
 app.add_typer(imports, name="import")
 cli_movies.add_to(imports)
