@@ -56,6 +56,22 @@ def shown(
         thread.join()
 
 
+@contextmanager
+def videos_counted(console: Console, doing: str) -> Iterator[Callable[[int], None]]:
+    """In the meantime "``doing`` · 3 videos" is shown; the function that comes takes how many are done."""
+    done = 0
+
+    def line() -> str:
+        return f"{doing} · {count(done, 'video')}"
+
+    def progress(videos: int) -> None:
+        nonlocal done
+        done = videos
+
+    with shown(console, panel=line, line=line):
+        yield progress
+
+
 def time_left_seconds(progress: RunProgress, now: float) -> float | None:
     """From the pace of this run so far; None until a video is done."""
     left = progress.total - progress.already - progress.done

@@ -27,22 +27,13 @@ def export(
     ] = None,
 ) -> None:
     """Take along what a store has: subtitles, tables, annotations, timelines, datasets."""
-    from pipeline.cli.display import shown
+    from pipeline.cli.display import videos_counted
     from pipeline.export.export import export as write_export
 
-    opened, screen, done = open_store(location(store)), console(), [0]
-
-    def line() -> str:
-        return f"exporting to {to} · {count(done[0], 'video')}"
-
-    with shown(screen, panel=line, line=line):
-        made = write_export(
-            opened,
-            to,
-            out or Path(f"{opened.root.name}-{to}"),
-            video_ids=videos or (),
-            progress=lambda number: done.__setitem__(0, number),
-        )
+    opened, screen = open_store(location(store)), console()
+    folder = out or Path(f"{opened.root.name}-{to}")
+    with videos_counted(screen, f"exporting to {to}") as progress:
+        made = write_export(opened, to, folder, video_ids=videos or (), progress=progress)
     size = f"{made.bytes / 1e6:.1f} MB"
     print_line(screen, f"{count(made.videos, 'video')}, {count(made.files, 'file')}, {size}: {made.folder}")
     if made.without:

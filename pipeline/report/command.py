@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from extract.errors import count
 from extract.terminal import command_line, console
 from pipeline.cli.lines import print_line, print_next
 from pipeline.report import Media
@@ -25,21 +26,15 @@ def report(
     run: Annotated[Path | None, typer.Option(help="Trained run: its genres are shown shot by shot.")] = None,
 ) -> None:
     """Write pages to look at: all videos, and each with everything that was found in it over time."""
-    from pipeline.cli.display import shown
+    from pipeline.cli.display import videos_counted
     from pipeline.report.site import report as write_report
 
-    opened, screen, done = open_store(location(store)), console(), [0]
+    opened, screen = open_store(location(store)), console()
     # Named by text: this package knows of the trainer no more than its name.
     genres = (
         None if run is None else importlib.import_module("train.views.lanes").genres_over_time(run, opened)
     )
-
-    def line() -> str:
-        return f"writing pages · {done[0]} {'video' if done[0] == 1 else 'videos'}"
-
-    with shown(screen, panel=line, line=line):
-        made = write_report(
-            opened, out, media=media, genres=genres, progress=lambda count: done.__setitem__(0, count)
-        )
-    print_line(screen, f"{made.videos} videos, {made.bytes / 1e6:.1f} MB of data: {made.index}")
+    with videos_counted(screen, "writing pages") as progress:
+        made = write_report(opened, out, media=media, genres=genres, progress=progress)
+    print_line(screen, f"{count(made.videos, 'video')}, {made.bytes / 1e6:.1f} MB of data: {made.index}")
     print_next(screen, f"open {made.index.resolve().as_uri()}")
