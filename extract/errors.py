@@ -79,6 +79,14 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def clock(seconds: float, digits: int = 0) -> str:
+    """``75`` as ``1:15``, with digits ``1:15.0``."""
+    rounded = round(seconds, digits)
+    minutes = int(rounded // 60)
+    rest = f"{rounded - 60 * minutes:0{digits + 3 if digits else 2}.{digits}f}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest}" if minutes >= 60 else f"{minutes}:{rest}"
+
+
 def unknown(what: str, name: object, known: Iterable[str], *, have: str = "there are") -> UsageError:
     """The error for a name that is not known: all that are, and the one that was probably meant.
 

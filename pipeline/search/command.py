@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from extract.errors import UsageError, count
+from extract.errors import UsageError, clock, count
 from extract.terminal import command_line, console
 from pipeline.cli.lines import make_table, print_line
 from pipeline.storage.location import location
@@ -63,17 +63,8 @@ def search(
             table = make_table("video", "time", "score", "why")
             for hit in found:
                 score = "" if hit.score is None else f"{hit.score:.3f}"
-                table.add_row(clean(hit.video_id), clock(hit.start_seconds), score, clean(hit.why))
+                table.add_row(clean(hit.video_id), clock(hit.start_seconds, 1), score, clean(hit.why))
             screen.print(table, markup=False, highlight=False)
     if out is not None:
         write_hits(out, hits)
         print_line(screen, f"{count(len(hits), 'moment')} in {out}")
-
-
-def clock(seconds: float) -> str:
-    """``75.24`` as ``1:15.2``."""
-    tenths = round(10 * seconds)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    clocked = f"{minutes:02d}:{rest / 10:04.1f}" if hours else f"{minutes}:{rest / 10:04.1f}"
-    return f"{hours}:{clocked}" if hours else clocked

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from extract.errors import clock
 from extract.terminal import console
 from pipeline.storage.location import location
 from train.cli.options import (
@@ -102,7 +103,6 @@ def show_scenes(
     allow_random_weights: AllowRandom = False,
 ) -> None:
     """Predict the genres of every shot of a video, over time."""
-    from train.views.pictures import clock
     from train.views.scenes import scenes_of, sequences_of
 
     for path in out or ():

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from extract.errors import StoreError, UsageError
+from extract.errors import StoreError, UsageError, clock
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from pipeline.store.reading import read
@@ -38,7 +38,7 @@ from train.runs.scores import outputs_of, scores_of
 from train.settings import Hardware, hardware_of
 from train.views.files import csv_bytes, write
 from train.views.page import page, rounded
-from train.views.pictures import clock, look
+from train.views.pictures import look
 from train.views.reading import only
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import marquee
-from pipeline.search.command import clock
 from pipeline.store.layout import Store
 
 Call = Callable[..., tuple[int, str, str]]
@@ -52,7 +51,3 @@ def test_what_is_wrong_is_one_line(call: Call, films: Store, arguments: tuple[st
     status, out, err = call("search", films.root, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert said in err
-
-
-def test_clock() -> None:
-    assert [clock(s) for s in (0, 9.96, 59.96, 3725.25)] == ["0:00.0", "0:10.0", "1:00.0", "1:02:05.2"]

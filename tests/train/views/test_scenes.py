@@ -24,7 +24,6 @@ from train.runs.predict import predict_store
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
 from train.settings import choose
-from train.views.pictures import clock
 from train.views.scenes import SceneScores, scenes_of, sequences_of
 
 VIDEO = "films/011"  # five steps of each expert
@@ -148,11 +147,3 @@ def test_the_picture_has_the_shots_the_genres_and_the_name_as_text(tmp_path: Pat
     texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
     assert {"a <b>&</b>", "<i>", "drama", "action", "0.75", "0:30", "1:00"} <= texts
     assert not {element.tag.rpartition("}")[2] for element in root.iter()} & {"b", "i", "script", "image"}
-
-
-def test_times_are_written_as_on_a_clock() -> None:
-    seconds = (0.0, 9.96, 59.96, 75.0, 3599.0, 3725.25)
-    assert [clock(value) for value in seconds] == ["0:00", "0:10", "1:00", "1:15", "59:59", "1:02:05"]
-    assert [clock(value, 1) for value in seconds] == [
-        "0:00.0", "0:10.0", "1:00.0", "1:15.0", "59:59.0", "1:02:05.2",
-    ]  # fmt: skip
