@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,25 @@ Scheduler = Annotated[str | None, typer.Option(help="A running Dask scheduler, t
 Certificates = Annotated[Path | None, typer.Option(help="Folder with those of the scheduler.")]
 
 
+@dataclass(frozen=True)
+class ComputeFlags:
+    """What trainings are computed on, and how exactly: what the commands share."""
+
+    device: Device = "auto"
+    gpus: GpuNames = None
+    workers: Workers = 0
+    scheduler: Scheduler = None
+    certificates: Certificates = None
+    precision: Precision = "float32"
+
+    def arguments(self) -> dict[str, Any]:
+        """As arguments of the functions of ``train.api``."""
+        from train.runs.workers import Cluster
+
+        cluster = Cluster(self.workers, self.gpus, self.scheduler, self.certificates)
+        return {"device": self.device, "precision": self.precision, "cluster": cluster}
+
+
 def add_to(app: typer.Typer) -> None:
     app.command("compare")(run_comparison)
     app.command("search")(run_search)
@@ -53,18 +73,12 @@ def run_comparison(
     steps: Annotated[str | None, typer.Option(help="Numbers of steps of the last table.")] = None,
     label_flags: LabelFlags = LabelFlags(),  # noqa: B008  # it is frozen
     set_: Set = None,
-    device: Device = "auto",
-    gpus: GpuNames = None,
-    workers: Workers = 0,
-    scheduler: Scheduler = None,
-    certificates: Certificates = None,
-    precision: Precision = "float32",
+    compute_flags: ComputeFlags = ComputeFlags(),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the trainings, and train none.")] = False,
     allow_random_weights: AllowRandom = False,
 ) -> None:
     """Train a grid of experts, models and seeds, and make a paper's tables from it."""
     from train.api import compare, planned
-    from train.runs.workers import Cluster
 
     asked: dict[str, Any] = {
         "paper": paper,
@@ -75,9 +89,7 @@ def run_comparison(
         "tables": names_in(tables),
         "steps": numbers_in(steps or "", "--steps", int),
         "options": set_options(label_flags.options(), set_),
-        "device": device,
-        "precision": precision,
-        "cluster": Cluster(workers, gpus, scheduler, certificates),
+        **compute_flags.arguments(),
         "allow_random_weights": allow_random_weights,
     }
     where = out, given(features, "--features STORE"), given(labels, "--labels FILE")
@@ -111,17 +123,11 @@ def run_search(
     experts: Experts = None,
     label_flags: LabelFlags = LabelFlags(),  # noqa: B008  # it is frozen
     set_: Set = None,
-    device: Device = "auto",
-    gpus: GpuNames = None,
-    workers: Workers = 0,
-    scheduler: Scheduler = None,
-    certificates: Certificates = None,
-    precision: Precision = "float32",
+    compute_flags: ComputeFlags = ComputeFlags(),
     allow_random_weights: AllowRandom = False,
 ) -> None:
     """Search for good options on the validation split; run it again to resume."""
     from train.api import search
-    from train.runs.workers import Cluster
 
     screen = console()
     found = search(
@@ -137,9 +143,7 @@ def run_search(
         model=model,
         experts=names_in(experts),
         options=set_options(label_flags.options(), set_),
-        device=device,
-        precision=precision,
-        cluster=Cluster(workers, gpus, scheduler, certificates),
+        **compute_flags.arguments(),
         allow_random_weights=allow_random_weights,
         log=log_on(screen),
     )
