@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from extract.nets.vit_encoder import NORM_EPS, PATCH_SIZE, WIDTH, Embeddings, VitTransformer
+from extract.nets.self_attention import WIDTH
+from extract.nets.vit_encoder import NORM_EPS, PATCH_SIZE, Embeddings, VitTransformer
 
 FRAMES = 1024
 BANDS = 128

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WIDTH = 768
-HEADS = 12
+from extract.nets.self_attention import WIDTH, SelfAttention
+
 MLP_WIDTH = 3072
 LAYERS = 12
 WORDS = 50265
@@ -31,21 +31,6 @@ class Embeddings(nn.Module):
         summed = self.word_embeddings(tokens) + self.token_type_embeddings.weight[0]
         result: Tensor = self.LayerNorm(summed + self.position_embeddings(places))
         return result
-
-
-class SelfAttention(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.query = nn.Linear(WIDTH, WIDTH)
-        self.key = nn.Linear(WIDTH, WIDTH)
-        self.value = nn.Linear(WIDTH, WIDTH)
-
-    def forward(self, states: Tensor) -> Tensor:
-        query, key, value = (
-            layer(states).unflatten(-1, (HEADS, WIDTH // HEADS)).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
-        )
-        return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
 class Normalised(nn.Module):

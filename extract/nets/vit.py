@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from extract.nets.vit_encoder import PATCH_SIZE, WIDTH, Dense, Embeddings, VitTransformer
+from extract.nets.self_attention import WIDTH
+from extract.nets.vit_encoder import PATCH_SIZE, Dense, Embeddings, VitTransformer
 
 IMAGE_SIZE = 224
 PATCHES = (IMAGE_SIZE // PATCH_SIZE) ** 2

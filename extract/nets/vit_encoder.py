@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WIDTH = 768
+from extract.nets.self_attention import WIDTH, SelfAttention
+
 PATCH_SIZE = 16
-HEADS = 12
 MLP_WIDTH = 3072
 LAYERS = 12
 NORM_EPS = 1e-12
@@ -28,22 +28,6 @@ class Dense(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         result: Tensor = self.dense(values)
         return result
-
-
-class SelfAttention(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.query = nn.Linear(WIDTH, WIDTH)
-        self.key = nn.Linear(WIDTH, WIDTH)
-        self.value = nn.Linear(WIDTH, WIDTH)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(batch, tokens, 768) -> the same shape, heads concatenated."""
-        heads = (
-            layer(tokens).unflatten(-1, (HEADS, WIDTH // HEADS)).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
-        )
-        return F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
 
 
 class Attention(nn.Module):
