@@ -103,17 +103,17 @@ def show_scenes(
     allow_random_weights: AllowRandom = False,
 ) -> None:
     """Predict the genres of every shot of a video, over time."""
-    from train.views.scenes import scenes_of, sequences_of
+    from train.views.scenes import SceneScorer
 
     for path in out or ():
         check_suffix(path)
-    found = (sequences_of if sequences else scenes_of)(
+    scorer = SceneScorer(
         RunFolder(run),
         location(features),
-        video,
         hardware=Hardware(device=device, precision=precision),
         allow_random_weights=allow_random_weights,
     )
+    found = scorer.sequences(video) if sequences else scorer.shots(video)
     what = "sequence" if sequences else "scene"
     screen, table = console(), Table(what, "from", "to", "genres")
     times = zip(found.start_seconds.tolist(), found.end_seconds.tolist(), strict=True)

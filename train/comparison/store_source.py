@@ -22,7 +22,7 @@ from train.runs.embeddings import embeddings_of
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
 from train.runs.training_data import load
-from train.views.scenes import SceneScores, scenes_of
+from train.views.scenes import SceneScorer, SceneScores
 
 YEAR_COLUMNS = ("year", "Year", "release_year", "title_year")
 
@@ -44,13 +44,13 @@ class StoreSource:
         return embeddings_of(model, batches, device=hardware.torch_device, precision=hardware.precision)
 
     def shots(self, run: Path, video_id: str) -> SceneScores:
-        return scenes_of(
+        scorer = SceneScorer(
             run,
             self.asked.features,
-            video_id,
             hardware=self.asked.hardware,
             allow_random_weights=self.asked.allow_random_weights,
         )
+        return scorer.shots(video_id)
 
     def dataset(self) -> Dataset:
         data = load(self.asked)

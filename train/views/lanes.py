@@ -11,7 +11,7 @@ from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from train.errors import DataError
 from train.runs.run_folder import RunFolder
-from train.views.scenes import scenes_of
+from train.views.scenes import SceneScorer
 
 
 def genres_over_time(
@@ -20,13 +20,14 @@ def genres_over_time(
     """For a ``video_id``, the run's scores of each shot; None for a video without shots or features.
 
     Genres are sorted by their score of the whole video; a genre's colour is that of the run's other pages.
+    Raises DataError for a store that is not what the run reads.
     """
-    opened = RunFolder.of(run)
+    scorer = SceneScorer(run, store)
 
     def scores(video_id: str) -> Scores | None:
         try:
-            found = scenes_of(opened, store, video_id)
-        except DataError:  # no shots, or nothing that the run reads: the page says so elsewhere
+            found = scorer.shots(video_id)
+        except DataError:  # no shots, or nothing that the run reads of it: the page says so elsewhere
             return None
         order = sorted(range(len(found.genres)), key=lambda i: (-float(found.whole[i]), found.genres[i]))
         return Scores(

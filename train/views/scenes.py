@@ -26,10 +26,8 @@ from train.evaluation.svg import DARK, shortened, svg
 from train.labels.matching import video_ids_of
 from train.loading.batch import Batch
 from train.loading.collate import Video, collate
-from train.loading.normalise import Normalised
 from train.loading.steps import Steps
 from train.loading.stream import Stream
-from train.model import GenreModel
 from train.models.mmx import Mmx
 from train.runs.predict import Prediction
 from train.runs.run_folder import RunFolder
@@ -125,110 +123,89 @@ class SceneScores:
         return csv_bytes(columns)
 
 
-def scenes_of(
-    run: RunFolder | str | os.PathLike[str],
-    store: Store | Location | str | os.PathLike[str],
-    video_id: str,
-    *,
-    hardware: Hardware | None = None,
-    allow_random_weights: bool = False,
-) -> SceneScores:
-    """Scores of every shot of a video by a trained run, from the steps of the shot alone.
+class SceneScorer:
+    """A trained run beside a store, opened once: the genres of its videos over time.
 
-    A step belongs to the shot in which it begins; one in a transition, to the shot before. All steps of the
-    video are read; an expert's cap, and its mean, are those of a shot. ``video_id`` may be the last part of
-    an id, if only one video has it. Raises DataError for a video that is not there or has no shots.
+    ``video_id`` may be the last part of an id, if only one video has it. The methods raise DataError for a
+    video that is not there or has no shots.
     """
-    seen = _Video.open(run, store, video_id, hardware, allow_random_weights=allow_random_weights)
-    stream = seen.batches.loader.stream
-    (whole,) = only(seen.batches, [seen.video_id], stream=Stream(batch_size=1))
-    numbers, scores = scores_of(seen.model, shot_batches(whole, seen.starts, stream), **seen.device)
-    of_shots = np.full((len(seen.starts), seen.model.genres), np.nan, np.float32)
-    of_shots[[int(number) for number in numbers]] = scores
-    return seen.scored(seen.starts, seen.ends, of_shots, "shots")
 
-
-def sequences_of(
-    run: RunFolder | str | os.PathLike[str],
-    store: Store | Location | str | os.PathLike[str],
-    video_id: str,
-    *,
-    hardware: Hardware | None = None,
-    allow_random_weights: bool = False,
-) -> SceneScores:
-    """Scores of every sequence of shots, by a run of ``mmx`` that was trained ``per_sequence``.
-
-    A sequence lasts from the beginning of its first shot to the end of its last one. Otherwise as
-    :func:`scenes_of`; raises UsageError for a run of another kind.
-    """
-    seen = _Video.open(run, store, video_id, hardware, allow_random_weights=allow_random_weights)
-    model = seen.model
-    if not isinstance(model, Mmx):
-        raise UsageError(f"the run is of {seen.kind!r}; sequences are of mmx: train --preset {PER_SEQUENCE}")
-    (batch,) = only(seen.batches, [seen.video_id])
-    (spans,) = model.sequence_seconds(batch).numpy()
-    known = np.isfinite(spans[:, 0])
-
-    def scores(batch: Batch) -> Tensor:
-        return model.sequence_logits(batch)[0].float().sigmoid()
-
-    _, found = outputs_of(model, [batch], scores, **seen.device)
-    first, last = (np.maximum(np.searchsorted(seen.starts, t, side="right") - 1, 0) for t in spans[known].T)
-    return seen.scored(seen.starts[first], seen.ends[last], found[0][known], "sequences of shots")
-
-
-@dataclass(frozen=True)
-class _Video:
-    """A video of a store beside a trained model. ``starts``, ``ends``: of its shots, seconds, (shots,)."""
-
-    kind: str
-    run: str
-    genres: tuple[str, ...]
-    model: GenreModel
-    batches: Normalised
-    device: dict[str, Any]
-    video_id: str
-    starts: Floats
-    ends: Floats
-
-    @classmethod
-    def open(
-        cls,
+    def __init__(
+        self,
         run: RunFolder | str | os.PathLike[str],
         store: Store | Location | str | os.PathLike[str],
-        video_id: str,
-        hardware: Hardware | None,
         *,
-        allow_random_weights: bool,
-    ) -> _Video:
+        hardware: Hardware | None = None,
+        allow_random_weights: bool = False,
+    ) -> None:
+        """Raises DataError for a store that is not what the run reads."""
         run, hardware = RunFolder.of(run), hardware_of(hardware)
-        config, model = run.config(), run.load_model()
-        batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
-        found = video_ids_of([video_id], batches.ids)
-        if not found:
-            raise DataError(
-                f"the store has nothing of video {video_id!r} that the run reads, as {batches.ids[0]!r} has"
-            )
-        return cls(
-            config["model"],
-            run.root.resolve().name,
-            tuple(config["genres"]),
-            model,
-            batches,
-            {"device": hardware.torch_device, "precision": hardware.precision},
-            found[video_id],
-            *_shots(batches.loader.samples.features.store, found[video_id]),
-        )
+        config = run.config()
+        self._run = run.root.resolve().name
+        self._kind: str = config["model"]
+        self._genres: tuple[str, ...] = tuple(config["genres"])
+        self._model = run.load_model()
+        self._batches = batches_of(run, self._model, store, allow_random_weights=allow_random_weights)
+        self._device: dict[str, Any] = {"device": hardware.torch_device, "precision": hardware.precision}
 
-    def scored(self, starts: Floats, ends: Floats, scores: NDArray[np.float32], what: str) -> SceneScores:
+    def shots(self, video_id: str) -> SceneScores:
+        """Scores of every shot of a video, from the steps of the shot alone.
+
+        A step belongs to the shot in which it begins; one in a transition, to the shot before. All steps of
+        the video are read; an expert's cap, and its mean, are those of a shot.
+        """
+        video_id, starts, ends = self._found(video_id)
+        (whole,) = only(self._batches, [video_id], stream=Stream(batch_size=1))
+        pieces = shot_batches(whole, starts, self._batches.loader.stream)
+        numbers, scores = scores_of(self._model, pieces, **self._device)
+        of_shots = np.full((len(starts), self._model.genres), np.nan, np.float32)
+        of_shots[[int(number) for number in numbers]] = scores
+        return self._scored(video_id, starts, ends, of_shots, "shots")
+
+    def sequences(self, video_id: str) -> SceneScores:
+        """Scores of every sequence of shots, by a run of ``mmx`` that was trained ``per_sequence``.
+
+        A sequence lasts from the beginning of its first shot to the end of its last one. Raises UsageError
+        for a run of another kind.
+        """
+        video_id, starts, ends = self._found(video_id)
+        model = self._model
+        if not isinstance(model, Mmx):
+            raise UsageError(
+                f"the run is of {self._kind!r}; sequences are of mmx: train --preset {PER_SEQUENCE}"
+            )
+        (batch,) = only(self._batches, [video_id])
+        (spans,) = model.sequence_seconds(batch).numpy()
+        known = np.isfinite(spans[:, 0])
+
+        def scores(batch: Batch) -> Tensor:
+            return model.sequence_logits(batch)[0].float().sigmoid()
+
+        _, found = outputs_of(model, [batch], scores, **self._device)
+        first, last = (np.maximum(np.searchsorted(starts, t, side="right") - 1, 0) for t in spans[known].T)
+        return self._scored(video_id, starts[first], ends[last], found[0][known], "sequences of shots")
+
+    def _found(self, video_id: str) -> tuple[str, Floats, Floats]:
+        """The whole id, and when the shots begin and end: seconds, (shots,)."""
+        ids = self._batches.ids
+        found = video_ids_of([video_id], ids).get(video_id)
+        if found is None:
+            raise DataError(
+                f"the store has nothing of video {video_id!r} that the run reads, as {ids[0]!r} has"
+            )
+        return found, *_shots(self._batches.loader.samples.features.store, found)
+
+    def _scored(
+        self, video_id: str, starts: Floats, ends: Floats, scores: NDArray[np.float32], what: str
+    ) -> SceneScores:
         return SceneScores(
-            video_id=self.video_id,
-            genres=self.genres,
+            video_id=video_id,
+            genres=self._genres,
             start_seconds=starts,
             end_seconds=ends,
             scores=scores,
-            whole=scores_of(self.model, only(self.batches, [self.video_id]), **self.device)[1][0],
-            about=f"{len(starts):,} {what} · {self.kind} of {self.run}",
+            whole=scores_of(self._model, only(self._batches, [video_id]), **self._device)[1][0],
+            about=f"{len(starts):,} {what} · {self._kind} of {self._run}",
         )
 
 

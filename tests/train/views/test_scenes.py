@@ -24,7 +24,7 @@ from train.runs.predict import predict_store
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
 from train.settings import choose
-from train.views.scenes import SceneScores, scenes_of, sequences_of
+from train.views.scenes import SceneScorer, SceneScores
 
 VIDEO = "films/011"  # five steps of each expert
 
@@ -51,7 +51,7 @@ def test_a_shot_is_scored_as_a_video_of_its_own(features: Path, run: RunFolder, 
     ]
     write_store(tmp_path / "shots", list(steps), sources, options={})
     expected = predict_store(run, tmp_path / "shots", hardware=CPU)
-    found = scenes_of(run, features, VIDEO, hardware=CPU)
+    found = SceneScorer(run, features, hardware=CPU).shots(VIDEO)
     assert found.known.tolist() == [True, True, False, True, False] and found.genres == expected.genres
     np.testing.assert_allclose(found.scores[found.known], expected.scores, atol=1e-5)
     assert np.ptp(expected.scores, axis=0).max() > 0.01, "shots differ"
@@ -62,17 +62,17 @@ def test_a_shot_is_scored_as_a_video_of_its_own(features: Path, run: RunFolder, 
 
 
 def test_the_last_part_of_an_id_is_enough(features: Path, run: RunFolder) -> None:
-    assert scenes_of(run, features, "011", hardware=CPU).video_id == VIDEO
+    assert SceneScorer(run, features, hardware=CPU).shots("011").video_id == VIDEO
 
 
 def test_what_has_no_shots_is_refused(features: Path, run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nothing of video 'films/999' .*, as 'films/000' has"):
-        scenes_of(run, features, "films/999", hardware=CPU)
+        SceneScorer(run, features, hardware=CPU).shots("films/999")
     with pytest.raises(DataError, match="no shots of 'films/003'"):
-        scenes_of(run, features, WITHOUT_SHOTS, hardware=CPU)
+        SceneScorer(run, features, hardware=CPU).shots(WITHOUT_SHOTS)
     bare, _ = genre_store(tmp_path)
     with pytest.raises(DataError, match=r"has no table 'scenes'.*extract with --experts scenes"):
-        scenes_of(run, bare, VIDEO, hardware=CPU)
+        SceneScorer(run, bare, hardware=CPU).shots(VIDEO)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def per_sequence(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
 
 def test_sequences_of_shots_are_scored_where_the_model_does(features: Path, per_sequence: RunFolder) -> None:
     model: Any = per_sequence.load_model()
-    found = sequences_of(per_sequence, features, VIDEO, hardware=CPU)
+    found = SceneScorer(per_sequence, features, hardware=CPU).sequences(VIDEO)
     (batch,) = batches_of(per_sequence, model, features, [VIDEO])
     with torch.no_grad():
         logits, there = model.sequence_logits(batch)
@@ -105,7 +105,7 @@ def test_sequences_of_shots_are_scored_where_the_model_does(features: Path, per_
 
 def test_sequences_of_another_model_are_refused(features: Path, run: RunFolder) -> None:
     with pytest.raises(UsageError, match=r"of 'single-transformer'.*--preset fish2021/per-sequence"):
-        sequences_of(run, features, VIDEO, hardware=CPU)
+        SceneScorer(run, features, hardware=CPU).sequences(VIDEO)
 
 
 SCORES = SceneScores(

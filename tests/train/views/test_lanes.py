@@ -1,0 +1,28 @@
+"""A run's genres on the pages of a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.train.views.conftest import WITHOUT_SHOTS
+from train.runs.run_folder import RunFolder
+from train.views.lanes import genres_over_time
+from train.views.scenes import SceneScorer
+
+
+def test_each_video_has_its_genres_of_a_run_that_is_opened_once(
+    features: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = SceneScorer(run, features).shots("films/011")
+    genres = genres_over_time(run, features)
+    monkeypatch.delattr(RunFolder, "load_model")
+    assert genres(WITHOUT_SHOTS) is None and genres("films/999") is None
+    lane = genres("films/011")
+    assert lane is not None and sorted(lane.genres) == sorted(expected.genres)
+    assert lane.whole == sorted(lane.whole, reverse=True)
+    for genre, number, scores in zip(lane.genres, lane.looks, lane.scores, strict=True):
+        assert expected.genres[number] == genre
+        assert scores[2] is None, "nothing begins in the third shot"
+        assert scores[0] == pytest.approx(float(expected.scores[0, number]), abs=5e-4)
