@@ -5,14 +5,19 @@ from __future__ import annotations
 import gc
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests.fixtures.browser import chromium
 from tests.parity import inputs_rule, weights_rule
+
+if TYPE_CHECKING:
+    from tests.fixtures.hostile import Server
 
 # A shell that runs the suite in the background has SIGINT ignored, and what tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -127,6 +132,21 @@ def vectors() -> Vectors:
 @pytest.fixture(scope="session")
 def parity(tmp_path_factory: pytest.TempPathFactory) -> Parity:
     return Parity(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server that notices what is asked of it."""
+    from tests.fixtures.hostile import canary_server  # brings PyAV
+
+    with canary_server() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
 
 
 PLANTED_EXPERTS = Path(__file__).parent / "fixtures" / "experts"

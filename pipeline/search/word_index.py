@@ -70,8 +70,8 @@ def index_path(store: Store) -> Path:
 class WordIndex:
     """The index of a store, up to date when it is made. Raises StoreError where the store has no words."""
 
-    def __init__(self, store: Store, path: Path | None = None) -> None:
-        self.path = path or index_path(store)
+    def __init__(self, store: Store) -> None:
+        self.path = index_path(store)
         self._parts = list(_word_parts(store))
         if not self._parts:
             raise StoreError(

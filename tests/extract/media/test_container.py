@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -13,15 +13,9 @@ from extract.media import container as container_module
 from extract.media.container import choose_audio, choose_video, open_container
 from extract.media.probe import probe
 from extract.media.stream import DecodeCounts, read
-from tests.fixtures.hostile import CANARY, Server, avi_with_subtitle, canary_server, playlist, url
+from tests.fixtures.hostile import CANARY, Server, avi_with_subtitle, playlist, url
 
 MakeClip = Callable[..., Path]
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with canary_server() as made:
-        yield made
 
 
 def opens(path: Path) -> bool:

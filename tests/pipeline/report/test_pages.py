@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,10 @@ import pytest
 
 from pipeline.report.site import report
 from pipeline.store.layout import Store
-from tests.fixtures.browser import Watched, chromium
-from tests.fixtures.hostile import Server, canary_server, url
+from tests.fixtures.browser import Watched
+from tests.fixtures.hostile import Server, url
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright").expect
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with canary_server() as found:
-        yield found
 
 
 def opened(browser: Any, folder: Path, page: str, **how: Any) -> Watched:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.fixtures.browser import Watched, chromium
-from tests.fixtures.hostile import Server, canary_server, url
+from tests.fixtures.browser import Watched
+from tests.fixtures.hostile import Server, url
 from tests.train.views.test_space import hand_made
 from train.views.scenes import SceneScores
 
 GENRES = ("drama", "comedy", "action")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with canary_server() as found:
-        yield found
 
 
 def hostile(server: Server) -> tuple[str, ...]:
