@@ -136,8 +136,7 @@ class Hardware(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.gpus is not None and self.device != "auto":
-            raise UsageError("--device and --gpus cannot be combined: give only one")
+        check_one_place(self.device, self.gpus)
 
     @classmethod
     def named(cls, field: str) -> str:
@@ -168,6 +167,12 @@ class Hardware(Checked):
             raise UsageError(f"GPU {max(wanted, default=0)} was requested; this machine has {found}")
         strategy = "ddp" if len(wanted) > 1 else "auto"
         return {"accelerator": "gpu", "devices": wanted, "precision": number, "strategy": strategy}
+
+
+def check_one_place(device: str, gpus: str | None) -> None:
+    """Raises UsageError for a device beside GPUs."""
+    if gpus is not None and device != "auto":
+        raise UsageError("--device and --gpus cannot be combined: give only one")
 
 
 def hardware_of(given: Hardware | None) -> Hardware:

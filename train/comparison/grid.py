@@ -27,7 +27,7 @@ from train.runs.config import FitConfig
 from train.runs.fit import fit
 from train.runs.training_data import columns_of, make_steps, options_of
 from train.runs.workers import Cluster
-from train.settings import Choices, Hardware, choose, only
+from train.settings import Choices, Hardware, check_one_place, choose, only
 
 FINETUNE = "finetune"  # the section of the options of the fine-grained stage
 
@@ -75,8 +75,7 @@ class GridConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "features", location(self.features, "features"))
-        if self.cluster.gpus and self.hardware.device != "auto":
-            raise UsageError("--device and --gpus cannot be combined: give only one")
+        check_one_place(self.hardware.device, self.cluster.gpus)
         self._check_paper()
 
     def _check_paper(self) -> None:

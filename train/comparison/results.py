@@ -153,6 +153,18 @@ class Results:
         target, score = np.asarray(known.target, bool), np.asarray(known.score)
         return EmbeddedVideos(known.ids, known.genres, vectors[order], target, score, known.groups)
 
+    def table(
+        self,
+        paper_table: PaperTable,
+        columns: Sequence[str],
+        rows: Iterable[TableRow],
+        baselines: Iterable[TableRow] = (),
+        notes: tuple[str, ...] = (),
+    ) -> Table:
+        """A table of the paper with what was found for it."""
+        name, title, key = paper_table.name, self.title(paper_table), paper_table.key
+        return Table(name, title, key, tuple(columns), tuple(rows), tuple(baselines), notes)
+
     def title(self, paper_table: PaperTable) -> str:
         config = self.config
         model = config.models[0] if config.models else ""

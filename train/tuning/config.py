@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from extract.errors import UsageError
 from extract.options import Checked, Positive, Seed
 from extract.presets import merged
 from pipeline.storage.location import Location, location
 from train.runs.config import FitConfig
 from train.runs.workers import Cluster
-from train.settings import Hardware, choose, parse_assignments
+from train.settings import Hardware, check_one_place, choose, parse_assignments
 from train.tuning.space import Space, parse_space, points
 
 
@@ -59,8 +58,7 @@ class SearchConfig(Checked):
         object.__setattr__(self, "features", location(self.features, "features"))
         if self.sampler == "grid":
             points(self.tried)
-        if self.cluster.gpus and self.hardware.device != "auto":
-            raise UsageError("--device and --gpus cannot be combined: give only one")
+        check_one_place(self.hardware.device, self.cluster.gpus)
 
     @property
     def tried(self) -> Space:

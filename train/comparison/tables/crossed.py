@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from train.comparison.paper import PaperTable
 from train.comparison.results import NO_VALUE, Made, Results, term_of
 from train.evaluation.svg import grouped
-from train.evaluation.tables import Estimate, Table, TableEntry, TableRow
+from train.evaluation.tables import Estimate, TableEntry, TableRow
 
 
 def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
@@ -33,13 +33,5 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
         f"{headline}. Random: expected value of scores that see nothing.",
         decisions="@" in figure,
     )
-    table = Table(
-        paper_table.name,
-        results.title(paper_table),
-        paper_table.key,
-        tuple(columns),
-        tuple(rows),
-        (("random", blind),),
-        notes,
-    )
+    table = results.table(paper_table, columns, rows, (("random", blind),), notes)
     yield Made(table, grouped(series, names, label=headline, random=[random] * len(names)))

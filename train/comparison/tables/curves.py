@@ -12,7 +12,7 @@ from train.comparison.results import Made, Results, same_videos
 from train.comparison.tables.genres import genre_estimates
 from train.evaluation.metrics import Measures, unit_weights
 from train.evaluation.svg import panels
-from train.evaluation.tables import Estimate, Table, TableEntry, TableRow
+from train.evaluation.tables import Estimate, TableEntry, TableRow
 
 RECALLS = np.linspace(0, 1, 101)
 SHOWN = (25, 50, 75)  # of these, in the table
@@ -44,15 +44,7 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     )
     other = "method" if paper_table.key == GENRE else GENRE
     columns = (other, "area", *(f"at recall {RECALLS[i]:.2f}" for i in SHOWN), "runs")
-    table = Table(
-        paper_table.name,
-        results.title(paper_table),
-        paper_table.key,
-        columns,
-        tuple(sorted(rows, key=lambda row: order[row[0]])),
-        (),
-        notes,
-    )
+    table = results.table(paper_table, columns, sorted(rows, key=lambda row: order[row[0]]), (), notes)
     yield Made(table, panels(panels_of, steps="recall (precision upwards)", limits=(0, 1.02)))
 
 

@@ -12,7 +12,7 @@ from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results
 from train.comparison.spaces import random_silhouette
 from train.evaluation.svg import lines
-from train.evaluation.tables import Estimate, Table, TableRow
+from train.evaluation.tables import Estimate, TableRow
 
 
 def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
@@ -38,8 +38,6 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
         *results.left_out(paper_table),
     )
     columns = ("epoch", "silhouette", "runs")
-    table = Table(
-        paper_table.name, results.title(paper_table), paper_table.key, columns, tuple(rows), (blind,), notes
-    )
+    table = results.table(paper_table, columns, rows, (blind,), notes)
     label = "silhouette of the genres"
     yield Made(table, lines(series, label=label, steps="epoch", random=random, log=False))

@@ -8,7 +8,7 @@ from train.comparison.paper import PaperTable
 from train.comparison.results import RANDOM, Made, Results, every_genre
 from train.comparison.tables.genres import genre_estimates
 from train.evaluation.svg import grouped
-from train.evaluation.tables import Estimate, Table, TableRow, estimates
+from train.evaluation.tables import Estimate, TableRow, estimates
 
 
 def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
@@ -24,12 +24,10 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     overall, each = every_genre(results.some)
     blind = [Estimate(each[genre][paper_table.figure]) for genre in genres]
     averages = estimates(terms, {name: Estimate(value) for name, value in overall.items()})
-    table = Table(
-        paper_table.name,
-        results.title(paper_table),
-        paper_table.key,
+    table = results.table(
+        paper_table,
         (*genres, *terms, "runs"),
-        tuple(rows),
+        rows,
         (("random", (*blind, *averages, "")),),
         results.notes(
             paper_table,

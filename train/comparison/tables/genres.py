@@ -8,7 +8,7 @@ from train.comparison.measured import Measured
 from train.comparison.paper import PaperTable
 from train.comparison.results import NO_VALUE, Made, Results, same_videos
 from train.evaluation.svg import grouped
-from train.evaluation.tables import Estimate, Table, TableRow
+from train.evaluation.tables import Estimate, TableRow
 
 
 def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
@@ -26,12 +26,10 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     for place, genre in enumerate(genres):
         blind = (Estimate(values[place]) for values in random.values())
         rows.append((genre, (support[genre], *(column[place] for column in series.values()), *blind)))
-    table = Table(
-        paper_table.name,
-        results.title(paper_table),
-        paper_table.key,
+    table = results.table(
+        paper_table,
         ("videos", *series, *(_column("random", label, figures) for label in random)),
-        tuple(rows),
+        rows,
         _below(results, [results.of(row.cell) for row in trained], list(figures.values())),
         results.notes(
             paper_table,

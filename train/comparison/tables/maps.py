@@ -17,7 +17,7 @@ from train.comparison.spaces import (
     random_precision,
     random_silhouette,
 )
-from train.evaluation.tables import Estimate, Table, TableRow
+from train.evaluation.tables import Estimate, TableRow
 from train.views.projection import project
 from train.views.space import VideoMap, map_picture
 
@@ -47,9 +47,7 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
         decisions=False,
     )
     columns = ("silhouette", f"precision at {NEAREST}", "runs")
-    table = Table(
-        paper_table.name, results.title(paper_table), paper_table.key, columns, tuple(rows), (blind,), notes
-    )
+    table = results.table(paper_table, columns, rows, (blind,), notes)
     yield Made(table, _picture(shown[1]) if shown else None)
 
 

@@ -38,9 +38,7 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
         "Random: neighbours drawn at random.",
         decisions=False,
     )
-    table = Table(
-        paper_table.name, results.title(paper_table), paper_table.key, columns, tuple(rows), (blind,), notes
-    )
+    table = results.table(paper_table, columns, rows, (blind,), notes)
     label = "precision"
     yield Made(table, lines(series, label=label, steps="nearest videos", random=random, log=False))
     yield from _examples(results, paper_table)

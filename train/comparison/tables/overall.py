@@ -28,15 +28,7 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     columns = (*terms, "runs", *(_column(kind, headline) for kind in paper_table.more))
     empty = ("", *("" for _ in paper_table.more))
     blind = [(name, (*entries, *empty)) for name, entries in results.baselines(paper_table)]
-    table = Table(
-        paper_table.name,
-        results.title(paper_table),
-        paper_table.key,
-        columns,
-        tuple(rows),
-        tuple(blind),
-        results.notes(paper_table),
-    )
+    table = results.table(paper_table, columns, rows, blind, results.notes(paper_table))
     yield Made(table, _picture(table, headline))
 
 

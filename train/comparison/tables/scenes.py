@@ -9,7 +9,7 @@ import numpy as np
 from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results, spread_over
 from train.errors import DataError
-from train.evaluation.tables import Table, TableRow
+from train.evaluation.tables import TableRow
 
 SHOTS = 3  # of each video
 
@@ -39,13 +39,5 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     if left_out:
         notes.append(f"{len(left_out)} videos are left out: {left_out[0]}")
     columns = ("shot", "labels of the video", "genres of the shot")
-    table = Table(
-        paper_table.name,
-        results.title(paper_table),
-        paper_table.key,
-        columns,
-        tuple(rows),
-        (),
-        (*notes, *results.left_out(paper_table)),
-    )
+    table = results.table(paper_table, columns, rows, (), (*notes, *results.left_out(paper_table)))
     yield Made(table)

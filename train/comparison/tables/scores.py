@@ -9,7 +9,7 @@ import numpy as np
 from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results, spread_over
 from train.evaluation.svg import score_bars
-from train.evaluation.tables import Estimate, Table
+from train.evaluation.tables import Estimate
 
 
 def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
@@ -19,10 +19,8 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     target = np.asarray(known.target, bool)
     mean = np.mean([np.asarray(run.predictions.score) for run in runs], axis=0)
     chosen = spread_over(len(known.ids), paper_table.videos)
-    table = Table(
-        paper_table.name,
-        results.title(paper_table),
-        paper_table.key,
+    table = results.table(
+        paper_table,
         ("labels", *known.genres),
         tuple(
             (
