@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.about.summary import MEANINGS, Summary
+from pipeline.pages.pieces import numbers
 from pipeline.report.lanes import brightness, speech, titles
-from pipeline.report.pieces import numbers
 from pipeline.report.video_tables import VideoTables
 
 POSTER_WIDTH = 112

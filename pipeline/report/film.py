@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.pages.pieces import numbers
 from pipeline.report.lanes import Lane, Scores, lanes_of
-from pipeline.report.pieces import numbers
 from pipeline.report.video_tables import VideoTables
 
 _FACTS = ("path", "container", "video_codec", "audio_codec", "sample_rate", "frames", "decode_errors", "note")

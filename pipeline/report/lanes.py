@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from extract.types import Column
-from pipeline.report.pieces import numbers
+from pipeline.pages.pieces import numbers
 
 # Tables with a place of their own on the page, or with nothing to look at over time.
 NOT_LANES = frozenset({"scenes", "thumbnails", "ocr", "whisper"})
@@ -63,8 +63,7 @@ class Stretches:
 class Scores:
     """A model's scores of each shot: ``scores`` (genres, shots), None where it had nothing to read.
 
-    ``whole`` are the scores of the whole video; ``looks`` the number of each genre's colour, the same on
-    every page of a run.
+    ``whole`` are the scores of the whole video; ``looks`` those of :func:`pipeline.pages.colours.looks_of`.
     """
 
     genres: Sequence[str]

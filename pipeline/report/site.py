@@ -13,11 +13,12 @@ from urllib.parse import quote
 
 from extract.errors import StoreError, UsageError
 from pipeline.about.summary import summarise
+from pipeline.pages.colours import colours_js
+from pipeline.pages.pieces import write_piece
 from pipeline.report import Media
 from pipeline.report.corpus import corpus_json, lines_of, poster, state_of
 from pipeline.report.film import film_json
 from pipeline.report.lanes import Scores
-from pipeline.report.pieces import write_piece
 from pipeline.report.video_tables import VideoTables, videos_of
 from pipeline.storage.location import Location, is_remote, location
 from pipeline.store.layout import Store, open_store
@@ -150,8 +151,11 @@ class _Site:
 
 def _assets() -> Iterator[tuple[str, bytes]]:
     """Name and content of each file that every report has; the first page comes last."""
-    package = files("pipeline.report")
+    yield "assets/colours.js", colours_js().encode()
+    for name in ("page.css", "page.js"):
+        yield f"assets/{name}", (files("pipeline.pages") / name).read_bytes()
     for folder in ("vendor", "assets"):
-        for path in sorted((package / folder).iterdir(), key=lambda path: path.name == "index.html"):
+        own = files("pipeline.report") / folder
+        for path in sorted(own.iterdir(), key=lambda path: path.name == "index.html"):
             place = path.name if path.name.endswith(".html") else f"assets/{path.name}"
             yield place, path.read_bytes()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.pages.colours import colour_of, looks_of
 from train.evaluation.svg import BLUE, GREY, shortened, svg
 
 if TYPE_CHECKING:
@@ -42,13 +43,14 @@ def genre_curves(evaluation: Evaluation) -> bytes:
     order = np.argsort(-np.array(evaluation.support), kind="stable")
     columns = min(5, max(1, math.ceil(math.sqrt(len(order)))))
     rows = math.ceil(len(order) / columns)
+    looks = looks_of(evaluation.genres)
 
     def draw(picture: Picture) -> None:
         grid = picture.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
         for axes, place in zip(grid, order, strict=False):
             figure = evaluation.by_genre["ap"][place]
             share = evaluation.support[place] / evaluation.videos
-            _curve(axes, evaluation.curves[place], share)
+            _curve(axes, evaluation.curves[place], share, colour_of(looks[place]))
             name = shortened(evaluation.genres[place], 24)
             result = f"AP {figure.value:.2f}, random {figure.random:.2f}" if share else "in no video"
             axes.set_title(f"{name} ({evaluation.support[place]})\n{result}", fontsize=8, loc="left")
@@ -61,14 +63,14 @@ def genre_curves(evaluation: Evaluation) -> bytes:
     return svg(draw, (1 + 1.75 * columns, 0.6 + 1.75 * rows))
 
 
-def _curve(axes: Any, curve: Curve, chance: float) -> None:
+def _curve(axes: Any, curve: Curve, chance: float, colour: str = BLUE) -> None:
     """Steps without interpolation: precision at a recall is that of the first place that reaches it."""
     recall, precision = _thinned(curve)
     if recall.size:
         axes.step(np.concatenate([[0.0], recall]), np.concatenate([precision[:1], precision]), where="pre",
-                  color=BLUE, linewidth=1.3)  # fmt: skip
+                  color=colour, linewidth=1.3)  # fmt: skip
     else:
-        axes.plot([], [], color=BLUE)
+        axes.plot([], [], color=colour)
     axes.axhline(chance, color=GREY, linestyle="--", linewidth=1)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
 

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.pages.colours import COLOURS, colour_of, looks_of
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
     from train.evaluation.tables import Estimate
 
-BLUE, GREY, DARK = "#1f5fa8", "#8a8a8a", "#333333"
-LINES = (BLUE, "#c8553d", "#3f8f5f", "#8a5fa8", "#b58900", "#2aa1b3", "#a83f6f", "#5b6b7a")
+BLUE, GREY, DARK = COLOURS[0], "#8a8a8a", "#333333"
 MARKS = "osD^vP*X"
+DASHES = ("-", "--", "-.", ":")  # of genres that have the same colour
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "marquee",
     "svg.fonttype": "none",
@@ -101,7 +103,7 @@ def lines(
     return svg(draw, (6.4, 3.8))
 
 
-def _draw_lines(axes: Any, series: Series, *, marked: bool) -> None:
+def _draw_lines(axes: Any, series: Series, *, marked: bool, looks: Mapping[str, int] | None = None) -> None:
     for place, (name, values) in enumerate(series.items()):
         known = [(step, estimate) for step, estimate in values if not math.isnan(estimate.mean)]
         if not known:
@@ -111,21 +113,30 @@ def _draw_lines(axes: Any, series: Series, *, marked: bool) -> None:
             np.array([getattr(estimate, part) for _, estimate in known]) for part in ("mean", "low", "high")
         )
         colour, mark = _look(place)
-        axes.plot(
-            at, mean, color=colour, marker=mark if marked else "", markersize=4.5, label=shortened(name, 30)
-        )
+        style: dict[str, Any] = {"marker": mark if marked else "", "markersize": 4.5}
+        if looks and name in looks:
+            colour = colour_of(looks[name])
+            style["linestyle"] = DASHES[looks[name] // len(COLOURS)]
+        axes.plot(at, mean, color=colour, label=shortened(name, 30), **style)
         axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
-def panels(curves: Mapping[str, Series], *, steps: str, limits: tuple[float, float] | None = None) -> bytes:
-    """Lines as in :func:`lines` in a panel for each name, with one legend."""
+def panels(
+    curves: Mapping[str, Series],
+    *,
+    steps: str,
+    limits: tuple[float, float] | None = None,
+    genres: Sequence[str] = (),
+) -> bytes:
+    """Lines as in :func:`lines` in a panel for each name, with one legend; ``genres`` have their colours."""
+    looks = dict(zip(genres, looks_of(genres), strict=True))
     columns = min(4, max(2, math.ceil(math.sqrt(len(curves)))))
     rows = math.ceil(len(curves) / columns)
 
     def draw(picture: Picture) -> None:
         grid = picture.subplots(rows, columns, squeeze=False, sharex=True).ravel()
         for axes, (title, series) in zip(grid, curves.items(), strict=False):
-            _draw_lines(axes, series, marked=False)
+            _draw_lines(axes, series, marked=False, looks=looks)
             axes.set_title(shortened(title, 36), fontsize=8, loc="left")
             if limits is not None:
                 axes.set_ylim(*limits)
@@ -160,19 +171,20 @@ def bars(counts: Mapping[str, Mapping[str, int]]) -> bytes:
 
 def score_bars(shown: Mapping[str, tuple[Any, Any]], genres: Sequence[str]) -> bytes:
     """Scores of all genres, in a panel for each video: name -> scores and labels, (genres,) each."""
-    columns = min(3, max(len(shown), 1))
+    columns, looks = min(3, max(len(shown), 1)), looks_of(genres)
     rows = max(1, math.ceil(len(shown) / columns))
 
     def draw(picture: Picture) -> None:
         grid = picture.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
         for axes, (name, (scores, has)) in zip(grid, shown.items(), strict=False):
-            axes.barh(range(len(genres)), scores, color=[BLUE if there else GREY for there in has])
+            shades = [colour_of(look) if there else GREY for look, there in zip(looks, has, strict=True)]
+            axes.barh(range(len(genres)), scores, color=shades)
             axes.set_title(shortened(name, 28), fontsize=8, loc="left")
         for axes in grid[len(shown) :]:
             axes.set_visible(False)
         grid[0].set_yticks(range(len(genres)), [shortened(genre, 16) for genre in genres])
         grid[0].set(ylim=(len(genres) - 0.5, -0.5), xlim=(0, 1))
-        picture.supxlabel("score; blue: the video has the genre", fontsize=9)
+        picture.supxlabel("score; in colour: the video has the genre", fontsize=9)
 
     return svg(draw, (1.2 + 2 * columns, 0.8 + (0.4 + 0.17 * len(genres)) * rows))
 
@@ -213,8 +225,8 @@ def grouped(
 
 def _look(place: int) -> tuple[str, str]:
     """Colour and mark of a line or a row of points; when the colours come again, the marks are others."""
-    again = place // len(LINES)
-    return LINES[place % len(LINES)], MARKS[(place + again) % len(MARKS)]
+    again = place // len(COLOURS)
+    return COLOURS[place % len(COLOURS)], MARKS[(place + again) % len(MARKS)]
 
 
 def shortened(text: str, length: int) -> str:

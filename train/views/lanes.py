@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from pipeline.pages.colours import looks_of
+from pipeline.pages.pieces import numbers
 from pipeline.report.lanes import Scores
-from pipeline.report.pieces import numbers
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from train.errors import DataError
@@ -19,8 +20,8 @@ def genres_over_time(
 ) -> Callable[[str], Scores | None]:
     """For a ``video_id``, the run's scores of each shot; None for a video without shots or features.
 
-    Genres are sorted by their score of the whole video; a genre's colour is that of the run's other pages.
-    Raises DataError for a store that is not what the run reads.
+    Genres are sorted by their score of the whole video. Raises DataError for a store that is not what the run
+    reads.
     """
     scorer = SceneScorer(run, store)
 
@@ -32,7 +33,7 @@ def genres_over_time(
         order = sorted(range(len(found.genres)), key=lambda i: (-float(found.whole[i]), found.genres[i]))
         return Scores(
             genres=[found.genres[i] for i in order],
-            looks=order,
+            looks=looks_of([found.genres[i] for i in order]),
             starts=[start for start in numbers(found.start_seconds) if start is not None],
             ends=[end for end in numbers(found.end_seconds) if end is not None],
             scores=[numbers(found.scores[:, i]) for i in order],

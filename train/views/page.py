@@ -1,6 +1,7 @@
 """Pages to look at: each is one HTML file that loads nothing, and to which every name is only text.
 
-``templates/page.*`` is what these pages share, ``templates/VIEW.*`` what one view adds. Data goes in as JSON
+:mod:`pipeline.pages` is what all pages share, ``templates/genres.js`` what these do, ``templates/VIEW.*``
+what one view adds. Data goes in as JSON
 in which nothing can end the script element; styles and scripts are named by their hash in the page's content
 security policy, so a browser runs these and no other, and fetches nothing.
 """
@@ -18,25 +19,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.pieces import script_json
-from train.evaluation.svg import LINES
+from pipeline.pages.colours import colours_js, looks_of
+from pipeline.pages.pieces import script_json
 
-# The colours of figures, lighter, for a dark ground.
-DARK_LINES = ("#6ea8e8", "#ec8a73", "#69c08c", "#b995db", "#dcb545", "#5cc9da", "#dd7ba6", "#97a9bb")
-# One look for all pages: those of a store (:mod:`pipeline.report`) have it too.
-_SHARED_STYLE = files("pipeline.report") / "assets" / "page.css"
+_SHARED = files("pipeline.pages")
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 
 def page(view: str, *, title: str, data: Mapping[str, Any]) -> bytes:
-    """The page of a view (``map``, ``scenes``) with its data: what JSON can say, without NaN."""
-    style = _SHARED_STYLE.read_text("utf-8") + _template(f"{view}.css")
-    script = _template("page.js") + _template(f"{view}.js")
+    """The page of a view (``map``, ``scenes``) with its data, ``genres`` among it; no number is NaN."""
+    style = (_SHARED / "page.css").read_text("utf-8") + _template(f"{view}.css")
+    shared = colours_js() + (_SHARED / "page.js").read_text("utf-8")
+    script = shared + _template("genres.js") + _template(f"{view}.js")
     slots = {
         "policy": html.escape(policy(style, script)),
         "title": html.escape(title),
         "style": style,
-        "data": script_json({**data, "colours": {"light": LINES, "dark": DARK_LINES}}),
+        "data": script_json({**data, "looks": looks_of(data["genres"])}),
         "script": script,
     }
     slots["view"] = _filled(_template(f"{view}.html"), slots)

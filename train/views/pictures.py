@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from train.evaluation.svg import GREY, LINES
+from pipeline.pages.colours import COLOURS, colour_of
+from train.evaluation.svg import GREY
 
 MARKS = "os^D"  # as on the pages: the colours come again with the next mark
 
 
-def look(genre: int) -> tuple[str, str]:
-    """Colour and mark of a genre by its number; -1 is none."""
-    if genre < 0:
+def colour_and_mark(look: int | None) -> tuple[str, str]:
+    """Of a look (:func:`pipeline.pages.colours.looks_of`); None: of no genre."""
+    if look is None:
         return GREY, MARKS[0]
-    return LINES[genre % len(LINES)], MARKS[genre // len(LINES) % len(MARKS)]
+    return colour_of(look), MARKS[look // len(COLOURS) % len(MARKS)]

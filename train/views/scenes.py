@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from extract.errors import StoreError, UsageError, clock
+from pipeline.pages.colours import looks_of
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from pipeline.store.reading import read
@@ -36,7 +37,7 @@ from train.runs.scores import outputs_of, scores_of
 from train.settings import Hardware, hardware_of
 from train.views.files import csv_bytes, write
 from train.views.page import page, rounded
-from train.views.pictures import look
+from train.views.pictures import colour_and_mark
 from train.views.reading import only
 
 if TYPE_CHECKING:
@@ -262,13 +263,15 @@ def scenes_picture(found: SceneScores) -> bytes:
     bars = [(float(found.start_seconds[shot]), float(widths[shot])) for shot in known]
     first, last = float(found.start_seconds[0]), float(found.end_seconds.max())
 
+    colours = [colour_and_mark(look)[0] for look in looks_of(found.genres)]
+
     def draw(picture: Picture) -> None:
         count = len(found.genres)
         above, below = picture.subplots(2, 1, sharex=True, height_ratios=(1.25, count))
-        _bars(above, bars, 0, [look(int(found.scores[shot].argmax()))[0] for shot in known])
+        _bars(above, bars, 0, [colours[int(found.scores[shot].argmax())] for shot in known])
         for genre in range(count):
-            colour = look(genre)[0]
-            _bars(below, bars, genre, [(colour, float(found.scores[shot, genre])) for shot in known])
+            shades = [(colours[genre], float(found.scores[shot, genre])) for shot in known]
+            _bars(below, bars, genre, shades)
         above.set_title(shortened(found.video_id, 90), fontsize=10, loc="left", color=DARK)
         above.set(yticks=[0], yticklabels=["likeliest"], ylim=(0.5, -0.5))
         below.set_yticks(range(count), [shortened(genre, 24) for genre in found.genres])

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from extract.errors import UsageError
 from extract.options import Checked, Seed
+from pipeline.pages.colours import looks_of
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from train.errors import DataError
@@ -36,7 +37,7 @@ from train.runs.scores import outputs_of
 from train.settings import Hardware, hardware_of
 from train.views.files import csv_bytes, write
 from train.views.page import page, rounded
-from train.views.pictures import look
+from train.views.pictures import colour_and_mark
 from train.views.projection import METHODS, check_methods, project
 from train.views.reading import only
 
@@ -95,7 +96,7 @@ class VideoMap:
     labelled: Bools
 
     @cached_property
-    def looks(self) -> NDArray[np.int64]:
+    def likeliest(self) -> NDArray[np.int64]:
         """The number of the genre that stands for each video: the likeliest that it has; -1: it has none."""
         found = np.where(self.matrix, self.scores, -1.0).argmax(axis=1)
         return np.where(self.matrix.any(axis=1), found, -1)
@@ -244,20 +245,22 @@ def map_picture(found: VideoMap) -> bytes:
     high = max(float(np.abs(places[:, 1]).max()) for places in found.places.values()) + 0.05
     columns = {1: 3, 2: 5}.get(len(found.places), 6)
 
+    looks = {-1: None, **dict(enumerate(looks_of(found.genres)))}
+
     def draw(picture: Picture) -> None:
         maps = picture.subplots(1, len(found.places), squeeze=False)[0]
         for axes, (name, places) in zip(maps, found.places.items(), strict=True):
             # Common ones first, so that rare ones stay in sight.
-            for genre in np.unique(found.looks).tolist():
-                mine = found.looks == genre
-                _scatter(axes, places[mine & found.labelled], genre, size)
-                _scatter(axes, places[mine & ~found.labelled], genre, size, hollow=True)
+            for genre in np.unique(found.likeliest).tolist():
+                mine, look = found.likeliest == genre, looks[genre]
+                _scatter(axes, places[mine & found.labelled], look, size)
+                _scatter(axes, places[mine & ~found.labelled], look, size, hollow=True)
             axes.set_title(name, fontsize=10, loc="left", color=DARK)
             axes.set(xticks=[], yticks=[], aspect="equal", xlim=(-1.05, 1.05), ylim=(-high, high))
             axes.spines[:].set_visible(True)
             axes.spines[:].set_color("#dddddd")
         picture.legend(
-            handles=_legend(maps[0], found),
+            handles=_legend(maps[0], found, looks),
             loc="outside lower left",
             ncols=columns,
             fontsize=8,
@@ -268,20 +271,24 @@ def map_picture(found: VideoMap) -> bytes:
     return svg(draw, (4.6 * len(found.places), 0.5 + 4.4 * high / 1.05 + 0.19 * rows))
 
 
-def _legend(axes: Any, found: VideoMap) -> list[Any]:
+def _legend(axes: Any, found: VideoMap, looks: Mapping[int, int | None]) -> list[Any]:
     """A handle for each genre that is there, with its number of videos, and for videos without one."""
     counts = found.matrix.sum(axis=0).tolist()
     names = [f"{shortened(genre, 24)} ({count:,})" for genre, count in zip(found.genres, counts, strict=True)]
-    handles = [_scatter(axes, _NOWHERE, i, 26, label=name) for i, name in enumerate(names) if counts[i]]
-    none = int((found.labelled & (found.looks < 0)).sum())
+    handles = [
+        _scatter(axes, _NOWHERE, looks[i], 26, label=name) for i, name in enumerate(names) if counts[i]
+    ]
+    none = int((found.labelled & (found.likeliest < 0)).sum())
     if none:
-        handles.append(_scatter(axes, _NOWHERE, -1, 26, label=f"no genre ({none:,})"))
+        handles.append(_scatter(axes, _NOWHERE, None, 26, label=f"no genre ({none:,})"))
     if not found.labelled.all():
-        handles.append(_scatter(axes, _NOWHERE, -1, 26, hollow=True, label="no label: predicted"))
+        handles.append(_scatter(axes, _NOWHERE, None, 26, hollow=True, label="no label: predicted"))
     return handles
 
 
-def _scatter(axes: Any, places: Any, genre: int, size: float, *, hollow: bool = False, **more: Any) -> Any:
-    colour, mark = look(genre)
+def _scatter(
+    axes: Any, places: Any, look: int | None, size: float, *, hollow: bool = False, **more: Any
+) -> Any:
+    colour, mark = colour_and_mark(look)
     edge = {"edgecolors": colour, "linewidths": 0.7} if hollow else {"edgecolors": "white", "linewidths": 0.3}
     return axes.scatter(*places.T, s=size, marker=mark, c="white" if hollow else colour, **edge, **more)

@@ -33,8 +33,6 @@ function scatter(box, xs, ys, formatX, formatY) {
     cursor: { show: false }, legend: { show: false },
     scales: { x: { time: false }, y: {} },
     axes: [axis({ values: (_, ticks) => ticks.map(formatX), space: 55 }), axis({ side: 3, size: 34, space: 30, values: (_, ticks) => ticks.map(formatY) })],
-    series: [{}, { paths: () => null, points: { show: true, size: places.length > 1000 ? 2 : 4, fill: `${HUES_BLUE()}99`, width: 0 } }],
+    series: [{}, { paths: () => null, points: { show: true, size: places.length > 1000 ? 2 : 4, fill: `${hue(0)}99`, width: 0 } }],
   }, [places.map((i) => xs[i]), places.map((i) => ys[i])], box);
 }
-
-const HUES_BLUE = () => (dark() ? "#6ea8e8" : "#1f5fa8");

@@ -181,7 +181,7 @@ function mark() {
 }
 
 function addLane(name, about, lane) {
-  const label = element("div", "label", element("bdi", "", name));
+  const label = element("div", "label", ...(lane.mark ? [lane.mark] : []), element("bdi", "", name));
   label.title = about;
   if (lane.range) label.append(element("span", "range", lane.range));
   const body = element("div", "body", lane.body);

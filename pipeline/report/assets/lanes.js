@@ -2,10 +2,6 @@
 
 // The lanes of a film: each draws its stretch of time on a canvas, or as curves by uPlot.
 
-const HUES = ["#1f5fa8", "#c8553d", "#3f8f5f", "#8a5fa8", "#b58900", "#2aa1b3", "#a83f6f", "#5b6b7a"];
-const DARK_HUES = ["#6ea8e8", "#ec8a73", "#69c08c", "#b995db", "#dcb545", "#5cc9da", "#dd7ba6", "#97a9bb"];
-const hue = (number) => (dark() ? DARK_HUES : HUES)[number % HUES.length];
-
 // The last place whose value is at most `value`, -1 if there is none. `values` ascend.
 function placeOf(values, value) {
   let low = 0, high = values.length;
@@ -208,5 +204,5 @@ function scoreLane(lane, genre) {
     const shot = placeOf(lane.from, seconds);
     return shot < 0 || scores[shot] === null || scores[shot] < lane.threshold ? null : scores[shot].toFixed(2);
   };
-  return { ...canvasLane(height, draw, say), range: `whole video ${lane.whole[genre].toFixed(2)}` };
+  return { ...canvasLane(height, draw, say), mark: markOf(lane.looks[genre]), range: `whole video ${lane.whole[genre].toFixed(2)}` };
 }

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from extract.errors import StoreError, UsageError
+from pipeline.pages.pieces import script_json
 from pipeline.report.lanes import Scores
-from pipeline.report.pieces import script_json
 from pipeline.report.site import report
 from pipeline.store.layout import Store
 from tests.pipeline.report.conftest import FILM

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.report.pieces import script_json
+from pipeline.pages.pieces import script_json
 from train.views.page import page, policy
 
 HOSTILE = (

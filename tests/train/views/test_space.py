@@ -69,7 +69,7 @@ def test_videos_without_a_label_show_what_is_predicted(
     some = map_of(run, features, labels=labels, options=TSNE, hardware=CPU)
     assert some.labelled.tolist() == [True] * 3 + [False] * 45
     shown = [{some.genres[i] for i in np.flatnonzero(row)} for row in some.matrix]
-    assert shown[:3] == [{"drama"}, {"comedy"}, set()] and some.looks[2] == -1
+    assert shown[:3] == [{"drama"}, {"comedy"}, set()] and some.likeliest[2] == -1
     best = predict_store(run, features, hardware=CPU).best(0.5)
     assert shown[3:] == [{genre for genre, _ in row} for row in best[3:]]
 

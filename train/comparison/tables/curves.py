@@ -45,7 +45,9 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     other = "method" if paper_table.key == GENRE else GENRE
     columns = (other, "area", *(f"at recall {RECALLS[i]:.2f}" for i in SHOWN), "runs")
     table = results.table(paper_table, columns, sorted(rows, key=lambda row: order[row[0]]), (), notes)
-    yield Made(table, panels(panels_of, steps="recall (precision upwards)", limits=(0, 1.02)))
+    own = () if paper_table.key == GENRE else genres  # whose lines are genres
+    picture = panels(panels_of, steps="recall (precision upwards)", limits=(0, 1.02), genres=own)
+    yield Made(table, picture)
 
 
 def _curves(results: Results, runs: Sequence[Measured], genres: Sequence[str]) -> dict[str, Curve]:

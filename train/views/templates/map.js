@@ -1,7 +1,7 @@
-const canvas = document.getElementById("map");
+const canvas = byId("map");
 const pen = canvas.getContext("2d");
-const card = document.getElementById("card");
-const finder = document.getElementById("find");
+const card = byId("card");
+const finder = byId("find");
 
 const videos = data.names.length;
 const lower = data.names.map((name) => name.toLowerCase());
@@ -34,7 +34,7 @@ function filter() {
   });
   shown = looks.map((look, i) => (look >= 0 || !chosen.size) && (!words || lower[i].includes(words)));
   shownCount = shown.filter(Boolean).length;
-  document.getElementById("count").textContent =
+  byId("count").textContent =
     shownCount === videos ? `${videos.toLocaleString("en")} videos` : `${shownCount.toLocaleString("en")} of ${videos.toLocaleString("en")} videos`;
   if (active >= 0 && !shown[active]) release();
   draw();
@@ -63,7 +63,7 @@ function radius() {
 let sheet = null;
 
 function marks(size, ratio) {
-  const key = `${size} ${ratio} ${scheme()}`;
+  const key = `${size} ${ratio} ${dark()}`;
   if (sheet?.key === key) return sheet;
   const side = 2 * Math.ceil(1.8 * size * ratio);
   const picture = new OffscreenCanvas(side * (data.genres.length + 2), 2 * side);
@@ -76,12 +76,12 @@ function marks(size, ratio) {
     ink.stroke(outlined);
   };
   for (let genre = -1; genre < data.genres.length; genre++) {
-    const path = new Path2D(genre < 0 ? MARKS[0] : outline(genre));
+    const path = new Path2D(genre < 0 ? OUTLINES[0] : outline(data.looks[genre]));
     const fill = genre < 0 ? resolved("var(--soft)") : colour(genre);
     put(genre + 1, 0, path, fill, size * ratio);
     put(genre + 1, 1, path, fill, size * ratio * 0.85);
   }
-  put(data.genres.length + 1, 0, new Path2D(MARKS[0]), resolved("var(--faint)"), size * ratio * 0.75);
+  put(data.genres.length + 1, 0, new Path2D(OUTLINES[0]), resolved("var(--faint)"), size * ratio * 0.75);
   sheet = { key, picture, side, faint: data.genres.length + 1 };
   return sheet;
 }
@@ -154,7 +154,7 @@ function activate(i, spoken = false) {
   const labels = data.labels[i];
   const own = genresOf(i);
   const has = element("div", "has");
-  has.append(...own.map((genre) => element("span", "", markOf(genre), element("bdi", "", data.genres[genre]))));
+  has.append(...own.map((genre) => element("span", "", markOf(data.looks[genre]), element("bdi", "", data.genres[genre]))));
   const note = labels === null ? "No label; predicted:" : labels.length ? "" : "Labelled with no genre";
   card.replaceChildren(
     element("bdi", "", data.names[i]),
@@ -164,7 +164,7 @@ function activate(i, spoken = false) {
   );
   if (spoken) {
     const names = own.map((genre) => `${data.genres[genre]} ${data.scores[i][genre].toFixed(2)}`);
-    document.getElementById("spoken").textContent = `${data.names[i]}: ${note} ${names.join(", ")}`;
+    byId("spoken").textContent = `${data.names[i]}: ${note} ${names.join(", ")}`;
   }
   draw();
 }
@@ -301,21 +301,21 @@ document.querySelectorAll("#zoom button").forEach((button) => {
 
 // The controls.
 
-document.getElementById("methods").append(...methods.map((name) => {
+byId("methods").append(...methods.map((name) => {
   const button = element("button", "", name);
   button.type = "button";
   button.setAttribute("aria-pressed", String(name === method));
   button.addEventListener("click", () => go(name));
   return button;
 }));
-document.getElementById("methods").hidden = methods.length < 2;
-document.getElementById("about").textContent = data.about;
-document.getElementById("legend").textContent = data.labels.includes(null)
+byId("methods").hidden = methods.length < 2;
+byId("about").textContent = data.about;
+byId("legend").textContent = data.labels.includes(null)
   ? "A mark shows the likeliest genre of a video. Hollow: no label, genre predicted."
   : "A mark shows the likeliest of a video's genres.";
 const counts = data.genres.map(() => 0);
 data.names.forEach((_, i) => genresOf(i).forEach((genre) => counts[genre]++));
-genreButtons(document.getElementById("genres"), {
+genreButtons(byId("genres"), {
   mark: true,
   number: (genre) => counts[genre].toLocaleString("en"),
   changed: filter,

@@ -1,6 +1,6 @@
-const canvas = document.getElementById("shots");
+const canvas = byId("shots");
 const pen = canvas.getContext("2d");
-const card = document.getElementById("card");
+const card = byId("card");
 const [STRIP, GAP, ROW, AXIS] = [34, 6, 24, 28]; // px; STRIP + GAP is the height of the heading beside
 const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 const MOST_WIDTH = 12000; // px, near what browsers draw
@@ -13,14 +13,6 @@ let pinned = false;
 let scale = 1; // of time: 1 fits the width
 
 canvas.style.height = `${STRIP + GAP + ROW * data.genres.length + AXIS}px`;
-
-function clock(seconds, digits = 0) {
-  const rounded = Number(seconds.toFixed(digits));
-  const minutes = Math.floor(rounded / 60);
-  const rest = (rounded - 60 * minutes).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
-  const hours = Math.floor(minutes / 60);
-  return hours ? `${hours}:${String(minutes % 60).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
-}
 
 // The genres that a shot is said to have: those that reach the threshold, or else the likeliest.
 const order = (scores) => scores.map((_, genre) => genre).sort((a, b) => scores[b] - scores[a]);
@@ -87,11 +79,11 @@ function drawAxis(width, height, line, soft) {
 
 // The card of the active shot, and its row of the table.
 
-const table = document.getElementById("table");
+const table = byId("table");
 const rows = data.scores.map((scores, shot) => {
   const has = element("div", "has");
   has.append(...named[shot].map((genre) =>
-    element("span", "", markOf(genre), element("bdi", "", data.genres[genre]), element("span", "number", scores[genre].toFixed(2)))));
+    element("span", "", markOf(data.looks[genre]), element("bdi", "", data.genres[genre]), element("span", "number", scores[genre].toFixed(2)))));
   if (!scores) has.append(element("span", "number", "nothing there"));
   const cells = [shot, clock(data.starts[shot], 1), clock(data.ends[shot], 1), (data.ends[shot] - data.starts[shot]).toFixed(1)];
   const row = element("tr", "", ...cells.map((text) => element("td", "", String(text))), element("td", "", has));
@@ -127,14 +119,14 @@ function activate(shot, spoken = false) {
   );
   if (spoken) {
     const words = named[shot].map((genre) => `${data.genres[genre]} ${scores[genre].toFixed(2)}`).join(", ");
-    document.getElementById("spoken").textContent = `Shot ${shot}, ${times}: ${words || "nothing there"}`;
+    byId("spoken").textContent = `Shot ${shot}, ${times}: ${words || "nothing there"}`;
   }
 }
 
 function showCard() {
   if (!carded) return;
   const box = canvas.getBoundingClientRect();
-  const view = document.getElementById("scroller").getBoundingClientRect();
+  const view = byId("scroller").getBoundingClientRect();
   card.hidden = false;
   card.classList.toggle("pinned", pinned);
   place(card, Math.min(view.right, Math.max(view.left, box.left + right(active))), box.top + 110);
@@ -162,7 +154,7 @@ function step(by) {
   if (shot < 0 || shot >= shots) return;
   pinned = false;
   activate(shot, true);
-  const scroller = document.getElementById("scroller");
+  const scroller = byId("scroller");
   const middle = (left(shot) + right(shot)) / 2;
   if (middle < scroller.scrollLeft || middle > scroller.scrollLeft + scroller.clientWidth) {
     scroller.scrollLeft = middle - scroller.clientWidth / 2;
@@ -170,7 +162,7 @@ function step(by) {
 }
 
 function rescale(factor) {
-  const most = MOST_WIDTH / document.getElementById("scroller").clientWidth;
+  const most = MOST_WIDTH / byId("scroller").clientWidth;
   scale = Math.max(1, Math.min(most, scale * factor));
   canvas.style.width = `${100 * scale}%`;
 }
@@ -202,17 +194,17 @@ canvas.addEventListener("keydown", (event) => {
 document.querySelectorAll("#zoom button").forEach((button) => {
   button.addEventListener("click", () => KEYS[button.dataset.key]());
 });
-document.getElementById("scroller").addEventListener("scroll", draw);
+byId("scroller").addEventListener("scroll", draw);
 
 function filter() {
   const count = rows.filter((row, shot) => !row.classList.toggle("off", !on(shot))).length;
-  document.getElementById("count").textContent = count === shots ? `${shots} shots` : `${count} of ${shots} shots`;
+  byId("count").textContent = count === shots ? `${shots} shots` : `${count} of ${shots} shots`;
   if (active >= 0 && !on(active)) release();
   draw();
 }
 
-document.getElementById("about").textContent = data.about;
-genreButtons(document.getElementById("genres"), {
+byId("about").textContent = data.about;
+genreButtons(byId("genres"), {
   mark: true,
   number: (genre) => (data.whole ? data.whole[genre].toFixed(2) : ""),
   changed: filter,

@@ -1,0 +1,87 @@
+"use strict";
+
+// What all pages share. Names and words come from videos, labels and files: they enter a page as text and in no
+// other way.
+
+function element(tag, className, ...children) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.append(...children);
+  return made;
+}
+
+const byId = (id) => document.getElementById(id);
+
+// 75.24 as 1:15, with digits as 1:15.2.
+function clock(seconds, digits = 0) {
+  const scale = 10 ** digits;
+  const whole = Math.round(Math.max(0, seconds) * scale) / scale;
+  const minutes = Math.floor(whole / 60);
+  const rest = (whole - 60 * minutes).toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
+  const hours = Math.floor(minutes / 60);
+  return hours ? `${hours}:${String(minutes % 60).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
+// Without regard to case and accents.
+const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+
+// Beside a point of the window, inside the window.
+function place(card, x, y) {
+  const { width, height } = card.getBoundingClientRect();
+  const left = x + 16 + width < innerWidth - 8 ? x + 16 : x - 16 - width;
+  card.style.left = `${Math.max(8, Math.min(left, innerWidth - width - 8))}px`;
+  card.style.top = `${Math.max(8, Math.min(y - height / 2, innerHeight - height - 8))}px`;
+}
+
+// The theme: the system's until the button is pressed.
+const system = matchMedia("(prefers-color-scheme: dark)");
+let theme = null;
+const dark = () => (theme ?? (system.matches ? "dark" : "light")) === "dark";
+
+function onTheme(changed) {
+  const button = byId("theme");
+  const say = () => {
+    button.textContent = dark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", `${button.textContent} colours`);
+    changed();
+  };
+  button.addEventListener("click", () => {
+    theme = dark() ? "light" : "dark";
+    document.documentElement.style.colorScheme = theme;
+    say();
+  });
+  system.addEventListener("change", say);
+  say();
+}
+
+// A colour of the style sheet as a canvas takes it.
+const probe = document.body.appendChild(element("span", "unseen"));
+function resolved(value) {
+  probe.style.color = value;
+  return getComputedStyle(probe).color;
+}
+
+// The look of a genre or a lane is a number: eight colours, which come again with the next outline.
+const hue = (look) => COLOURS[dark() ? "dark" : "light"][look % COLOURS.light.length];
+const anyHue = (look) => `light-dark(${COLOURS.light[look % COLOURS.light.length]}, ${COLOURS.dark[look % COLOURS.dark.length]})`;
+
+// Outlines of equal area around (0, 0), the circle of radius 1 among them.
+const OUTLINES = [
+  "M1 0A1 1 0 1 1-1 0A1 1 0 1 1 1 0Z",
+  "M-.886-.886H.886V.886H-.886Z",
+  "M0-1.4L1.347.93H-1.347Z",
+  "M0-1.253L1.253 0 0 1.253-1.253 0Z",
+];
+const outline = (look) => OUTLINES[Math.floor(look / COLOURS.light.length) % OUTLINES.length];
+
+function markOf(look) {
+  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  picture.setAttribute("class", "mark");
+  picture.setAttribute("viewBox", "-1.5 -1.5 3 3");
+  picture.setAttribute("aria-hidden", "true");
+  path.setAttribute("d", outline(look));
+  path.style.fill = anyHue(look);
+  picture.append(path);
+  return picture;
+}
