@@ -33,10 +33,20 @@ function place(card, x, y) {
   card.style.top = `${Math.max(8, Math.min(y - height / 2, innerHeight - height - 8))}px`;
 }
 
-// The theme: the system's until the button is pressed.
+// The theme: the system's, until the button is pressed; then that, on every page. Paper is light.
 const system = matchMedia("(prefers-color-scheme: dark)");
-let theme = null;
-const dark = () => (theme ?? (system.matches ? "dark" : "light")) === "dark";
+const KEPT = "marquee-theme";
+let theme = null, printing = false;
+const dark = () => !printing && (theme ?? (system.matches ? "dark" : "light")) === "dark";
+
+function wear(name) {
+  theme = name === "dark" || name === "light" ? name : null;
+  document.documentElement.style.colorScheme = theme ?? "";
+}
+
+try {
+  wear(localStorage.getItem(KEPT));
+} catch {} // a browser may keep nothing for a page from a disk
 
 function onTheme(changed) {
   const button = byId("theme");
@@ -46,12 +56,64 @@ function onTheme(changed) {
     changed();
   };
   button.addEventListener("click", () => {
-    theme = dark() ? "light" : "dark";
-    document.documentElement.style.colorScheme = theme;
+    wear(dark() ? "light" : "dark");
+    try {
+      localStorage.setItem(KEPT, theme);
+    } catch {}
     say();
   });
   system.addEventListener("change", say);
+  addEventListener("storage", (event) => {
+    if (event.key !== KEPT) return;
+    wear(event.newValue);
+    say();
+  });
+  for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) {
+    addEventListener(event, () => {
+      printing = on;
+      say();
+    });
+  }
   say();
+}
+
+// `draw` runs once for all that was asked for between two frames; at once for paper, which waits for no frame.
+function soon(draw) {
+  let waiting = false;
+  return () => {
+    if (printing) return draw(performance.now());
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame((now) => {
+      waiting = false;
+      draw(now);
+    });
+  };
+}
+
+// Keys of a page: they work wherever the focus is, but for fields, and for buttons that are pressed.
+function onKeys(keys) {
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
+    if (event.target.matches("input, select, textarea")) return;
+    if (event.target.matches("button, a, summary, video") && [" ", "Enter"].includes(event.key)) return;
+    if (keys[event.key]() !== false) event.preventDefault();
+  });
+  for (const button of document.querySelectorAll("button[data-key]")) button.addEventListener("click", () => keys[button.dataset.key]());
+}
+
+// A field that searches: / goes to it, Escape empties and leaves it, Enter takes the first that is found.
+function onFind(field, sought, first = () => {}) {
+  field.addEventListener("input", sought);
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      field.value = "";
+      sought();
+      field.blur();
+    } else if (event.key === "Enter") first();
+    else return;
+    event.preventDefault();
+  });
 }
 
 // A colour of the style sheet as a canvas takes it.

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from pipeline.about.summary import MEANINGS, Summary
 from pipeline.pages.pieces import numbers
-from pipeline.report.lanes import brightness, speech, titles
+from pipeline.report.lanes import speech, titles
 from pipeline.report.video_tables import VideoTables
-
-POSTER_WIDTH = 112
-_DARK = 0.12  # luma below which a picture says little
 
 # Headings and units of a summary's figures. Shares are in per cent; failures have a column of their own.
 _HEADINGS = {
@@ -85,21 +79,3 @@ def lines_of(video: VideoTables) -> list[tuple[str, float, str]]:
             made = lane(video.tables[table])
             found += [(kind, when, text) for when, text in zip(made.starts, made.texts, strict=True)]
     return found
-
-
-def poster(video: VideoTables) -> str | None:
-    """A JPEG in base64 of the keyframe nearest to the middle that is not dark; None without pictures."""
-    table = video.tables.get("thumbnails")
-    if table is None:
-        return None
-    light = np.array([value or 0.0 for value in brightness(table).values])
-    places = np.arange(len(table))
-    far = np.abs(places - (len(table) - 1) / 2) + len(table) * (light < _DARK)
-    jpeg = table["jpeg"][int(far.argmin())].as_py()
-    with Image.open(io.BytesIO(jpeg)) as picture:
-        picture.draft("RGB", (POSTER_WIDTH, POSTER_WIDTH))
-        small = picture.convert("RGB")
-    small.thumbnail((POSTER_WIDTH, POSTER_WIDTH))
-    written = io.BytesIO()
-    small.save(written, "JPEG", quality=72, optimize=True)
-    return base64.b64encode(written.getvalue()).decode()

@@ -16,9 +16,10 @@ from pipeline.about.summary import summarise
 from pipeline.pages.colours import colours_js
 from pipeline.pages.pieces import write_piece
 from pipeline.report import Media
-from pipeline.report.corpus import corpus_json, lines_of, poster, state_of
+from pipeline.report.corpus import corpus_json, lines_of, state_of
 from pipeline.report.film import film_json
 from pipeline.report.lanes import Scores
+from pipeline.report.posters import TABLE, poster
 from pipeline.report.video_tables import VideoTables, videos_of
 from pipeline.storage.location import Location, is_remote, location
 from pipeline.store.layout import Store, open_store
@@ -105,7 +106,8 @@ class _Site:
         genres = self.genres(video.video_id) if self.genres is not None else None
         film = film_json(video, media=self._film_address(number, video), genres=genres)
         write_piece(self.folder / "data", f"films/{number:06d}", {"number": number, **film})
-        self._posters.append(poster(video))
+        pictures = video.tables.get(TABLE)
+        self._posters.append(None if pictures is None else poster(pictures))
         self._lines += [[number, *line] for line in lines_of(video)]
         if (number + 1) % VIDEOS_OF_A_PIECE == 0:
             self._flush(number // VIDEOS_OF_A_PIECE)

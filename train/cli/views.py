@@ -54,6 +54,9 @@ def show_map(
         float, typer.Option(help="Lowest score at which a genre is shown without a label.")
     ] = 0.5,
     seed: Annotated[int, typer.Option(help="Seed of the sample and the projections.")] = 0,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Show thumbnails, where the store has them.")
+    ] = True,
     device: Device = "auto",
     precision: Precision = "float32",
     allow_random_weights: AllowRandom = False,
@@ -71,11 +74,12 @@ def show_map(
         known = read_labels(labels, asked, vocabulary=folder.config()["genres"])
         for note in known.notes:
             log(note)
+    shown = pictures and any(path.suffix == ".html" for path in out)
     found = map_of(
         folder,
         location(features),
         labels=known,
-        options=MapOptions(tuple(names_in(methods)), neighbours, split, most_videos, threshold, seed),
+        options=MapOptions(tuple(names_in(methods)), neighbours, split, most_videos, threshold, seed, shown),
         hardware=Hardware(device=device, precision=precision),
         allow_random_weights=allow_random_weights,
         log=log,

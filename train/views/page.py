@@ -12,7 +12,7 @@ import base64
 import hashlib
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -23,19 +23,26 @@ from pipeline.pages.colours import colours_js, looks_of
 from pipeline.pages.pieces import script_json
 
 _SHARED = files("pipeline.pages")
+_HEADINGS = {"map": "Map of videos", "scenes": "Genres over time"}
+_PIECE = '<script class="piece" type="application/json">{}</script>'
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 
-def page(view: str, *, title: str, data: Mapping[str, Any]) -> bytes:
-    """The page of a view (``map``, ``scenes``) with its data, ``genres`` among it; no number is NaN."""
+def page(view: str, *, title: str, data: Mapping[str, Any], pieces: Iterable[Any] = ()) -> bytes:
+    """The page of a view (``map``, ``scenes``) with its data, ``genres`` among it; no number is NaN.
+
+    ``pieces`` are further data, which the page reads one by one when it needs them.
+    """
     style = (_SHARED / "page.css").read_text("utf-8") + _template(f"{view}.css")
     shared = colours_js() + (_SHARED / "page.js").read_text("utf-8")
     script = shared + _template("genres.js") + _template(f"{view}.js")
     slots = {
         "policy": html.escape(policy(style, script)),
+        "heading": _HEADINGS[view],
         "title": html.escape(title),
         "style": style,
         "data": script_json({**data, "looks": looks_of(data["genres"])}),
+        "pieces": "\n".join(_PIECE.format(script_json(piece)) for piece in pieces),
         "script": script,
     }
     slots["view"] = _filled(_template(f"{view}.html"), slots)

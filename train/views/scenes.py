@@ -53,7 +53,8 @@ Floats = NDArray[np.float64]
 class SceneScores:
     """``start_seconds``, ``end_seconds``: (shots,). ``scores``: (shots, genres), NaN where no steps are.
 
-    ``whole``: (genres,), the scores of the whole video, as `predict` gives them.
+    ``whole``: (genres,), the scores of the whole video, as `predict` gives them. ``unit`` names what is
+    scored: a ``shot``, or a ``sequence`` of them.
     """
 
     video_id: str
@@ -63,6 +64,7 @@ class SceneScores:
     scores: NDArray[np.float32]
     whole: NDArray[np.float32]
     about: str = ""
+    unit: str = "shot"
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -75,11 +77,9 @@ class SceneScores:
         named = iter(found)
         return [next(named) if known else [] for known in self.known]
 
-    def by_time(self) -> SceneScores:
-        """The same, the genre first that has the highest score over time."""
-        seconds = (self.end_seconds - self.start_seconds)[self.known]
-        total = seconds @ self.scores[self.known]
-        order = sorted(range(len(self.genres)), key=lambda i: (-float(total[i]), self.genres[i]))
+    def by_score(self) -> SceneScores:
+        """The same, the genre first that the whole video has the highest score of."""
+        order = sorted(range(len(self.genres)), key=lambda i: (-float(self.whole[i]), self.genres[i]))
         return replace(
             self,
             genres=tuple(self.genres[i] for i in order),
@@ -89,12 +89,12 @@ class SceneScores:
 
     def write(self, path: Path, threshold: float = 0.5) -> None:
         """As a page, a picture or a table: .html, .svg or .csv. Raises UsageError for another suffix."""
-        sorted_ = self.by_time()
+        sorted_ = self.by_score()
         write(
             path,
             {
                 ".html": lambda: sorted_.html(threshold),
-                ".svg": lambda: scenes_picture(sorted_),
+                ".svg": lambda: scenes_picture(sorted_, threshold),
                 ".csv": self.csv,
             },
         )
@@ -109,6 +109,7 @@ class SceneScores:
             "scores": [row if known else None for known, row in scores],
             "whole": rounded(self.whole[None])[0],
             "threshold": threshold,
+            "unit": self.unit,
         }
         return page("scenes", title=self.video_id, data=data)
 
@@ -161,7 +162,7 @@ class SceneScorer:
         numbers, scores = scores_of(self._model, pieces, **self._device)
         of_shots = np.full((len(starts), self._model.genres), np.nan, np.float32)
         of_shots[[int(number) for number in numbers]] = scores
-        return self._scored(video_id, starts, ends, of_shots, "shots")
+        return self._scored(video_id, starts, ends, of_shots, "shot")
 
     def sequences(self, video_id: str) -> SceneScores:
         """Scores of every sequence of shots, by a run of ``mmx`` that was trained ``per_sequence``.
@@ -184,7 +185,7 @@ class SceneScorer:
 
         _, found = outputs_of(model, [batch], scores, **self._device)
         first, last = (np.maximum(np.searchsorted(starts, t, side="right") - 1, 0) for t in spans[known].T)
-        return self._scored(video_id, starts[first], ends[last], found[0][known], "sequences of shots")
+        return self._scored(video_id, starts[first], ends[last], found[0][known], "sequence")
 
     def _found(self, video_id: str) -> tuple[str, Floats, Floats]:
         """The whole id, and when the shots begin and end: seconds, (shots,)."""
@@ -197,8 +198,9 @@ class SceneScorer:
         return found, *_shots(self._batches.loader.samples.features.store, found)
 
     def _scored(
-        self, video_id: str, starts: Floats, ends: Floats, scores: NDArray[np.float32], what: str
+        self, video_id: str, starts: Floats, ends: Floats, scores: NDArray[np.float32], unit: str
     ) -> SceneScores:
+        counted = {"shot": "shots", "sequence": "sequences of shots"}[unit]
         return SceneScores(
             video_id=video_id,
             genres=self._genres,
@@ -206,7 +208,8 @@ class SceneScorer:
             end_seconds=ends,
             scores=scores,
             whole=scores_of(self._model, only(self._batches, [video_id]), **self._device)[1][0],
-            about=f"{len(starts):,} {what} · {self._kind} of {self._run}",
+            about=f"{len(starts):,} {counted} · scored by {self._run} ({self._kind})",
+            unit=unit,
         )
 
 
@@ -256,8 +259,11 @@ def _shots(store: Store, video_id: str) -> tuple[Floats, Floats]:
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)  # seconds
 
 
-def scenes_picture(found: SceneScores) -> bytes:
-    """Above, the likeliest genre of each shot; below, a row for each genre: the fuller, the likelier."""
+def scenes_picture(found: SceneScores, threshold: float = 0.5) -> bytes:
+    """Above, the likeliest genre of each shot; below, a row for each genre: the fuller, the likelier.
+
+    A line marks the shots whose score reaches ``threshold``.
+    """
     widths = found.end_seconds - found.start_seconds
     known = np.flatnonzero(found.known).tolist()
     bars = [(float(found.start_seconds[shot]), float(widths[shot])) for shot in known]
@@ -272,10 +278,13 @@ def scenes_picture(found: SceneScores) -> bytes:
         for genre in range(count):
             shades = [(colours[genre], float(found.scores[shot, genre])) for shot in known]
             _bars(below, bars, genre, shades)
+            reaching = [bar for bar, (_, score) in zip(bars, shades, strict=True) if score >= threshold]
+            below.broken_barh(reaching, (genre + 0.34, 0.1), facecolors=colours[genre], linewidth=0)
         above.set_title(shortened(found.video_id, 90), fontsize=10, loc="left", color=DARK)
         above.set(yticks=[0], yticklabels=["likeliest"], ylim=(0.5, -0.5))
         below.set_yticks(range(count), [shortened(genre, 24) for genre in found.genres])
-        below.set(xlim=(first, last), ylim=(count - 0.5, -0.5), xlabel="time")
+        below.set(xlim=(first, last), ylim=(count - 0.5, -0.5))
+        below.set_xlabel(f"time; a line below: score of {threshold:g} or more")
         right = below.secondary_yaxis("right")
         right.set_yticks(range(count), [f"{score:.2f}" for score in found.whole])
         right.set_ylabel("score of the whole video")

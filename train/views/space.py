@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from extract.errors import UsageError
 from extract.options import Checked, Seed
 from pipeline.pages.colours import looks_of
+from pipeline.report.posters import posters_of
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from train.errors import DataError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 
 Bools = NDArray[np.bool_]
+VIDEOS_OF_A_PIECE = 100  # whose pictures a page reads at once
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class MapOptions(Checked):
         most_videos: of more, so many are drawn.
         threshold: a video that has no label is shown with the genres that are scored so high.
         seed: of the drawing and the projections.
+        pictures: show one of each video, where the store has the table ``thumbnails``.
     """
 
     methods: tuple[str, ...] = tuple(METHODS)
@@ -67,6 +70,7 @@ class MapOptions(Checked):
     most_videos: int = 10_000
     threshold: float = 0.5
     seed: Seed = 0
+    pictures: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,7 +87,8 @@ class VideoMap:
 
     ``places``: name of the projection -> (videos, 2), around 0, at most 1 from it. ``scores``: (videos,
     genres). ``matrix``: (videos, genres) bool, what a video is shown to have: its label, or where it is not
-    ``labelled`` the genres that the model predicts. ``about`` is one line on what it is a map of.
+    ``labelled`` the genres that the model predicts, with scores from ``threshold`` on. ``about`` is one line
+    on what it is a map of. ``pictures``: by id, WebP in base64, of videos that have one.
     """
 
     title: str
@@ -94,6 +99,8 @@ class VideoMap:
     scores: NDArray[np.float32]
     matrix: Bools
     labelled: Bools
+    threshold: float = 0.5
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def likeliest(self) -> NDArray[np.int64]:
@@ -125,8 +132,16 @@ class VideoMap:
             "labels": [mine if known else None for mine, known in zip(genres, self.labelled, strict=True)],
             "predicted": [None if known else mine for mine, known in zip(genres, self.labelled, strict=True)],
             "scores": rounded(self.scores),
+            "threshold": self.threshold,
+            "videos_of_a_piece": VIDEOS_OF_A_PIECE,
         }
-        return page("map", title=self.title, data=data)
+        return page("map", title=self.title, data=data, pieces=self._pieces())
+
+    def _pieces(self) -> Iterator[list[str | None]]:
+        """Pictures of so many videos at a time, so that a page with thousands opens at once."""
+        firsts = range(0, len(self.ids), VIDEOS_OF_A_PIECE) if self.pictures else ()
+        for first in firsts:
+            yield [self.pictures.get(name) for name in self.ids[first : first + VIDEOS_OF_A_PIECE]]
 
     def csv(self) -> bytes:
         """A row for each video; genres are a JSON list, which `--labels` reads."""
@@ -174,13 +189,15 @@ def map_of(
     part = f" of the {options.part} split" if options.part else ""
     return VideoMap(
         title=run.root.resolve().name,
-        about=f"{len(ids):,} videos{part} · {name}, {vectors.shape[1]:,} values each",
+        about=f"{len(ids):,} videos{part} where {name} puts them, by vectors of {vectors.shape[1]:,} values",
         ids=ids,
         genres=genres,
         places=places,
         scores=scores,
         matrix=np.where(labelled[:, None], matrix, predicted),
         labelled=labelled,
+        threshold=options.threshold,
+        pictures=posters_of(batches.loader.samples.features.store, ids) if options.pictures else {},
     ).by_frequency()
 
 

@@ -98,32 +98,28 @@ function piece(store, kind, index) {
   return store.get(index);
 }
 
-let waitingForRows = false;
-function rows() {
-  if (waitingForRows) return;
-  waitingForRows = true;
-  requestAnimationFrame(() => {
-    waitingForRows = false;
-    const scroller = byId("scroller");
-    const first = Math.max(0, Math.floor(scroller.scrollTop / ROW) - 4);
-    const last = Math.min(order.length, first + Math.ceil(scroller.clientHeight / ROW) + 10);
-    const space = (height) => {
-      const cell = element("td");
-      cell.colSpan = corpus.columns.length + 3;
-      cell.style.height = `${height}px`;
-      const made = element("tr", "space", cell);
-      made.setAttribute("aria-hidden", "true");
-      return made;
-    };
-    byId("rows").replaceChildren(space(first * ROW), ...order.slice(first, last).map(row), space((order.length - last) * ROW));
-  });
-}
+const PRINTED = 1000; // rows on paper
+
+const rows = soon(() => {
+  const scroller = byId("scroller");
+  const first = printing ? 0 : Math.max(0, Math.floor(scroller.scrollTop / ROW) - 4);
+  const last = Math.min(order.length, printing ? PRINTED : first + Math.ceil(scroller.clientHeight / ROW) + 10);
+  const space = (height) => {
+    const cell = element("td");
+    cell.colSpan = corpus.columns.length + 3;
+    cell.style.height = `${printing ? 0 : height}px`;
+    const made = element("tr", "space", cell);
+    made.setAttribute("aria-hidden", "true");
+    return made;
+  };
+  byId("rows").replaceChildren(space(first * ROW), ...order.slice(first, last).map(row), space((order.length - last) * ROW));
+});
 
 function row(number) {
   const poster = piece(posters, "posters", Math.floor(number / corpus.videos_of_a_piece))?.[number % corpus.videos_of_a_piece];
   const picture = element("img");
   picture.alt = "";
-  if (poster) picture.src = `data:image/jpeg;base64,${poster}`;
+  if (poster) picture.src = `data:image/webp;base64,${poster}`;
   else picture.hidden = true;
   const link = element("a", "", element("bdi", "", table.id[number]));
   link.href = `film.html?v=${number}`;
@@ -173,24 +169,19 @@ async function begin() {
   overview();
   head();
   filter();
-  onTheme(charts);
-  let soon = 0;
-  byId("find").addEventListener("input", () => {
-    clearTimeout(soon);
-    soon = setTimeout(searchLines, 150);
+  onTheme(() => {
+    charts();
+    rows();
+  });
+  let later = 0;
+  onKeys({ "/": () => byId("find").focus() });
+  onFind(byId("find"), () => {
+    clearTimeout(later);
+    later = setTimeout(searchLines, 150);
   });
   byId("troubled").addEventListener("change", filter);
   byId("scroller").addEventListener("scroll", rows, { passive: true });
   new ResizeObserver(rows).observe(byId("scroller"));
-  addEventListener("keydown", (event) => {
-    if (event.key === "/" && !event.target.matches("input")) {
-      byId("find").focus();
-      event.preventDefault();
-    } else if (event.key === "Escape" && event.target.matches("#find")) {
-      byId("find").value = "";
-      searchLines();
-    }
-  });
   if (!table.id.length) trouble("This store has no videos yet.");
 }
 

@@ -6,25 +6,20 @@ const asked = new URLSearchParams(location.search);
 const number = Number.parseInt(asked.get("v") ?? "", 10);
 const lanes = [];
 const view = { from: 0, to: 1 };
-let film = null, edges = [], time = 0, found = null, waitingToDraw = false;
+let film = null, edges = [], time = 0, found = null;
 
 const starts = () => film.shots?.from ?? film.stills?.from ?? [];
 const shotNow = () => (film.shots ? placeOf(film.shots.from, time + 1e-6) : -1);
 const frameSeconds = () => 1 / (film.fps || 25);
 
-function redraw() {
-  if (waitingToDraw) return;
-  waitingToDraw = true;
-  requestAnimationFrame(() => {
-    waitingToDraw = false;
-    for (const lane of lanes) lane.draw(view);
-    byId("span").textContent = `${clock(view.from, 1)} to ${clock(view.to, 1)}`;
-    const share = (time - view.from) / (view.to - view.from);
-    const head = byId("head");
-    head.hidden = share < 0 || share > 1;
-    head.style.setProperty("--share", share);
-  });
-}
+const redraw = soon(() => {
+  for (const lane of lanes) lane.draw(view);
+  byId("span").textContent = `${clock(view.from, 1)} to ${clock(view.to, 1)}`;
+  const share = (time - view.from) / (view.to - view.from);
+  const head = byId("head");
+  head.hidden = share < 0 || share > 1;
+  head.style.setProperty("--share", share);
+});
 
 // From here on: a moment, its picture, its place in the lanes, and the address that names it.
 function show(seconds, { named = true, follow = true } = {}) {
@@ -92,25 +87,11 @@ const KEYS = {
 
 function play() {
   const video = byId("video");
-  if (!video) return;
+  if (!video) return false;
   if (video.paused) video.play().catch(() => {});
   else video.pause();
+  return true;
 }
-
-addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !film) return;
-  if (event.target.matches("input")) {
-    if (event.key !== "Escape") return;
-    event.target.value = "";
-    search();
-    event.target.blur();
-  } else if (event.target.matches("video, button, summary, a") && [" ", "Enter"].includes(event.key)) {
-    return;
-  } else if (KEYS[event.key]) {
-    KEYS[event.key]();
-  } else return;
-  event.preventDefault();
-});
 
 // The film itself where the browser can play it; else its stills.
 function screen() {
@@ -244,7 +225,6 @@ function pointing() {
     } else return;
     event.preventDefault();
   }, { passive: false });
-  for (const button of document.querySelectorAll("[data-key]")) button.addEventListener("click", () => KEYS[button.dataset.key]());
 }
 
 function about() {
@@ -285,7 +265,8 @@ async function begin() {
   table();
   pointing();
   onTheme(redraw);
-  byId("find").addEventListener("input", search);
+  onKeys(KEYS);
+  onFind(byId("find"), search);
   new ResizeObserver(redraw).observe(byId("lanes"));
   addEventListener("hashchange", () => seek(moment()));
   seek(moment());

@@ -66,10 +66,13 @@ def test_what_json_cannot_say_is_refused() -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_names_add_no_element_and_are_in_the_data_as_they_are(view: str, text: str) -> None:
     plain = Elements(page(view, title="a", data=EMPTY).decode())
-    document = page(view, title=text, data={**EMPTY, "names": [text], "genres": [text]}).decode()
+    document = page(
+        view, title=text, data={**EMPTY, "names": [text], "genres": [text]}, pieces=[[text]]
+    ).decode()
     hostile = Elements(document)
-    assert hostile.found == plain.found
+    assert [found for found in hostile.found if found[1].get("class") != "piece"] == plain.found
     (data,) = (json.loads(raw) for tag, raw in hostile.raw if tag == "script" and raw.startswith("{"))
+    assert [json.loads(raw) for _, raw in hostile.raw if raw.startswith("[")] == [[text]]
     assert data["names"] == data["genres"] == [text]
     assert html.escape(text.encode("utf-8", "replace").decode()) in document
 

@@ -123,11 +123,11 @@ def test_genres_are_named_from_the_threshold_on_or_the_best() -> None:
     assert named == [["action", "drama"], [], ["drama"]]
 
 
-def test_the_genre_comes_first_that_is_likeliest_for_longest() -> None:
-    ordered = SCORES.by_time()
-    assert ordered.genres == ("drama", "<i>", "action")
-    np.testing.assert_array_equal(ordered.scores[0], np.array([0.6, 0.1, 0.9], np.float32))
-    assert ordered.whole.tolist() == [0.75, 0.25, 0.5]
+def test_genres_are_in_the_order_of_the_scores_beside_them() -> None:
+    ordered = SCORES.by_score()
+    assert ordered.genres == ("drama", "action", "<i>")
+    np.testing.assert_array_equal(ordered.scores[0], np.array([0.6, 0.9, 0.1], np.float32))
+    assert ordered.whole.tolist() == [0.75, 0.5, 0.25]
 
 
 def test_the_table_has_a_row_for_each_shot(tmp_path: Path) -> None:

@@ -171,3 +171,11 @@ def test_a_run_without_predictions_has_no_labels(features: Path, run: RunFolder,
         (tmp_path / path.name).write_bytes(path.read_bytes())
     matrix, labelled = space._labels(RunFolder(tmp_path), ("x", "y"), ["films/000", "films/001"], None)
     assert not matrix.any() and labelled.tolist() == [False, False]
+
+
+def test_a_page_has_pictures_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space, "VIDEOS_OF_A_PIECE", 2)
+    made = hand_made(("a", "b", "c"), ("x", "y"))
+    for pictures, expected in (({}, []), ({"b": "QQ=="}, [[None, "QQ=="], [None]])):
+        raw = Elements(replace(made, pictures=pictures).html().decode()).raw
+        assert [json.loads(text) for _, text in raw if text.startswith("[")] == expected

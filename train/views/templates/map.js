@@ -4,7 +4,7 @@ const card = byId("card");
 const finder = byId("find");
 
 const videos = data.names.length;
-const lower = data.names.map((name) => name.toLowerCase());
+const sought = data.names.map(plain); // by what the search finds them
 const methods = Object.keys(data.positions);
 const MARGIN = 28;  // px around the map
 const REACH = 14;   // px from a point at which the pointer has it
@@ -24,20 +24,44 @@ const genresOf = (i) => data.labels[i] ?? data.predicted[i];
 const likeliest = (i, genres) => genres.reduce((a, b) => (a < 0 || data.scores[i][b] > data.scores[i][a] ? b : a), -1);
 let looks = [];
 let shown = [];
-let shownCount = 0;
 
 function filter() {
-  const words = finder.value.trim().toLowerCase();
+  const words = plain(finder.value.trim());
   looks = data.names.map((_, i) => {
     const mine = genresOf(i);
     return likeliest(i, chosen.size ? mine.filter((genre) => chosen.has(genre)) : mine);
   });
-  shown = looks.map((look, i) => (look >= 0 || !chosen.size) && (!words || lower[i].includes(words)));
-  shownCount = shown.filter(Boolean).length;
-  byId("count").textContent =
-    shownCount === videos ? `${videos.toLocaleString("en")} videos` : `${shownCount.toLocaleString("en")} of ${videos.toLocaleString("en")} videos`;
+  shown = looks.map((look, i) => (look >= 0 || !chosen.size) && (!words || sought[i].includes(words)));
+  const count = shown.filter(Boolean).length;
+  byId("count").textContent = count === videos ? say(videos) : `${count.toLocaleString("en")} of ${say(videos)}`;
+  listFound(words ? shown.flatMap((is, i) => (is ? [i] : [])) : null);
   if (active >= 0 && !shown[active]) release();
   draw();
+}
+const say = (count) => `${count.toLocaleString("en")} ${count === 1 ? "video" : "videos"}`;
+
+// The names that a search finds; each leads to its place on the map.
+const NAMED = 50;
+let found = [];
+function listFound(all) {
+  found = all ?? [];
+  byId("names").hidden = !all;
+  const rest = found.length - NAMED;
+  byId("more").textContent = !found.length ? "No name has this in it." : rest > 0 ? `and ${rest.toLocaleString("en")} more` : "";
+  byId("found").replaceChildren(...found.slice(0, NAMED).map((i) => {
+    const button = element("button", "genre", ...(looks[i] < 0 ? [] : [markOf(data.looks[looks[i]])]), element("bdi", "", data.names[i]));
+    button.type = "button";
+    button.title = data.names[i];
+    button.addEventListener("click", () => choose(i));
+    return element("li", "", button);
+  }));
+}
+
+function choose(i) {
+  if (i === undefined) return;
+  activate(i, true);
+  pinned = true;
+  bringIntoView(i);
 }
 
 function extent(positions) {
@@ -133,7 +157,7 @@ function go(name) {
 
 function fly(now) {
   flight.began ??= now;
-  const part = calm.matches ? 1 : Math.min(1, (now - flight.began) / FLIGHT);
+  const part = calm.matches || printing ? 1 : Math.min(1, (now - flight.began) / FLIGHT);
   const eased = part * part * (3 - 2 * part);
   const between = (a, b) => a + eased * (b - a);
   const [from, to] = [flight.from, flight.to];
@@ -143,6 +167,22 @@ function fly(now) {
   }
   [wide, high] = [between(from[2], to[2]), between(from[3], to[3])];
   if (part === 1) flight = null;
+}
+
+// Pictures of the videos, in pieces that are read when one of their videos is looked at.
+const pieces = document.querySelectorAll(".piece");
+const read = new Map();
+function pictureOf(i) {
+  const number = Math.floor(i / data.videos_of_a_piece);
+  if (!pieces[number]) return [];
+  if (!read.has(number)) read.set(number, JSON.parse(pieces[number].textContent));
+  const webp = read.get(number)[i % data.videos_of_a_piece];
+  if (!webp) return [];
+  const picture = element("img");
+  picture.alt = "";
+  picture.addEventListener("load", () => active >= 0 && showCard());
+  picture.src = `data:image/webp;base64,${webp}`;
+  return [picture];
 }
 
 // The card of the active video.
@@ -157,6 +197,7 @@ function activate(i, spoken = false) {
   has.append(...own.map((genre) => element("span", "", markOf(data.looks[genre]), element("bdi", "", data.genres[genre]))));
   const note = labels === null ? "No label; predicted:" : labels.length ? "" : "Labelled with no genre";
   card.replaceChildren(
+    ...pictureOf(i),
     element("bdi", "", data.names[i]),
     ...(note ? [element("div", "note", note)] : []),
     has,
@@ -275,8 +316,17 @@ canvas.addEventListener("wheel", (event) => {
   zoomBy(Math.exp(-event.deltaY / 400), event.offsetX, event.offsetY);
 }, { passive: false });
 
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const KEYS = {
+function walk(dx, dy) {
+  pinned = false;
+  activate(next(dx, dy), true);
+  if (active >= 0) bringIntoView(active);
+}
+
+onKeys({
+  ArrowLeft: () => walk(-1, 0),
+  ArrowRight: () => walk(1, 0),
+  ArrowUp: () => walk(0, -1),
+  ArrowDown: () => walk(0, 1),
   "+": () => zoomBy(1.5),
   "=": () => zoomBy(1.5),
   "-": () => zoomBy(1 / 1.5),
@@ -284,19 +334,7 @@ const KEYS = {
   Enter: pin,
   " ": pin,
   Escape: release,
-};
-canvas.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key in ARROWS) {
-    pinned = false;
-    activate(next(...ARROWS[event.key]), true);
-    if (active >= 0) bringIntoView(active);
-  } else if (event.key in KEYS) KEYS[event.key]();
-  else return;
-  event.preventDefault();
-});
-document.querySelectorAll("#zoom button").forEach((button) => {
-  button.addEventListener("click", () => KEYS[button.dataset.key]());
+  "/": () => finder.focus(),
 });
 
 // The controls.
@@ -311,15 +349,14 @@ byId("methods").append(...methods.map((name) => {
 byId("methods").hidden = methods.length < 2;
 byId("about").textContent = data.about;
 byId("legend").textContent = data.labels.includes(null)
-  ? "A mark shows the likeliest genre of a video. Hollow: no label, genre predicted."
-  : "A mark shows the likeliest of a video's genres.";
+  ? "A mark shows the likeliest genre of a video, a number how many have it. Hollow: no label, genres predicted."
+  : "A mark shows the likeliest of a video's genres, a number how many videos have it.";
 const counts = data.genres.map(() => 0);
 data.names.forEach((_, i) => genresOf(i).forEach((genre) => counts[genre]++));
 genreButtons(byId("genres"), {
-  mark: true,
   number: (genre) => counts[genre].toLocaleString("en"),
   changed: filter,
 });
-finder.addEventListener("input", filter);
+onFind(finder, filter, () => choose(found[0]));
 filter();
 onTheme(draw);

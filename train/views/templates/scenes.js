@@ -14,6 +14,8 @@ let scale = 1; // of time: 1 fits the width
 
 canvas.style.height = `${STRIP + GAP + ROW * data.genres.length + AXIS}px`;
 
+const name = (shot) => `${data.unit[0].toUpperCase()}${data.unit.slice(1)} ${shot + 1}`; // as on all pages
+
 // The genres that a shot is said to have: those that reach the threshold, or else the likeliest.
 const order = (scores) => scores.map((_, genre) => genre).sort((a, b) => scores[b] - scores[a]);
 const named = data.scores.map((scores) => {
@@ -44,9 +46,12 @@ const draw = redrawing(canvas, () => {
     pen.fillRect(x, 0, wide, STRIP);
     if (!data.scores[shot]) continue;
     data.scores[shot].forEach((score, row) => {
-      pen.globalAlpha = score * (chosen.size && !chosen.has(row) ? 0.25 : 1);
+      const strength = chosen.size && !chosen.has(row) ? 0.25 : 1, top = STRIP + GAP + row * ROW;
+      pen.globalAlpha = score * strength;
       pen.fillStyle = colour(row);
-      pen.fillRect(x, STRIP + GAP + row * ROW + 1, wide, ROW - 2);
+      pen.fillRect(x, top + 1, wide, ROW - 2);
+      pen.globalAlpha = strength;
+      if (score >= data.threshold) pen.fillRect(x, top + ROW - 4, wide, 3);
     });
   }
   pen.globalAlpha = 1;
@@ -85,7 +90,7 @@ const rows = data.scores.map((scores, shot) => {
   has.append(...named[shot].map((genre) =>
     element("span", "", markOf(data.looks[genre]), element("bdi", "", data.genres[genre]), element("span", "number", scores[genre].toFixed(2)))));
   if (!scores) has.append(element("span", "number", "nothing there"));
-  const cells = [shot, clock(data.starts[shot], 1), clock(data.ends[shot], 1), (data.ends[shot] - data.starts[shot]).toFixed(1)];
+  const cells = [shot + 1, clock(data.starts[shot], 1), clock(data.ends[shot], 1), (data.ends[shot] - data.starts[shot]).toFixed(1)];
   const row = element("tr", "", ...cells.map((text) => element("td", "", String(text))), element("td", "", has));
   row.addEventListener("pointerenter", () => !pinned && mark(shot));
   return row;
@@ -113,13 +118,13 @@ function activate(shot, spoken = false) {
   const times = `${clock(from, 1)} to ${clock(to, 1)}, ${(to - from).toFixed(1)} s`;
   const scores = data.scores[shot];
   card.replaceChildren(
-    element("bdi", "", `Shot ${shot}`),
+    element("bdi", "", `${name(shot)} of ${shots}`),
     element("div", "note", times),
-    scores ? scoreBars(scores, named[shot], 6) : element("div", "note", "No expert has anything in this shot."),
+    scores ? scoreBars(scores, named[shot], 6) : element("div", "note", `No expert has anything in this ${data.unit}.`),
   );
   if (spoken) {
     const words = named[shot].map((genre) => `${data.genres[genre]} ${scores[genre].toFixed(2)}`).join(", ");
-    byId("spoken").textContent = `Shot ${shot}, ${times}: ${words || "nothing there"}`;
+    byId("spoken").textContent = `${name(shot)}, ${times}: ${words || "nothing there"}`;
   }
 }
 
@@ -140,6 +145,7 @@ function release() {
 function pin() {
   pinned = active >= 0;
   draw();
+  return pinned; // else the key is the browser's
 }
 
 function shotAt(x) {
@@ -176,37 +182,31 @@ canvas.addEventListener("click", (event) => {
   pin();
 });
 
-const KEYS = {
+onKeys({
   ArrowLeft: () => step(-1),
   ArrowRight: () => step(1),
   "+": () => rescale(1.5),
   "=": () => rescale(1.5),
   "-": () => rescale(1 / 1.5),
+  0: () => rescale(0),
   Enter: pin,
   " ": pin,
   Escape: release,
-};
-canvas.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in KEYS)) return;
-  KEYS[event.key]();
-  event.preventDefault();
-});
-document.querySelectorAll("#zoom button").forEach((button) => {
-  button.addEventListener("click", () => KEYS[button.dataset.key]());
 });
 byId("scroller").addEventListener("scroll", draw);
 
 function filter() {
   const count = rows.filter((row, shot) => !row.classList.toggle("off", !on(shot))).length;
-  byId("count").textContent = count === shots ? `${shots} shots` : `${count} of ${shots} shots`;
+  byId("count").textContent = `${count === shots ? "" : `${count} of `}${shots} ${data.unit}${shots === 1 ? "" : "s"}`;
   if (active >= 0 && !on(active)) release();
   draw();
 }
 
 byId("about").textContent = data.about;
+byId("unit").textContent = name(0).split(" ")[0];
+byId("threshold").textContent = data.threshold.toFixed(2);
 genreButtons(byId("genres"), {
-  mark: true,
-  number: (genre) => (data.whole ? data.whole[genre].toFixed(2) : ""),
+  number: (genre) => data.whole[genre].toFixed(2),
   changed: filter,
 });
 filter();

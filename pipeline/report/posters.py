@@ -1,0 +1,46 @@
+"""A small picture of each video, from the table of the expert ``thumbnails``."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Collection
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from pipeline.report.lanes import brightness
+from pipeline.report.video_tables import rows_by_video
+from pipeline.store.layout import Store
+from pipeline.store.reading import current_parts, valid_parts
+from pipeline.store.videos import members_of
+
+TABLE = "thumbnails"
+_SIDE = 160  # pixels, the longer one
+_DARK = 0.12  # luma below which a picture says little
+
+
+def posters_of(store: Store, video_ids: Collection[str]) -> dict[str, str]:
+    """Posters of those of some videos that have pictures; none where the store has no such table."""
+    found: dict[str, str] = {}
+    wanted = set(video_ids)
+    for part, footer in valid_parts(store, current_parts(store, TABLE), members_of(store)):
+        here = [name for name, state in footer.videos.items() if state.rows and name in wanted]
+        rows = rows_by_video(part.path, footer) if here else {}
+        found |= {name: poster(rows[name]) for name in here}
+    return found
+
+
+def poster(thumbnails: pa.Table) -> str:
+    """A WebP in base64 of the picture nearest to the middle of a video that is not dark."""
+    light = np.array([value or 0.0 for value in brightness(thumbnails).values])
+    places = np.arange(len(thumbnails))
+    far = np.abs(places - (len(thumbnails) - 1) / 2) + len(thumbnails) * (light < _DARK)
+    with Image.open(io.BytesIO(thumbnails["jpeg"][int(far.argmin())].as_py())) as picture:
+        picture.draft("RGB", (_SIDE, _SIDE))
+        small = picture.convert("RGB")
+    small.thumbnail((_SIDE, _SIDE))
+    written = io.BytesIO()
+    small.save(written, "WEBP", quality=55)
+    return base64.b64encode(written.getvalue()).decode()
