@@ -84,8 +84,8 @@ def show_map(
         allow_random_weights=allow_random_weights,
         log=log,
     )
-    pictures = [path.with_suffix(".svg") for path in out if path.suffix == ".html"]
-    for path in dict.fromkeys([*out, *pictures]):
+    beside = [path.with_suffix(".svg") for path in out if path.suffix == ".html"]
+    for path in dict.fromkeys([*out, *beside]):
         found.write(path)
         log(f"{len(found.ids)} videos in {path}")
 
