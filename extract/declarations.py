@@ -321,6 +321,10 @@ class Expert(ABC):
     def tap(self, media: MediaInfo) -> Tap:
         return Tap()
 
+    def tap_options(self) -> Mapping[str, Any]:
+        """Options beside those given, for the decoder's process: what its tap needs of a heavy library."""
+        return {}
+
     def read_tables(self, tables: Mapping[str, pa.Table]) -> Iterator[Item]:
         """Items from the upstream experts' tables of one video (text experts)."""
         return iter(())

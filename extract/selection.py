@@ -61,9 +61,10 @@ class ExtractConfig(Checked):
 
 @dataclass(frozen=True)
 class Selection:
-    """Experts, upstream first, each with its options, weights and fingerprint.
+    """Experts, upstream first, each with its weights and fingerprint.
 
-    ``described`` is what each fingerprint was made of, in the clear.
+    ``options`` are those that decoders make it with, ``described`` is what each fingerprint was made of, in
+    the clear.
     """
 
     experts: Mapping[str, Expert]
@@ -136,7 +137,9 @@ def select(config: ExtractConfig, download_progress: DownloadProgress | None = N
         )
     return Selection(
         experts=experts,
-        options={name: config.options.get(name, {}) for name in experts},
+        options={
+            name: {**config.options.get(name, {}), **expert.tap_options()} for name, expert in experts.items()
+        },
         weights=resolved,
         fingerprints=fingerprints,
         described=described,

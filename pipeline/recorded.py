@@ -18,7 +18,7 @@ def extraction(made_of: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     depend on one), and for experts that one extraction cannot make; UsageError for options that are unknown.
     """
     try:
-        options = {name: _options(name, record) for name, record in made_of.items()}
+        options = {name: options_of(name, record) for name, record in made_of.items()}
         return {
             "experts": list(made_of),
             "options": options,
@@ -36,7 +36,7 @@ def precision_of(name: str, record: Mapping[str, Any]) -> str | None:
     Raises StoreError and UsageError as :func:`extraction` does.
     """
     try:
-        expert = make_expert(name, _options(name, record))
+        expert = make_expert(name, options_of(name, record))
         return str(record["precision"]) if expert.computed_in("bfloat16") == "bfloat16" else None
     except (KeyError, TypeError, AttributeError) as error:
         raise _incomplete(error) from error
@@ -48,7 +48,8 @@ def _incomplete(error: Exception) -> StoreError:
     )
 
 
-def _options(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+def options_of(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of an expert's rows. Raises StoreError as :func:`extraction` does."""
     if name not in expert_names() or "settings" not in record:
         raise StoreError(f"{name!r} is of no expert of this installation")
     settings = record["settings"]

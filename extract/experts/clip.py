@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.expert import Package, Tolerance
-from extract.experts._pictures import IMAGE_SIZE, Normalisation, PictureExpert
-from extract.ops.picture.images import centre_crop, fit_longer, resize_shorter
+from extract.expert import Embedding, Model, Package, Resources, TableSpec, Tolerance, fill, to_be_filled
+from extract.experts._open_clip import (
+    VIT_B_32,
+    ImageTextModel,
+    Resize,
+    cites_of,
+    image_tensors,
+    image_tower,
+    published_model,
+    weight_file,
+)
+from extract.experts._pictures import PictureExpert, PictureModel
+from extract.ops.picture.images import centre_crop, fit_longer, resize_shorter, squash
+from extract.options import Form
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     import torch
-
-EMBEDDING_SIZE = 512
-
-# open_clip's OPENAI_DATASET_MEAN and _STD
-CLIP_NORMALISATION = Normalisation((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
 OPEN_CLIP_FILE = WeightFile(
     role="model",
@@ -44,20 +49,30 @@ OPENAI_FILE = WeightFile(
 )
 
 
+ModelName = Annotated[
+    str, Form(r"[\w.-]+(:[\w.-]+)?", "a model of open_clip, as ViT-L-14:openai or ViT-B-16-SigLIP2")
+]
+
+
 @dataclass(frozen=True)
 class ClipOptions:
-    """``resize``: which side becomes 224 pixels.
+    """``model``: an image-text model of open_clip, ARCHITECTURE:TAG; None: OpenAI's ViT-B/32.
 
-    ``"shorter"`` is the published model's own preprocessing, and what the code of Sulun et al.
-    2024 does: the middle square is seen. ``"longer"`` is what their paper says: the whole picture
-    is seen, centred between black bars (open_clip's resize mode "longest").
+    ``resize``: how a picture becomes the square that the network sees; None: as the model was published.
+    ``"shorter"`` is that of ViT-B/32, and what the code of Sulun et al. 2024 does: the middle square is seen.
+    ``"longer"`` is what their paper says: the whole picture is seen, centred between black bars (open_clip's
+    resize mode "longest"). With ``"squash"``, as SigLIP has it, the picture becomes the square.
+
+    ``published`` is what open_clip says of the model: filled in for decoders, which do not import it.
     """
 
-    resize: Literal["shorter", "longer"] = "shorter"
+    model: ModelName | None = None
+    resize: Resize | None = None
+    published: ImageTextModel | None = None
 
     def __post_init__(self) -> None:
-        if self.resize not in ("shorter", "longer"):
-            raise ValueError(f"resize is {self.resize!r}; allowed: 'shorter', 'longer'")
+        if self.resize not in (None, "shorter", "longer", "squash"):
+            raise ValueError(f"resize is {self.resize!r}; allowed: 'shorter', 'longer', 'squash'")
 
 
 class Clip(PictureExpert):
@@ -65,7 +80,8 @@ class Clip(PictureExpert):
 
     Input (224, 224, 3) RGB: the shorter side at 224 by Pillow's bicubic filter, the middle 224, CLIP's own
     mean and standard deviation; the layer is the class token after its norm, times ``proj``. The vector is
-    not normalised to unit length (as Sulun et al. 2024 store it), so nothing is lost.
+    not normalised to unit length (as Sulun et al. 2024 store it), so nothing is lost. With another ``model``
+    the vector is that of open_clip's ``encode_image``; size, filter and scaling are of its configuration.
     """
 
     summary = "CLIP ViT-B/32 image embedding of each shot's keyframe"
@@ -73,31 +89,85 @@ class Clip(PictureExpert):
     tolerance = Tolerance(bfloat16=0.04, float16=0.005)
     Options = ClipOptions
     packages = (Package("torch", "clip"),)
-    dimension = EMBEDDING_SIZE
-    network_name = "CLIP ViT-B/32 (image tower)"
-    normalisation = CLIP_NORMALISATION
+
+    options: ClipOptions
+
+    @property
+    def model(self) -> ImageTextModel:
+        """Raises UsageError for a model that open_clip does not have, MissingDependency without open_clip."""
+        if self.options.published is not None:
+            return self.options.published
+        if self.options.model is None:
+            return VIT_B_32
+        found = published_model(self.options.model)
+        return VIT_B_32 if found == VIT_B_32 else found
+
+    @property
+    def resize(self) -> Resize:
+        return self.options.resize or self.model.resize
+
+    def settings(self) -> dict[str, Any]:
+        """Without a model, those of versions that knew no other."""
+        settings = {"version": self.version, "resize": self.resize}
+        if self.model == VIT_B_32:
+            return settings
+        preprocessing = {name: getattr(self.model, name) for name in ("size", "interpolation", "mean", "std")}
+        return settings | {"model": self.model.name, "preprocessing": preprocessing}
+
+    def references(self) -> tuple[str, ...]:
+        return (*self.cites, *cites_of(self.model))
+
+    def check_installed(self) -> None:
+        super().check_installed()
+        _ = self.model
+
+    def tap_options(self) -> dict[str, Any]:
+        return {"published": self.model}
+
+    def tables(self) -> Mapping[str, TableSpec]:
+        return {self.name: TableSpec(columns=self.columns, embedding=Embedding((self.model.dimension,)))}
 
     def weights(self) -> tuple[WeightFile, ...]:
-        return (OPENAI_FILE,)
+        return (clip_file(self.model),)
 
     def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return preprocess(image, resize=self.options.resize)
+        return preprocess(
+            image, resize=self.resize, size=self.model.size, interpolation=self.model.interpolation
+        )
 
-    def build(self) -> torch.nn.Module:
-        from extract.nets.clip_tower import ClipTower
-
-        return ClipTower()
-
-    def tensors(self, path: Path) -> Mapping[str, torch.Tensor]:
-        state = super().tensors(path)
-        tower = {k.removeprefix("visual."): v for k, v in state.items() if k.startswith("visual.")}
-        return tower or state
+    def load(self, resources: Resources) -> Model:
+        own = self.model == VIT_B_32
+        with to_be_filled():
+            network = _own_tower() if own else image_tower(self.model)
+        what = "CLIP ViT-B/32" if own else self.model.name
+        fill(network, resources, "model", image_tensors, what=f"{what} (image tower)")
+        return PictureModel(network, resources, self.model.normalisation)
 
 
-def preprocess(image: NDArray[np.uint8], *, resize: Literal["shorter", "longer"]) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) RGB -> (224, 224, 3), bicubic with antialiasing and 8-bit rounding as published."""
+def clip_file(model: ImageTextModel) -> WeightFile:
+    """The published file of a model, with both towers."""
+    return OPENAI_FILE if model == VIT_B_32 else weight_file(model)
+
+
+def _own_tower() -> torch.nn.Module:
+    from extract.nets.clip_tower import ClipTower
+
+    return ClipTower()
+
+
+def preprocess(
+    image: NDArray[np.uint8],
+    *,
+    resize: Resize,
+    size: int = VIT_B_32.size,
+    interpolation: Literal["bicubic", "bilinear"] = VIT_B_32.interpolation,
+) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) RGB -> (size, size, 3), with antialiasing and 8-bit rounding as published."""
     from PIL import Image
 
+    resample = Image.Resampling[interpolation.upper()]
     if resize == "longer":
-        return fit_longer(image, IMAGE_SIZE, resample=Image.Resampling.BICUBIC)
-    return centre_crop(resize_shorter(image, IMAGE_SIZE, resample=Image.Resampling.BICUBIC), IMAGE_SIZE)
+        return fit_longer(image, size, resample=resample)
+    if resize == "squash":
+        return squash(image, size, resample=resample)
+    return centre_crop(resize_shorter(image, size, resample=resample), size)
