@@ -68,6 +68,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
+
+
 class Vectors:
     """Reference vectors of published networks, and the rules of their inputs: parity/README.md."""
 

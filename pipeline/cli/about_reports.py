@@ -90,6 +90,7 @@ def print_summary(out: Location, path: Path | None, console: Console) -> None:
         print_line(console, f"{count(len(found.video_ids), 'video')} in {path}")
     else:
         print_next(console, command("summary", out, "--out", "summary.csv"))
+    print_next(console, command("report", out, "--out", "pages"))
 
 
 def _print_languages(found: Summary, console: Console) -> None:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from extract.errors import UsageError
+from extract.errors import UsageError, command
 from extract.options import DetectorName, Dtype, Precision
 from extract.terminal import Commands, command_line, console, run_app
+from pipeline.cli.lines import print_next
 from pipeline.copies.recipe_name import RecipeName
 from pipeline.settings import choose, parse_assignments, preset_names
 from pipeline.storage.location import location
@@ -213,14 +214,16 @@ def verify(
     if count is None and given:
         raise UsageError(f"--{next(iter(given))} is for --recompute: give --recompute N too")
     if count is None:
-        raise typer.Exit(0 if print_verify(place, screen) else 1)
+        sound = print_verify(place, screen)
+    else:
+        from pipeline.cli.recompute_display import print_recompute
+        from pipeline.recompute.recompute import Recompute
 
-    from pipeline.cli.recompute_display import print_recompute
-    from pipeline.recompute.recompute import Recompute
-
-    settings = Recompute(count=count, **given)
-    sound = [print_verify(place, screen), print_recompute(place, settings, screen)]
-    raise typer.Exit(0 if all(sound) else 1)
+        settings = Recompute(count=count, **given)
+        sound = all([print_verify(place, screen), print_recompute(place, settings, screen)])
+    if sound:
+        print_next(screen, command("report", place, "--out", "pages"))
+    raise typer.Exit(0 if sound else 1)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from collections import Counter
 from rich.console import Console
 from rich.markup import escape
 
+from extract.errors import count
 from pipeline.cli.lines import make_table, print_line
 from pipeline.recompute.recompute import Recompute, TableCheck, draw, recompute
 from pipeline.storage.location import Location
@@ -20,7 +21,7 @@ def print_recompute(out: Location, settings: Recompute, console: Console) -> boo
     store = open_store(out)
     drawn = draw(store, settings)
     ids = ", ".join(video.video_id for video in drawn.videos)
-    print_line(console, f"{len(drawn.videos)} videos drawn with --seed {settings.seed}: {ids}")
+    print_line(console, f"{count(len(drawn.videos), 'video')} drawn with --seed {settings.seed}: {ids}")
     found = recompute(store, drawn, settings)
     table = make_table("expert", "table", "verdict", "videos", "rows", "worst row", "stored", "came")
     for column in ("cosine", "largest difference"):
@@ -31,11 +32,11 @@ def print_recompute(out: Location, settings: Recompute, console: Console) -> boo
     console.print(table)
     for check in found.tables:
         for reason, videos in Counter(check.skipped.values()).items():
-            print_line(console, f"not compared: {check.table}, {videos} videos: {_one_line(reason)}")
+            print_line(console, f"not compared: {check.table}, {count(videos, 'video')}: {_one_line(reason)}")
     verdicts = Counter(check.verdict for check in found.tables)
-    said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    said = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items())
     nothing = "" if found.compared else "; nothing could be compared"
-    print_line(console, f"{len(found.tables)} tables: {said}{nothing}")
+    print_line(console, f"{count(len(found.tables), 'table')}: {said}{nothing}")
     return found.clean
 
 

@@ -60,6 +60,7 @@ def print_removal(out: Location, names: list[str], *, undo: bool, console: Conso
     if removed:
         print_line(console, f"{count(len(removed), 'video')} removed: {some(removed)}")
         print_line(console, "later runs skip their files; the same command with --undo adds them again")
+    print_next(console, command("status", out))
 
 
 def print_verify(out: Location, console: Console) -> bool:

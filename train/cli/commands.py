@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from extract.errors import UsageError, command
+from extract.errors import UsageError, command, count
 from extract.terminal import command_line, console, run_app
 from pipeline.storage.location import location
 from train.cli import fine as cli_fine
@@ -32,6 +32,7 @@ from train.cli.options import (
     log_on,
     names_in,
     numbers_in,
+    say_next,
     set_options,
 )
 from train.comparison.paper import load_paper, paper_names
@@ -92,7 +93,7 @@ def train(
         wandb=wandb,
         log=log_on(console()),
     )
-    log_on(console())(f"next: {command('train', 'evaluate', '--run', run)}")
+    say_next(console(), command("train", "evaluate", "--run", run))
 
 
 @app.command()
@@ -141,8 +142,13 @@ def predict(
         screen.print(f"{video_id}: {why}", markup=False, soft_wrap=True)
     if out is not None:
         found.write(out)
+        log_on(screen)(f"{count(len(found.ids), 'video')} in {out}")
     if not found.ids:
         raise typer.Exit(3)
+    if out is None:
+        say_next(screen, command("train", "predict", source, "--run", run, "--out", "predictions.csv"))
+    if is_store(place):
+        say_next(screen, command("train", "scenes", found.ids[0], "--run", run, "--features", source))
 
 
 @app.command()
@@ -174,7 +180,7 @@ def evaluate(
     if evaluation.empty_genres:
         say(f"without a video: {', '.join(evaluation.empty_genres)}")
     say(f"tables and curves are in {run}")
-    say(f"next: {command('train', 'predict', '--run', run, 'VIDEO')}")
+    say_next(screen, command("train", "predict", "--run", run, "VIDEO"))
 
 
 @imports.command("sulun")
@@ -188,8 +194,9 @@ def import_sulun(
 
     found = sulun.import_sulun(file, location(out), labels)
     dims = ", ".join(f"{name} [{dim}]" for name, dim in sorted(found.dims.items()))
-    text = f"{found.videos} videos, {len(found.genres)} genres, in {out}: {dims}; labels in {labels}"
-    console().print(text, markup=False, soft_wrap=True)
+    screen, counts = console(), f"{count(found.videos, 'video')}, {count(len(found.genres), 'genre')}"
+    log_on(screen)(f"{counts}, in {out}: {dims}; labels in {labels}")
+    say_next(screen, _training(out, labels))
 
 
 @imports.command("sulun-classifier")
@@ -208,11 +215,16 @@ def import_sulun_classifier(
     if (features is None) != (labels is None):
         raise UsageError("--features and --labels belong together: give both or none")
     run = sulun_classifier.import_classifier(model, config, out, published=published, genres=names_in(genres))
-    text = f"a run of {len(run.config()['inputs'])} experts and {len(run.config()['genres'])} genres in {out}"
+    made = run.config()
+    size = f"{count(len(made['inputs']), 'expert')} and {count(len(made['genres']), 'genre')}"
+    text, screen = f"a run of {size} in {out}", console()
+    use = command("train", "predict", "--run", out, "VIDEO")
     if features is not None and labels is not None:
-        count = sulun_classifier.predict_labelled(run, location(features), labels)
-        text += f"; {count} videos predicted"
-    console().print(text, markup=False, soft_wrap=True)
+        predicted = sulun_classifier.predict_labelled(run, location(features), labels)
+        text += f"; {count(predicted, 'video')} predicted"
+        use = command("train", "evaluate", "--run", out)
+    log_on(screen)(text)
+    say_next(screen, use)
 
 
 @imports.command("lmtd")
@@ -226,12 +238,15 @@ def import_lmtd(
     from train.importers import lmtd
 
     found = lmtd.import_lmtd(file, location(out), labels, database=database)
-    text = f"{found.videos} videos in {out}: {lmtd.EXPERT} [{found.dim}]"
+    text, screen = f"{count(found.videos, 'video')} in {out}: {lmtd.EXPERT} [{found.dim}]", console()
     if found.left_out:
         text += f"; {len(found.left_out)} without vectors, e.g. {found.left_out[0]}"
     if labels is not None:
-        text += f"; {len(found.genres)} genres of {found.labelled} videos in {labels}"
-    console().print(text, markup=False, soft_wrap=True)
+        genres, labelled = count(len(found.genres), "genre"), count(found.labelled, "video")
+        text += f"; {genres} of {labelled} in {labels}"
+    log_on(screen)(text)
+    if labels is not None:
+        say_next(screen, _training(out, labels))
 
 
 @imports.command("moviescope")
@@ -251,10 +266,13 @@ def import_moviescope(
     found = moviescope.import_moviescope(folder, names_in(genres), labels, vectors=vectors, out=store)
     parts = zip(found.movies.values(), ("train", "validate", "test"), strict=True)
     (first, use), *others = parts
-    text = f"{first} movies to {use}, " + ", ".join(f"{count} to {use}" for count, use in others)
+    text = f"{count(first, 'movie')} to {use}, " + ", ".join(f"{movies} to {use}" for movies, use in others)
     if out is not None:
         text += f"; {found.with_vectors} in {out}: {moviescope.EXPERT} [{moviescope.DIMENSION}]"
-    console().print(f"{text}; labels in {labels}", markup=False, soft_wrap=True)
+    screen = console()
+    log_on(screen)(f"{text}; labels in {labels}")
+    if out is not None:
+        say_next(screen, _training(out, labels))
 
 
 @app.command()
@@ -269,6 +287,12 @@ def models() -> None:
         options = ", ".join(table.option for table in load_paper(name).tables)
         table.add_row(name, f"{load_paper(name).title}: compare --tables {options}")
     screen.print(table, markup=False)
+    say_next(screen, f"{_training('STORE', 'labels.csv')} --preset sulun2024/multi-transformer")
+
+
+def _training(store: str, labels: Path | str) -> str:
+    """The command that trains on a store."""
+    return command("train", "--features", store, "--labels", labels, "--run", "runs/first")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from extract.errors import UsageError, command
 from extract.terminal import console
 from pipeline.storage.location import location
-from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, log_on
+from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, log_on, say_next
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware, parse_assignments
 
@@ -59,8 +59,9 @@ def finetune(
         allow_random_weights=allow_random_weights,
         log=log_on(console()),
     )
-    like = command("train", "retrieve", "--run", out, "--features", features or "STORE", "VIDEO_ID")
-    log_on(console())(f"next: {like}")
+    say_next(
+        console(), command("train", "retrieve", "--run", out, "--features", features or "STORE", "VIDEO_ID")
+    )
 
 
 def retrieve(

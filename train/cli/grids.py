@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from extract.errors import command, count
 from extract.terminal import console
 from train.cli.label_flags import LabelFlags, flattened
 from train.cli.options import (
@@ -25,6 +26,7 @@ from train.cli.options import (
     log_on,
     names_in,
     numbers_in,
+    say_next,
     set_options,
 )
 from train.comparison.paper import DEFAULT_PAPER, paper_names
@@ -102,7 +104,7 @@ def run_comparison(
     for cell, state in found:
         screen.print(f"{cell.label}{', ' if state else ''}{state}", markup=False, soft_wrap=True)
     done = sum(state == "done" for _, state in found)
-    screen.print(f"{len(found)} trainings, {done} of them done", markup=False)
+    screen.print(f"{count(len(found), 'training')}, {done} of them done", markup=False)
 
 
 @flattened
@@ -154,3 +156,4 @@ def run_search(
     screen.print(table, markup=False)
     best = " ".join(f"--set {text}" for text in found[0].assignments)
     screen.print(f"best: {best} ({found[0].run})", markup=False, soft_wrap=True)
+    say_next(screen, command("train", "evaluate", "--run", found[0].run))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from extract.errors import UsageError
+from extract.errors import UsageError, count
 from extract.terminal import console
 from pipeline.storage.location import location
 
@@ -68,7 +68,7 @@ def add_to(app: typer.Typer) -> None:
         )
         found = movies.import_movies(table, location(out), columns, encoders, labels=labels_out)
         counts = [
-            f"{name} [{dim}]: {found.found[name]} of {found.videos} videos"
+            f"{name} [{dim}]: {found.found[name]} of {count(found.videos, 'video')}"
             for name, dim in found.dims.items()
         ]
         for line in (*found.notes, *counts):

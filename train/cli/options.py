@@ -41,6 +41,12 @@ def log_on(screen: Console) -> Log:
     return lambda text: screen.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def say_next(screen: Console, *commands: str) -> None:
+    """The commands that are useful now, a line each, so that they can be copied."""
+    for each in commands:
+        log_on(screen)(f"next: {each}")
+
+
 def names_in(text: str | None) -> list[str]:
     """Names between commas."""
     return [] if text is None else [name.strip() for name in text.split(",") if name.strip()]

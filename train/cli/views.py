@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
-from extract.errors import clock
+from extract.errors import clock, command, count
 from extract.terminal import console
 from pipeline.storage.location import location
 from train.cli.options import (
@@ -21,6 +22,7 @@ from train.cli.options import (
     Store,
     log_on,
     names_in,
+    say_next,
 )
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware
@@ -67,8 +69,8 @@ def show_map(
 
     for path in out:
         check_suffix(path)
-    folder, log = RunFolder(run), log_on(console())
-    known = None
+    folder, screen = RunFolder(run), console()
+    log, known = log_on(screen), None
     if labels is not None:
         asked = LabelColumns(id_column, genres_column)
         known = read_labels(labels, asked, vocabulary=folder.config()["genres"])
@@ -87,7 +89,8 @@ def show_map(
     beside = [path.with_suffix(".svg") for path in out if path.suffix == ".html"]
     for path in dict.fromkeys([*out, *beside]):
         found.write(path)
-        log(f"{len(found.ids)} videos in {path}")
+        log(f"{count(len(found.ids), 'video')} in {path}")
+    open_next(screen, out)
 
 
 def show_scenes(
@@ -127,7 +130,12 @@ def show_scenes(
     screen.print(table, markup=False)
     for path in out or ():
         found.write(path, threshold)
-        log_on(screen)(f"{len(found.scores)} {what}s in {path}")
+        log_on(screen)(f"{count(len(found.scores), what)} in {path}")
+    if out:
+        open_next(screen, out)
+    else:
+        again = ("train", "scenes", video, "--run", run, "--features", features)
+        say_next(screen, command(*again, *(["--sequences"] if sequences else []), "--out", "scenes.html"))
 
 
 def relabel(
@@ -154,3 +162,14 @@ def relabel(
         table.add_row(genre, *map(str, counts))
     screen.print(table, markup=False)
     log_on(screen)(f"{out}: {found.summary()}")
+    say_next(
+        screen,
+        command(
+            "train", "--features", "STORE", "--labels", out, "--run", run.with_name(f"{run.name}-relabelled")
+        ),
+    )
+
+
+def open_next(screen: Console, paths: list[Path]) -> None:
+    """The address of the page that was written, if one was."""
+    say_next(screen, *(f"open {path.resolve().as_uri()}" for path in paths if path.suffix == ".html"))

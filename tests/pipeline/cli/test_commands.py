@@ -235,7 +235,7 @@ def test_a_run_a_dry_run_after_it_and_what_looks_after_the_store(folder: Path, c
     assert "1 video (0 new)" in call(*run, "--dry-run").out
     assert "1 video in 1 shard; complete" in call("status", "out").out
     clean = call("verify", "out")
-    assert clean.status == 0 and clean.out.endswith(": clean\n")
+    assert clean.status == 0 and ": clean\nnext: " in clean.out and "report out --out pages" in clean.out
     assert everything(folder) == before
     (part,) = (folder / "out" / "scenes").iterdir()
     part.write_bytes(part.read_bytes()[:-20])
@@ -249,11 +249,11 @@ def test_videos_are_run_again_and_compared(folder: Path, call: Call) -> None:
     again = ("verify", "out", "--recompute", "3", "--seed", "4", "--device", "cpu")
     ended = call(*again)
     assert (ended.status, ended.err) == (0, "") and everything(folder) == before
-    assert "1 videos drawn with --seed 4: a\n" in ended.out and ended.out.endswith("1 tables: 1 equal\n")
+    assert "1 video drawn with --seed 4: a\n" in ended.out and "1 table: 1 equal\nnext: " in ended.out
     (folder / "clips" / "a.mp4").unlink()
     gone = call(*again)
     assert gone.status == 1 and "1 not compared; nothing could be compared" in gone.out
-    assert "not compared: scenes, 1 videos: the file is gone" in gone.out
+    assert "not compared: scenes, 1 video: the file is gone" in gone.out
     assert "--seed is for --recompute" in call("verify", "out", "--seed", "4").error
     assert "--recompute is 0; at least 1 is needed" in call("verify", "out", "--recompute", "0").error
     assert "--videos 'nope'" in call(*again, "--videos", "nope").error

@@ -33,7 +33,10 @@ def test_a_map_is_a_page_and_a_picture(
     given = ("--run", run.root, "--features", features, "--labels", labels, "--methods", "tsne")
     assert call(monkeypatch, "map", *given, *outs, "--device", "cpu") == 0
     assert {path.name for path in tmp_path.iterdir()} == {"map.html", "map.svg", "places.csv"}
-    assert capsys.readouterr().out.count("48 videos in") == 3
+    said = capsys.readouterr().out
+    assert said.count("48 videos in") == 3 and said.endswith(
+        f"next: open {(tmp_path / 'map.html').as_uri()}\n"
+    )
     assert read_labels(tmp_path / "places.csv").matrix.sum() == read_labels(labels).matrix.sum()
 
 
@@ -50,6 +53,7 @@ def test_scenes_are_printed_and_written(
     said = capsys.readouterr().out
     assert said.count("nothing there") == 2 and "0:02.5" in said and said.count("5 scenes in") == 3
     assert said.count("action 0.") == 3
+    assert said.endswith(f"next: open {(tmp_path / 'scenes.html').as_uri()}\n")
     assert (tmp_path / "scenes.html").read_bytes().startswith(b"<!doctype html>")
     assert call(monkeypatch, "scenes", *given, "--sequences") == 2
     assert "sequences are of mmx" in capsys.readouterr().err
@@ -63,6 +67,7 @@ def test_labels_are_added_and_counted(
     assert call(monkeypatch, "relabel", "--run", run.root, "--out", out, *asked) == 0
     said = capsys.readouterr().out
     assert "before" in said and "more genres" in said and "comedy" in said
+    assert f"next: python -m train --features STORE --labels {out} --run {run.root}-relabelled\n" in said
     assert 2 * 48 < read_labels(out).matrix.sum() < 3 * 48
 
 
