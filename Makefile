@@ -11,6 +11,7 @@ GPU_REPORT ?= gpu-report.json
 PY := $(VENV)/bin/python
 CORE := $(VENV)/marquee-core
 TEST := $(VENV)/marquee-test
+DOCS := $(VENV)/marquee-docs
 
 PIP := $(PY) -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
@@ -30,7 +31,7 @@ $(PIP) uninstall --quiet --yes opencv-python opencv-python-headless opencv-contr
 $(PIP) install --quiet --no-deps $(OPENCV)
 endef
 
-.PHONY: help setup demo check quick test lint types pytest bench gpu-check docker-resolve docker-test paddle-test slurm-test wheel-test clean
+.PHONY: help setup demo check quick test lint types pytest docs bench gpu-check docker-resolve docker-test paddle-test slurm-test wheel-test clean
 .DELETE_ON_ERROR:
 
 help:
@@ -39,6 +40,7 @@ help:
 	@echo "make demo    install the core, render small trailers, extract, print what was found"
 	@echo "make check   setup, lint, types, the tests that are not slow and need no real media and no GPU"
 	@echo "make test    setup, lint, types, tests"
+	@echo "make docs    the docs site, in build/site"
 	@echo "make bench   setup, decode and compute times and how well they overlap"
 	@echo "make gpu-check  ten minutes of a GPU, and its report in $(GPU_REPORT)"
 	@echo "make docker-resolve  whether what both images install fits together; needs a package index"
@@ -54,7 +56,7 @@ $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Marquee needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-# The two stamps are files in the environment, so that removing it removes them.
+# The stamps are files in the environment, so that removing it removes them.
 $(CORE): pyproject.toml constraints.txt | $(PY)
 	$(INSTALL) --editable .
 	$(one_opencv)
@@ -62,6 +64,11 @@ $(CORE): pyproject.toml constraints.txt | $(PY)
 
 $(TEST): pyproject.toml constraints.txt | $(PY)
 	$(INSTALL) --editable '.[test]'
+	$(one_opencv)
+	@touch $@ $(CORE)
+
+$(DOCS): pyproject.toml constraints.txt | $(PY)
+	$(INSTALL) --editable '.[docs]'
 	$(one_opencv)
 	@touch $@ $(CORE)
 
@@ -90,6 +97,12 @@ pytest: $(TEST)
 
 quick: $(TEST)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile -m "not slow and not media and not cuda"
+
+# Every page anew, since some are made from the code. A warning, such as a link that leads nowhere, is an error.
+docs: $(DOCS)
+	$(PY) -m sphinx --quiet --fail-on-warning --keep-going --fresh-env --write-all --builder html \
+		--conf-dir docs --doctree-dir build/site-cache . build/site
+	@echo "next: open file://$(abspath build/site/index.html)"
 
 bench: $(TEST)
 	$(PY) -m bench.extract

@@ -28,7 +28,11 @@ def video(
     random_seed: int | None = None,
     video_id: str | None = None,
 ) -> dict[str, pa.Table]:
-    """Features of one video, as one Arrow table for each table of the experts.
+    """Features of one video, as one Arrow table for each table of the experts, by name.
+
+    A row is a shot, a window of sound, a line of text, ..., with ``start_seconds`` and ``end_seconds`` on the
+    video's clock, the expert's columns, and where it has vectors ``embedding``, a fixed-size list of float32.
+    An expert that found nothing (no audio, no speech, no text) gives an empty table.
 
     Args:
         path: the video file.
@@ -41,11 +45,20 @@ def video(
         video_id: the id in the tables; default: the file's name without its suffix, as a store of its folder
             has it, so that the tables join the store's.
 
-    An expert that found nothing (no audio, no speech, no text) gives an empty table.
-
     Raises:
         MediaError: the file cannot be read.
         MarqueeError: bad arguments, missing weights or packages, or an expert that failed.
+
+    Example:
+        >>> import extract
+        >>> options = {"scenes": {"detector": "content"}}
+        >>> tables = extract.video("trailer.mp4", experts=["lowlevel"], options=options)
+        >>> sorted(tables)
+        ['lowlevel', 'lowlevel_video', 'scenes']
+        >>> tables["scenes"].select(["video_id", "scene", "start_seconds", "end_seconds"]).to_pylist()[0]
+        {'video_id': 'trailer', 'scene': 0, 'start_seconds': 0.0, 'end_seconds': 1.0}
+        >>> tables["lowlevel"]["embedding"].type.list_size
+        115
     """
     from extract.engine.engine import Engine
     from extract.selection import ExtractConfig, select

@@ -39,7 +39,9 @@ def run(
     cluster: Cluster | None = None,
     progress: RunProgress | None = None,
 ) -> RunReport:
-    """Extract a folder of videos into a feature store, as ``python -m extract`` does.
+    """Extract a folder of videos into a feature store, as ``marquee extract`` does.
+
+    A video that fails is recorded and the run goes on; what is in the store already is not computed again.
 
     Args:
         videos: folder of videos, or one video; a path, or a URL of object storage.
@@ -65,6 +67,13 @@ def run(
 
     Raises:
         MarqueeError: what was asked for cannot be done (found before anything is made), or not written.
+
+    Example:
+        >>> import pipeline
+        >>> options = {"scenes": {"detector": "content"}}
+        >>> report = pipeline.run("videos", "features", experts=["lowlevel"], options=options)
+        >>> report.videos, report.failed, report.rows["scenes"]
+        (24, 0, 60)
     """
     layer = convert("options", Mapping[str, Mapping[str, Any]] | None, options) or {}
     names, chosen = choose(preset=preset, experts=experts, layers=[layer])

@@ -16,6 +16,15 @@ class Store(layout.Store):
     """``pipeline.Store("features")``: an existing store, shown in notebooks as a table of its experts.
 
     Goes wherever a store does, as in ``pipeline.read(store, "scenes")``. Raises StoreError for none.
+
+    Args:
+        root: the store's folder; a path, or a URL of object storage.
+
+    Example:
+        >>> import pipeline
+        >>> store = pipeline.Store("features")
+        >>> store.tables()
+        ['lowlevel', 'lowlevel_video', 'scenes']
     """
 
     def __init__(self, root: str | os.PathLike[str] | Location) -> None:

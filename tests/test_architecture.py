@@ -251,9 +251,16 @@ def test_folders_are_small() -> None:
     assert {str(f): n for f, n in folders.items() if n > MAX_MODULES and f.name not in OPEN_FOLDERS} == {}
 
 
+def lines(node: ast.stmt) -> int:
+    assert node.end_lineno is not None
+    return node.end_lineno - node.lineno + 1
+
+
 def test_functions_are_short() -> None:
+    """Whatever their docstrings say."""
     lengths = {
-        f"{name}:{f.lineno} {f.name}": f.end_lineno - f.lineno + 1 for name, f in functions() if f.end_lineno
+        f"{name}:{f.lineno} {f.name}": lines(f) - (lines(f.body[0]) if ast.get_docstring(f) else 0)
+        for name, f in functions()
     }
     assert {name: n for name, n in lengths.items() if n > MAX_FUNCTION_LINES} == {}
 

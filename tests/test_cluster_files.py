@@ -24,9 +24,14 @@ from pipeline.work.certificates import make_certificates  # noqa: E402
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "cluster"
 PAGE = ROOT / "docs" / "cluster.md"
+PAGES = (PAGE, ROOT / "docs" / "howto" / "slurm.md")
 MANIFESTS = sorted(FOLDER.glob("*.yaml"))
 BATCH = sorted(FOLDER.glob("*.sbatch"))
 PROGRAMS = ("extract", "dask worker", "dask scheduler")
+
+
+def said() -> str:
+    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
 def options(program: str) -> set[str]:
@@ -78,7 +83,7 @@ def commands() -> Iterator[tuple[str, str]]:
         joined = re.sub(r"\\\n\s*", "", path.read_text(encoding="utf-8"))
         for line in re.findall(r"^[^#\n]*\"\$python\" (-m .*)$", joined, re.MULTILINE):
             yield path.name, line.removesuffix("&")
-    for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
+    for block in re.findall(r"```sh\n(.*?)```", said(), re.DOTALL):
         for line in block.splitlines():
             if "python" in line or "slurm-driver" in line or line.startswith("dask "):
                 ours = re.sub(
@@ -231,8 +236,7 @@ def test_the_jobqueue_script_makes_a_job(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert f" --tls-key {tmp_path / 'certificates' / 'key.pem'}" in command and "tls://" in command
 
 
-def test_the_page_names_every_file_and_every_column() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert [path.name for path in sorted(FOLDER.iterdir()) if f"(cluster/{path.name})" not in page] == []
+def test_the_pages_name_every_file_and_every_column() -> None:
+    assert [path.name for path in sorted(FOLDER.iterdir()) if f"cluster/{path.name})" not in said()] == []
     for figure in WorkerStatus().figures():
-        assert figure.removesuffix(" busy %") in page
+        assert figure.removesuffix(" busy %") in said()

@@ -27,13 +27,13 @@ FACTS = {
 
 def sections() -> dict[str, str]:
     """Text of each expert's section."""
-    parts = re.split(r"^#{1,2} (.+)$", PAGE.read_text(), flags=re.M)
+    parts = re.split(r"^#{1,3} (.+)$", PAGE.read_text(), flags=re.M)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def section(name: str) -> str:
     found = sections().get(name)
-    assert found is not None, f"docs/experts.md: add a section '## {name}' that says its {', '.join(FACTS)}"
+    assert found is not None, f"docs/experts.md: add a section '### {name}' that says its {', '.join(FACTS)}"
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,7 @@ from extract.types import Frame, MediaInfo, Scene
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/*.md")])
-NOT_RELATIVE = ("http://", "https://", "#", "mailto:")
+ELSEWHERE = ("http://", "https://", "mailto:")
 
 
 def text(name: str) -> str:
@@ -62,11 +63,30 @@ def test_every_make_target_that_is_named_exists() -> None:
         assert named <= targets, document.name
 
 
+@cache
+def anchors(document: Path) -> frozenset[str]:
+    """Of the headings, as GitHub and the docs site make them."""
+    prose = re.sub(r"(?ms)^ *```.*?^ *```", "", document.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8"))
-    files = [link.partition("#")[0] for link in links if not link.startswith(NOT_RELATIVE)]
-    assert [name for name in files if not (document.parent / name).exists()] == []
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        if not link.startswith(ELSEWHERE):
+            name, _, anchor = link.partition("#")
+            path = (document.parent / name).resolve() if name else document
+            assert path.exists(), link
+            assert not anchor or anchor in anchors(path), link
+
+
+def test_the_site_has_every_page() -> None:
+    """In its navigation; a page that no `toctree` names would not be found."""
+    index = text("docs/index.md")
+    listed = set(re.findall(r"^(?:[\w ]+ <)?(/?[\w/]+?)>?$", index, re.MULTILINE))
+    pages = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in ROOT.glob("docs/**/*.md")}
+    assert pages - listed == {"index"}
 
 
 def test_constraints_hold_one_opencv_and_pin_exactly() -> None:

@@ -43,7 +43,7 @@ def fit(
     wandb: str | None = None,
     log: Log | None = None,
 ) -> RunFolder:
-    """Train a model into a run folder, as ``python -m train`` does.
+    """Train a model into a run folder, as ``marquee train`` does.
 
     Args:
         features: the feature store; a path, or a URL of object storage.
@@ -62,6 +62,13 @@ def fit(
 
     Raises:
         MarqueeError: what was asked for cannot be done. Arguments are checked before anything is made.
+
+    Example:
+        >>> import train
+        >>> options = {"training": {"epochs": 2, "seed": 1}, "model": {"width": 8}}
+        >>> run = train.fit("features", "labels.csv", "runs/first", model="mlp", options=options)
+        >>> run.finished
+        True
     """
     config = FitConfig(
         features=location(features, "features"),
@@ -95,12 +102,38 @@ def compare(
     allow_random_weights: bool = False,
     log: Log | None = None,
 ) -> Path:
-    """A paper's tables of many trainings, as ``python -m train compare`` makes them; the path of the report.
+    """A paper's tables of many trainings, as ``marquee train compare`` makes them; the path of the report.
 
-    ``paper``, ``tables`` and ``models`` are names that ``python -m train models`` lists, none: all of the
-    paper. ``seeds``: a training of every row for each. ``steps``: for tables that go through numbers of
-    steps. ``cluster``: where trainings go side by side, ``pipeline.Cluster(gpus="all")`` on the GPUs of this
-    machine. The others are those of :func:`fit`. Raises MarqueeError, before anything is made.
+    Args:
+        out: folder of the trainings and the report, new, or existing to resume.
+        features: the feature store; a path, or a URL of object storage.
+        labels: a CSV, Parquet or JSON table with ids and genres.
+        paper: a name that ``marquee train models`` lists; default: tables of our own.
+        preset: of the trainings; default: the paper's own.
+        experts: tables of the store; default: all with vectors.
+        models: names of models; default: all of the paper.
+        seeds: a training of every row for each.
+        tables: names of the paper's tables; default: all.
+        steps: numbers of steps, for tables that go through them.
+        options: as in :func:`fit`.
+        device: as in :func:`fit`.
+        precision: as in :func:`fit`.
+        cluster: where trainings go side by side, ``pipeline.Cluster(gpus="all")`` on this machine's GPUs.
+        allow_random_weights: as in :func:`fit`.
+        log: as in :func:`fit`.
+
+    Raises:
+        MarqueeError: what was asked for cannot be done. Arguments are checked before anything is made.
+
+    Example:
+        >>> import train
+        >>> options = {"training": {"epochs": 1}, "model": {"width": 8}}
+        >>> report = train.compare(
+        ...     "compared", "features", "labels.csv",
+        ...     tables=["models"], models=["mlp"], seeds=[0], options=options,
+        ... )
+        >>> report.name
+        'report.md'
     """
     config = _grid_config(
         out, features, labels, paper=paper, preset=preset, experts=experts, models=models, seeds=seeds,
@@ -144,11 +177,39 @@ def search(
     allow_random_weights: bool = False,
     log: Log | None = None,
 ) -> list[Tried]:
-    """Search for good options on the validation split, as ``python -m train search``; the best trial first.
+    """Search for good options on the validation split, as ``marquee train search``; the best trial first.
 
-    ``space``: what is tried, ``training.learning_rate=1e-5..1e-3:log`` or ``model.dropout=0.1,0.3``.
-    ``sampler``: ``tpe``, ``random`` or ``grid``. ``figure``: of the validation split, that is to be high. The
-    others are those of :func:`compare`. Raises MarqueeError.
+    Args:
+        out: folder of the trials, new, or existing to resume.
+        features: the feature store; a path, or a URL of object storage.
+        labels: a CSV, Parquet or JSON table with ids and genres.
+        space: what is tried, ``training.learning_rate=1e-5..1e-3:log`` or ``model.dropout=0.1,0.3``.
+        sampler: ``tpe``, ``random`` or ``grid``.
+        trials: how many; default: all combinations of a grid, else 20.
+        figure: of the validation split, that is to be high.
+        seed: of the sampler.
+        preset: as in :func:`fit`.
+        model: as in :func:`fit`.
+        experts: as in :func:`fit`.
+        options: as in :func:`fit`.
+        device: as in :func:`fit`.
+        precision: as in :func:`fit`.
+        cluster: as in :func:`compare`.
+        allow_random_weights: as in :func:`fit`.
+        log: as in :func:`fit`.
+
+    Raises:
+        MarqueeError: what was asked for cannot be done. Arguments are checked before anything is made.
+
+    Example:
+        >>> import train
+        >>> space = ["model.width=4,8"]
+        >>> options = {"training": {"epochs": 1}}
+        >>> found = train.search(
+        ...     "search", "features", "labels.csv", space=space, sampler="grid", model="mlp", options=options
+        ... )
+        >>> sorted(trial.assignments for trial in found)
+        [['model.width=4'], ['model.width=8']]
     """
     config = SearchConfig(
         out=out,  # type: ignore[arg-type]  # the config makes a Path of it, and tuples of the lists
@@ -183,10 +244,28 @@ def finetune(
     allow_random_weights: bool = False,
     log: Log | None = None,
 ) -> RunFolder:
-    """The fine-grained stage over a finished run of ``mmx``, as ``python -m train finetune`` does.
+    """The fine-grained stage over a finished run of ``mmx``, as ``marquee train finetune`` does.
 
-    ``out`` is the new run's folder, ``features`` the store if it lies elsewhere now, ``options`` are those of
-    ``--set finetune.OPTION=VALUE``. The others are those of :func:`fit`. Raises MarqueeError.
+    Args:
+        run: the finished run.
+        out: the new run's folder, or existing to resume.
+        features: the store, if it lies elsewhere now.
+        options: those of ``--set finetune.OPTION=VALUE``, ``{"epochs": 20}``.
+        device: as in :func:`fit`.
+        gpus: as in :func:`fit`.
+        precision: as in :func:`fit`.
+        allow_random_weights: as in :func:`fit`.
+        log: as in :func:`fit`.
+
+    Raises:
+        MarqueeError: what was asked for cannot be done. Arguments are checked before anything is made.
+
+    Example:
+        >>> import train
+        >>> options = {"model": {"clips": 1, "width": 8}, "training": {"epochs": 1}}
+        >>> coarse = train.fit("features", "labels.csv", "runs/mmx", model="mmx", options=options)
+        >>> train.finetune(coarse.root, "runs/fine", options={"epochs": 1, "constant_epochs": 1}).finished
+        True
     """
     config = stage.FinetuneConfig(
         run=run,  # type: ignore[arg-type]  # the config makes a Path of it

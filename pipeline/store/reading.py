@@ -32,9 +32,28 @@ def read(
 ) -> pa.Table:
     """One table of a store in memory, sorted by (``video_id``, ``row``) within each shard.
 
-    ``table`` may also be ``videos``. Without ``fingerprint`` the rows are those that the last run
-    wanted. Rows of parts that are not valid (:mod:`pipeline.store.validity`) are still to do, not read.
-    Raises StoreError where there are none. May be called while a run writes.
+    Rows of parts that are not valid (:mod:`pipeline.store.validity`) are still to do, not read. May be called
+    while a run writes.
+
+    Args:
+        out: the store; a path, or a URL of object storage.
+        table: its name, such as ``scenes``, or ``videos``.
+        fingerprint: of the rows; default: of those that the last run wanted.
+        columns: names of those that are read; default: all. Times are in seconds; vectors are ``embedding``,
+            a fixed-size list of float16 or float32.
+        video_ids: the videos whose rows are read; default: all.
+
+    Raises:
+        StoreError: there is no such store or table, or no valid rows.
+
+    Example:
+        >>> import pipeline
+        >>> shots = pipeline.read("features", "scenes", columns=["scene", "end_seconds"], video_ids=["slow0"])
+        >>> shots.to_pylist()
+        [{'scene': 0, 'end_seconds': 1.0}, {'scene': 1, 'end_seconds': 2.0}]
+        >>> vectors = pipeline.read("features", "lowlevel")["embedding"].combine_chunks()
+        >>> vectors.flatten().to_numpy().reshape(len(vectors), -1).shape
+        (60, 115)
     """
     from pyarrow.dataset import field  # brings pandas along: half of the start of a command
 
@@ -47,7 +66,21 @@ def read(
 def dataset(
     out: str | os.PathLike[str] | Location | Store, table: str, *, fingerprint: str | None = None
 ) -> Dataset:
-    """The same, to be streamed (``.to_batches()``), with filters pushed down to row groups."""
+    """The same as :func:`read`, to be streamed, with filters that are pushed down to row groups.
+
+    Args:
+        out: the store; a path, or a URL of object storage.
+        table: its name, such as ``scenes``, or ``videos``.
+        fingerprint: of the rows; default: of those that the last run wanted.
+
+    Raises:
+        StoreError: there is no such store or table, or no valid rows.
+
+    Example:
+        >>> import pipeline
+        >>> sum(len(rows) for rows in pipeline.dataset("features", "scenes").to_batches())
+        60
+    """
     store = out if isinstance(out, Store) else open_store(location(out))
     if table == "videos":
         shards = read_shards(store)

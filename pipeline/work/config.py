@@ -37,6 +37,12 @@ class Cluster(Checked):
 
     Raises UsageError for more than one of the three, certificates that are for nothing, or values that are
     not allowed.
+
+    Example:
+        >>> import pipeline
+        >>> on_all_gpus = pipeline.Cluster(gpus="all")
+        >>> pipeline.Cluster(workers=4, worker_memory_bytes=8 * 2**30).in_process
+        False
     """
 
     workers: Annotated[int, Range(at_least=0)] = 0
@@ -99,6 +105,14 @@ class RunConfig(ExtractConfig):
             eighth of its share of the memory.
         checkpoint_seconds: what is finished of a shard is written so often.
         cluster: where shards are worked on.
+
+    Raises UsageError for values that are not allowed, or that do not go together.
+
+    Example:
+        >>> import pipeline
+        >>> config = pipeline.RunConfig(videos="videos", out="features", experts=("scenes",), device="cpu")
+        >>> config.shard_size, config.checkpoint_seconds, config.cluster.in_process
+        (64, 300.0, True)
     """
 
     videos: Location

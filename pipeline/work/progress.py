@@ -16,10 +16,29 @@ from pipeline.work.worker_status import WorkerStatus
 
 @dataclass
 class RunProgress:
-    """Counts of videos, and the workers.
+    """Counts of videos, and the workers; the run writes it, another thread may read it at any time.
 
-    ``already`` needed nothing; ``deaths`` counts jobs that lost their worker; ``place`` says where
-    the workers are, if not in this process.
+    Attributes:
+        stage: what the run does, in words.
+        total: videos of the store.
+        already: videos that needed nothing.
+        done: videos that something was computed of.
+        failed: those among them in which an expert failed.
+        deaths: jobs that lost their worker.
+        place: where the workers are, if not in this process.
+        warnings: what the run has to say, a line each.
+        expert_videos: expert -> videos it is done with.
+        workers: the latest status of each.
+        started: seconds of the monotonic clock.
+        stopping: set it, and the run writes what is finished and ends.
+
+    Example:
+        >>> import pipeline
+        >>> progress = pipeline.RunProgress()
+        >>> given = {"experts": ["scenes"], "options": {"scenes": {"detector": "content"}}}
+        >>> report = pipeline.run("videos", "features", progress=progress, **given)
+        >>> progress.stage, progress.done + progress.already, progress.total
+        ('finishing', 24, 24)
     """
 
     stage: str = "planning"

@@ -45,9 +45,22 @@ VERSIONED = (
 class RunReport:
     """What is in the store after a run, for the experts of the run.
 
-    ``states`` counts (video, expert) pairs by state for each expert; ``interrupted`` says that a
-    signal ended the run before all was done. ``replaced``: videos whose files have changed, so that
-    they were extracted again, and what tells.
+    Attributes:
+        store: goes wherever a store does.
+        videos: inputs of the store.
+        computed: those that something was computed of, now.
+        ignored: files in the videos folder that are no inputs.
+        states: expert -> how many videos are ``ok``, ``absent`` or ``failed``.
+        rows: expert -> rows of all its tables.
+        interrupted: a signal ended the run before all was done.
+        replaced: videos whose files have changed, so that they were extracted again, and what tells.
+
+    Example:
+        >>> import pipeline
+        >>> options = {"scenes": {"detector": "content"}}
+        >>> report = pipeline.run("videos", "features", experts=["scenes"], options=options)
+        >>> dict(report.states["scenes"]), report.exit_status
+        ({'ok': 24}, 0)
     """
 
     store: Store
@@ -70,17 +83,30 @@ class RunReport:
 
 
 def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunReport:
-    """Extract everything that is asked for and not validly in the store yet.
+    """:func:`pipeline.run` by a config: everything that is asked for and not validly in the store yet.
 
     Wrong arguments, missing weights and packages, a folder without videos or of another store, and changed
     files are found before anything is decoded or written. A video that fails is recorded and the run goes on.
     SIGINT and SIGTERM (in the main thread) write what is finished and end the run, a second one at once.
+
+    Args:
+        config: what to extract, from where, to where.
+        progress: written during the run, to be read from another thread.
 
     Raises:
         UsageError, MissingDependency, WeightsError: what was asked for cannot be done, or the user has
             to say that it is meant (``new_root``, ``replace_changed``).
         StoreError: the store is in use, damaged, or the disk refuses.
         ClusterError: the workers cannot be reached.
+
+    Example:
+        >>> import pipeline
+        >>> options = {"scenes": {"detector": "content"}}
+        >>> config = pipeline.RunConfig(
+        ...     videos="videos", out="features", experts=("scenes",), options=options
+        ... )
+        >>> pipeline.run_config(config).videos
+        24
     """
     progress = progress or RunProgress()
     check_cluster(config.cluster)

@@ -36,9 +36,21 @@ from train.settings import Hardware, hardware_of
 
 @dataclass(frozen=True)
 class Prediction:
-    """``scores``: (videos, genres), what the model gives each genre; ``without``: videos with no features.
+    """What a run gives some videos.
 
-    ``failures`` says of those among them whose extraction failed why.
+    Attributes:
+        ids: of the videos, sorted.
+        genres: in the order of the scores.
+        scores: (videos, genres), from 0 to 1, each genre by itself.
+        without: videos with no features, of which there are no scores.
+        failures: of those among them whose extraction failed, why.
+
+    Example:
+        >>> import train
+        >>> found = train.predict_store("runs/first", "features")
+        >>> len(found.ids), found.genres, found.scores.shape
+        (24, ('fast', 'slow'), (24, 2))
+        >>> found.write(Path("scores.csv"))
     """
 
     ids: tuple[str, ...]
@@ -89,10 +101,23 @@ def predict_store(
 ) -> Prediction:
     """Scores of every video of a store that has something of the run's experts, by id.
 
-    Of tables that are ``assumed`` to be made as the run's were, no fingerprint is compared.
+    Args:
+        run: the trained run, or its folder.
+        store: the feature store; a path, or a URL of object storage.
+        hardware: where the model runs; default: a GPU if there is one.
+        allow_random_weights: take features of random weights, for dry runs.
+        assumed: tables that are taken to be made as the run's were; no fingerprint of theirs is compared.
 
-    Raises DataError where the store's rows are not of the fingerprints that the run was trained on, or
-    were made with random weights.
+    Raises:
+        DataError: the store's rows are not of the fingerprints that the run was trained on, or were made with
+            random weights.
+        MarqueeError: there is no such run or store.
+
+    Example:
+        >>> import train
+        >>> found = train.predict_store("runs/first", "features")
+        >>> found.ids[0], len(found.best()[0]) > 0
+        ('fast0', True)
     """
     run, hardware = RunFolder.of(run), hardware_of(hardware)
     model = run.load_model()
@@ -121,11 +146,27 @@ def predict_videos(
     allow_random_weights: bool = False,
     log: Log | None = None,
 ) -> Prediction:
-    """The same for a folder of videos, or one; ``weights`` is the folder of published checkpoints.
+    """The same as :func:`predict_store` for a folder of videos, or one, which are extracted first.
 
-    ``makers``: by table that was imported the expert that is taken to have made it; with a ``random_seed``
-    those experts' weights are drawn from it, for a dry run. Raises DataError where this installation would
-    not extract what the run was trained on, and the errors of :func:`pipeline.run`.
+    Args:
+        run: the trained run, or its folder.
+        videos: a video, or a folder of videos; a path, or a URL of object storage.
+        makers: by table that was imported the expert that is taken to have made it.
+        hardware: where the models run; default: a GPU if there is one.
+        weights: folder with published checkpoints; default: the libraries' caches, then a download.
+        random_seed: the weights of the ``makers`` are drawn from it, for a dry run.
+        allow_random_weights: take a run of random weights, for dry runs.
+        log: is called with each line that the command line would show.
+
+    Raises:
+        DataError: this installation would not extract what the run was trained on.
+        MarqueeError: as :func:`pipeline.run`.
+
+    Example:
+        >>> import train
+        >>> found = train.predict_videos("runs/first", "trailer.mp4")
+        >>> found.ids, found.scores.shape
+        (('trailer',), (1, 2))
     """
     run, log, videos = RunFolder.of(run), log_of(log), location(videos, "videos")
     if not is_remote(videos) and not videos.exists():

@@ -35,17 +35,29 @@ NOT_THE_RUN = ("marquee", "versions", "started", "hardware")
 
 @dataclass(frozen=True)
 class RunFolder(Checked):
-    """The paths of a run; opening one reads nothing.
+    """The paths of a run; opening one reads nothing. Raises UsageError for what is no path.
 
-    config.json                 what was asked, what it was trained on, versions
-    model.safetensors           the weights that did best on the validation split
-    normalisation.safetensors   each expert's mean and standard deviation on the training split
-    checkpoints/last.ckpt       where a killed run resumes; best.ckpt: the best so far
-    networks/NAME/              checkpoints and epochs.csv of each network that is trained alone
-    epochs.csv                  training loss and validation figures of every epoch
-    training.json               epochs, seconds, parameters
-    predictions.parquet         of every labelled video
-    metrics.json, per_genre.csv, bootstrap.npz, curves/*.svg, tensorboard/
+    ::
+
+        config.json                 what was asked, what it was trained on, versions
+        model.safetensors           the weights that did best on the validation split
+        normalisation.safetensors   each expert's mean and standard deviation on the training split
+        checkpoints/last.ckpt       where a killed run resumes; best.ckpt: the best so far
+        networks/NAME/              checkpoints and epochs.csv of each network that is trained alone
+        epochs.csv                  training loss and validation figures of every epoch
+        training.json               epochs, seconds, parameters
+        predictions.parquet         of every labelled video
+        metrics.json, per_genre.csv, bootstrap.npz, curves/*.svg, tensorboard/
+
+    Attributes:
+        root: the folder.
+
+    Example:
+        >>> import train
+        >>> run = train.RunFolder("runs/first")
+        >>> run.finished, run.config()["model"], run.config()["genres"]
+        (True, 'mlp', ['fast', 'slow'])
+        >>> genres_of = run.load_model()  # a torch module
     """
 
     root: Path

@@ -183,7 +183,7 @@ def vectors(
 
 def stated_errors() -> dict[str, list[str]]:
     """The table "Half precision" of docs/experts.md: cells by expert."""
-    section = DOCUMENT.read_text().split("\n# Half precision\n")[1].split("\n# ")[0]
+    section = DOCUMENT.read_text().split("\n## Half precision\n")[1].split("\n## ")[0]
     return {name: cells.split(" | ") for name, cells in re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.M)}
 
 
