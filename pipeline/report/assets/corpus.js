@@ -16,7 +16,7 @@ const shown = (column, value) => (value === null || value === undefined ? "–" 
 
 function overview() {
   const all = corpus.overview;
-  document.title = corpus.title;
+  document.title = `Videos of ${corpus.title}`;
   byId("title").textContent = corpus.title;
   const parts = [`${all.videos.toLocaleString("en")} ${all.videos === 1 ? "video" : "videos"}`, all.hours < 1 ? `${(60 * all.hours).toFixed(1)} minutes` : `${all.hours.toFixed(1)} hours`];
   if (all.shots) parts.push(`${all.shots.toLocaleString("en")} shots`);

@@ -67,7 +67,8 @@ function step(by) {
   if (next < 0) return;
   seek(all[next]);
   const words = film.lanes.filter((lane) => lane.kind === "stretches").flatMap((lane) => lane.texts.filter((_, i) => lane.from[i] <= all[next] + 0.5 && all[next] < lane.to[i]));
-  byId("spoken").textContent = `Shot ${next + 1} of ${all.length}, ${clock(all[next])}. ${words.join(". ")}`;
+  const genres = lanes.filter((lane) => lane.mark && lane.say(all[next])).map((lane) => `${lane.name} ${lane.say(all[next])}`);
+  byId("spoken").textContent = `Shot ${next + 1} of ${all.length}, ${clock(all[next])}. ${[...genres, ...words].join(". ")}`;
 }
 
 const KEYS = {

@@ -183,7 +183,11 @@ function curveLane(lane, number) {
   };
 }
 
-const tidy = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(3)).toString());
+const COMPACT = { notation: "compact", maximumSignificantDigits: 3 };
+const tidy = (value) => {
+  const size = Math.abs(value);
+  return size >= 1e5 ? value.toLocaleString("en", COMPACT) : size >= 100 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString();
+};
 
 // One genre's scores, shot by shot: the fuller the colour, the likelier; a line below where it reaches the threshold.
 function scoreLane(lane, genre) {

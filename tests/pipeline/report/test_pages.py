@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.report.lanes import Scores
 from pipeline.report.site import report
 from pipeline.store.layout import Store
 from tests.fixtures.browser import Watched
 from tests.fixtures.hostile import Server, url
+from tests.pipeline.report.conftest import FILM
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright").expect
 
@@ -104,7 +106,8 @@ def titles(request: Any, server: Server) -> list[str]:
 def test_hostile_texts_are_texts(
     browser: Any, server: Server, films: Store, titles: list[str], tmp_path: Path, page_name: str
 ) -> None:
-    report(films, tmp_path / "site", media="none")
+    scores = Scores(titles, [0, 9], [0.0, 4.0], [4.0, 9.0], [[0.2, 0.75]] * 2, [0.5, 0.25])
+    report(films, tmp_path / "site", media="none", genres=lambda video: scores if video == FILM else None)
     watched = opened(browser, tmp_path / "site", page_name)
     page = watched.page
     if page_name == "index.html":
@@ -114,10 +117,35 @@ def test_hostile_texts_are_texts(
     elif page_name.startswith("film"):
         page.locator("#list li").first.wait_for()
         assert titles[0] in page.locator("#list").inner_text()
+        assert page.locator(".label:has(.mark) bdi").all_inner_texts() == titles
+        page.keyboard.press("ArrowRight")
+        assert f"{titles[1]} 0.75" in page.locator("#spoken").inner_text()
     else:
         page.frame_locator("#left").locator("#list li").first.wait_for()
     assert page.evaluate("window.acted") is None
     assert server.asked == [] and watched.trouble == []
+
+
+def test_a_theme_is_kept_from_page_to_page_and_paper_is_light(
+    browser: Any, films: Store, tmp_path: Path
+) -> None:
+    report(films, tmp_path / "site", media="none")
+    watched = opened(browser, tmp_path / "site", "film.html?v=0")
+    page, ground = watched.page, "getComputedStyle(document.body).backgroundColor"
+    page.get_by_role("button", name="Dark colours").click()
+    page.get_by_role("link", name="Beside another").click()
+    frame = page.frame_locator("#left")
+    frame.locator("#list li").first.wait_for()
+    assert page.evaluate(ground) != "rgb(255, 255, 255)"
+    page.get_by_role("button", name="Light colours").click()
+    expect(frame.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+    page.get_by_role("button", name="Dark colours").click()
+    page.get_by_role("link", name="All videos").click()
+    page.get_by_role("button", name="Light colours").wait_for()
+    page.emulate_media(media="print")
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+    assert page.locator("#theme").is_hidden() and page.locator("thead button").first.is_visible()
+    assert watched.trouble == []
 
 
 def test_an_address_without_a_video_says_so(browser: Any, films: Store, tmp_path: Path) -> None:
