@@ -28,6 +28,15 @@ def write_piece(folder: Path, name: str, data: Any) -> int:
     return path.write_bytes(f"marquee.piece({script_json(name)},{script_json(data)});\n".encode())
 
 
+def read_piece(folder: Path, name: str) -> Any:
+    """What :func:`write_piece` wrote. Raises OSError, ValueError for another file."""
+    text = (folder / f"{name}.js").read_text("ascii")
+    begin, end = f"marquee.piece({script_json(name)},", ");\n"
+    if not (text.startswith(begin) and text.endswith(end)):
+        raise ValueError(f"{name}.js is not a piece of data")
+    return json.loads(text[len(begin) : -len(end)])
+
+
 def numbers(values: Any, digits: int = 3) -> list[float | None]:
     """Rounded, for a page; None where there is no number."""
     found = np.asarray(values, np.float64).round(digits)

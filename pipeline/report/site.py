@@ -21,8 +21,9 @@ from pipeline.report.film import film_json
 from pipeline.report.lanes import Scores
 from pipeline.report.posters import TABLE, poster
 from pipeline.report.video_tables import VideoTables, videos_of
-from pipeline.storage.location import Location, is_remote, location
+from pipeline.storage.location import Location, location
 from pipeline.store.layout import Store, open_store
+from pipeline.store.videos import film_path, films_root
 
 Genres = Callable[[str], Scores | None]  # of a video_id: scores of each genre over time
 
@@ -94,9 +95,7 @@ def _new_folder(folder: Path) -> Path:
 class _Site:
     def __init__(self, folder: Path, store: Store, media: Media, genres: Genres | None) -> None:
         self.folder, self.store, self.media, self.genres = folder, store, media, genres
-        root = store.videos_root
-        there = root is not None and not is_remote(location(root))
-        self.root = Path(root) if root is not None and there else None
+        self.root = films_root(store)
         self._ids: list[str] = []
         self._states: list[dict[str, Any]] = []
         self._posters: list[str | None] = []
@@ -135,12 +134,8 @@ class _Site:
 
     def _film_address(self, number: int, video: VideoTables) -> str | None:
         """Relative, so that the folder may move together with the films; None where there is no film."""
-        if self.media == "none" or self.root is None:
-            return None
-        path = self.root / os.fsdecode(video.raw_path)
-        if self.root.is_file():
-            path = self.root
-        if not path.is_file():
+        path = None if self.media == "none" else film_path(self.root, video.raw_path)
+        if path is None:
             return None
         if self.media == "copy":
             copy = self.folder / "media" / f"{number:06d}{path.suffix}"

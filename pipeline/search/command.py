@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from extract.errors import UsageError, clock, count
 from extract.terminal import command_line, console
-from pipeline.cli.lines import make_table, print_line
+from pipeline.cli.lines import make_table, print_line, print_next
+from pipeline.search.hits import Answer, check_suffix, write_hits
 from pipeline.storage.location import location
 from pipeline.storage.names import clean
-from pipeline.store.layout import open_store
+from pipeline.store.layout import Store, open_store
 
 app = command_line()
 
@@ -39,32 +42,75 @@ def search(
     by: Annotated[str, typer.Option(metavar="TABLE", help="Vectors that --like compares.")] = "clip",
     most: Annotated[int, typer.Option(min=1, max=10_000, help="Results of each search.")] = 20,
     out: Annotated[Path | None, typer.Option(help="Also write them: .csv or .json.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Also write a page with their pictures: .html.")] = None,
+    site: Annotated[
+        Path | None, typer.Option(help="Report (`marquee report`) whose pages the --page links to.")
+    ] = None,
+    cut: Annotated[Path | None, typer.Option(help="Also cut them out of their films, into this folder.")] = None,
+    cut_encode: Annotated[
+        bool, typer.Option("--cut-encode", help="Encode what is cut, exact to the picture.")
+    ] = False,
     weights: Annotated[Path | None, typer.Option(help="Folder with published checkpoints.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
 ) -> None:
     """Find moments: words on screen and spoken, shots by meaning, by a picture, or like another."""
-    from pipeline.search.hits import check_suffix, write_hits
+    from pipeline.search.cut import check_folder
+    from pipeline.search.page import check_page
     from pipeline.search.search import Searches, run_searches
 
     if out is not None:
         check_suffix(out)
-    if not (words or meaning or image or like):
+    check_page(page, site)
+    if cut_encode and cut is None:
+        raise UsageError("--cut-encode says how --cut DIR cuts: give both")
+    asked = Searches(tuple(words or ()), tuple(meaning or ()), tuple(image or ()), tuple(like or ()), by)
+    if not asked:
         raise UsageError(
             "nothing is sought: give WORDS, --meaning TEXT, --image PICTURE or --like VIDEO@SECONDS"
         )
-    asked = Searches(tuple(words or ()), tuple(meaning or ()), tuple(image or ()), tuple(like or ()), by)
-    screen = console()
-    hits = run_searches(open_store(location(store)), asked, most=most, weights=weights, device=device)
-    queries = [*asked.words, *asked.meaning, *map(str, asked.images), *asked.like]
-    for query in queries:
-        found = [hit for hit in hits if hit.query == query]
-        print_line(screen, f"{query}: {'nothing found' if not found else count(len(found), 'moment')}")
-        if found:
+    opened, screen = open_store(location(store)), console()
+    if cut is not None:
+        check_folder(cut)
+    answers = run_searches(opened, asked, most=most, weights=weights, device=device)
+    _print(screen, answers)
+    if out is not None:
+        hits = [hit for answer in answers for hit in answer.hits]
+        write_hits(out, hits)
+        print_line(screen, f"{count(len(hits), 'moment')} in {out}")
+    if page is not None:
+        _write_page(screen, page, opened, answers, site)
+    if cut is not None:
+        _cut(screen, cut, opened, answers, encode=cut_encode)
+
+
+def _print(screen: Console, answers: Iterable[Answer]) -> None:
+    for answer in answers:
+        found = count(len(answer.hits), "moment") if answer.hits else "nothing found"
+        print_line(screen, f"{answer.query}: {found}")
+        if answer.hits:
             table = make_table("video", "time", "score", "why")
-            for hit in found:
+            for hit in answer.hits:
                 score = "" if hit.score is None else f"{hit.score:.3f}"
                 table.add_row(clean(hit.video_id), clock(hit.start_seconds, 1), score, clean(hit.why))
             screen.print(table, markup=False, highlight=False)
-    if out is not None:
-        write_hits(out, hits)
-        print_line(screen, f"{count(len(hits), 'moment')} in {out}")
+
+
+def _write_page(
+    screen: Console, page: Path, store: Store, answers: list[Answer], site: Path | None
+) -> None:
+    from pipeline.search.page import write_page
+
+    write_page(page, store, answers, site=site)
+    print_next(screen, f"open {page.resolve().as_uri()}")
+
+
+def _cut(screen: Console, folder: Path, store: Store, answers: list[Answer], *, encode: bool) -> None:
+    from pipeline.search.cut import cut_out
+
+    done = cut_out(store, answers, folder, encode=encode)
+    for line in done.refused:
+        print_line(screen, line)
+    begin = "" if encode or not done.written else ", each from the keyframe before"
+    print_line(screen, f"{count(done.written, 'clip')} in {folder}{begin}")
+    if done.refused:
+        raise typer.Exit(3)

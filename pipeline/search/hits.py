@@ -30,18 +30,28 @@ class Hit:
     why: str
 
 
-def hits_of_lines(query: str, lines: Iterable[FoundLine]) -> list[Hit]:
-    return [
+@dataclass(frozen=True)
+class Answer:
+    """One search of a call and all that it found, the best first."""
+
+    query: str
+    hits: tuple[Hit, ...]
+
+
+def answer_of_lines(query: str, lines: Iterable[FoundLine]) -> Answer:
+    hits = (
         Hit(query, one.video_id, one.start_seconds, one.end_seconds, None, f"{one.kind}: {one.text}")
         for one in lines
-    ]
+    )
+    return Answer(query, tuple(hits))
 
 
-def hits_of_moments(query: str, moments: Iterable[Moment], table: str) -> list[Hit]:
-    return [
+def answer_of_moments(query: str, moments: Iterable[Moment], table: str) -> Answer:
+    hits = (
         Hit(query, one.video_id, one.start_seconds, one.end_seconds, round(one.cosine, 4), f"like in {table}")
         for one in moments
-    ]
+    )
+    return Answer(query, tuple(hits))
 
 
 def check_suffix(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from extract.errors import UsageError
-from pipeline.search.hits import Hit, hits_of_lines, hits_of_moments
+from pipeline.search.hits import Answer, answer_of_lines, answer_of_moments
 from pipeline.search.meaning import TABLE, Meaning
 from pipeline.search.vectors import Vectors, nearest, vector_at
 from pipeline.search.word_index import WordIndex
@@ -28,39 +28,45 @@ class Searches:
     like: tuple[str, ...] = ()
     by: str = TABLE
 
+    def __bool__(self) -> bool:
+        return bool(self.words or self.meaning or self.images or self.like)
+
 
 def run_searches(
     store: Store, asked: Searches, *, most: int = 20, weights: Path | None = None, device: str = "auto"
-) -> list[Hit]:
-    """All hits, search by search. Raises UsageError, StoreError, WeightsError, MediaError."""
+) -> list[Answer]:
+    """What each search found: those of words, of meaning, of pictures, of moments, in this order.
+
+    Raises UsageError, StoreError, WeightsError, MediaError.
+    """
     moments = [_moment(text) for text in asked.like]
-    hits = _by_words(store, asked.words, most)
+    answers = _by_words(store, asked.words, most)
     if asked.meaning or asked.images:
         towers = Meaning(store, weights, device=device)
         queries = [*asked.meaning, *map(str, asked.images)]
         vectors = [towers.of_texts(asked.meaning)] if asked.meaning else []
         vectors += [towers.of_pictures(asked.images)] if asked.images else []
-        hits += _by_vectors(store, TABLE, queries, np.concatenate(vectors), most)
+        answers += _by_vectors(store, TABLE, queries, np.concatenate(vectors), most)
     if moments:
         vectors = [vector_at(store, asked.by, video, seconds)[0] for video, seconds in moments]
-        hits += _by_vectors(store, asked.by, list(asked.like), np.concatenate(vectors), most)
-    return hits
+        answers += _by_vectors(store, asked.by, list(asked.like), np.concatenate(vectors), most)
+    return answers
 
 
-def _by_words(store: Store, texts: tuple[str, ...], most: int) -> list[Hit]:
+def _by_words(store: Store, texts: tuple[str, ...], most: int) -> list[Answer]:
     if not texts:
         return []
     index = WordIndex(store)
     try:
-        return [hit for text in texts for hit in hits_of_lines(text, index.search(text, most=most))]
+        return [answer_of_lines(text, index.search(text, most=most)) for text in texts]
     finally:
         index.close()
 
 
-def _by_vectors(store: Store, table: str, queries: list[str], vectors: Vectors, most: int) -> list[Hit]:
+def _by_vectors(store: Store, table: str, queries: list[str], vectors: Vectors, most: int) -> list[Answer]:
     found = nearest(store, table, vectors, most=most)
     pairs = zip(queries, found, strict=True)
-    return [hit for query, moments in pairs for hit in hits_of_moments(query, moments, table)]
+    return [answer_of_moments(query, moments, table) for query, moments in pairs]
 
 
 def _moment(text: str) -> tuple[str, float]:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from extract.errors import StoreError
 from extract.tables import arrow_fields
 from extract.types import FACTS
-from pipeline.storage.location import Location, ahead, join
+from pipeline.storage.location import Location, ahead, is_remote, join, location
 from pipeline.storage.names import display
 from pipeline.storage.parquet import open_parquet, read_metadata
 from pipeline.storage.scan import Input
@@ -73,6 +73,20 @@ class Shard:
     def members(self) -> frozenset[str]:
         """The videos that a part of this shard may have rows of."""
         return self.whole or frozenset(video.video_id for video in self.videos)
+
+
+def films_root(store: Store) -> Path | None:
+    """The folder (or the one film) that all paths are relative to; None where it is not on this machine's disks."""
+    root = store.videos_root
+    return None if root is None or is_remote(location(root)) else Path(root)
+
+
+def film_path(root: Path | None, raw: bytes) -> Path | None:
+    """The film ``raw`` below :func:`films_root`; None where there is no such file now."""
+    if root is None:
+        return None
+    path = root if root.is_file() else root / os.fsdecode(raw)
+    return path if path.is_file() else None
 
 
 def read_shards(store: Store) -> list[Shard]:

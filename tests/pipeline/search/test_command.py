@@ -12,6 +12,8 @@ import pytest
 
 from pipeline.cli import marquee
 from pipeline.store.layout import Store
+from tests.fixtures.clips import write_clip
+from tests.pipeline.conftest import Kit
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -45,9 +47,35 @@ def test_words_are_found_and_written(call: Call, films: Store, tmp_path: Path) -
         ((), "nothing is sought"),
         (("x", "--out", "hits.txt"), "give a name that ends in .csv or .json"),
         (("--meaning", "a car"), "no table 'clip'; the store has"),
+        (("x", "--page", "hits.txt"), "give a name that ends in .html"),
+        (("x", "--site", "site"), "give --page PAGE.html as well"),
+        (("x", "--page", "x.html", "--site", "nowhere"), "is not a report"),
+        (("x", "--cut-encode"), "give both"),
     ],
 )
 def test_what_is_wrong_is_one_line(call: Call, films: Store, arguments: tuple[str, ...], said: str) -> None:
     status, out, err = call("search", films.root, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert said in err
+
+
+def test_moments_are_cut_out_and_what_cannot_be_is_said(
+    call: Call, kit: Kit, films: Store, tmp_path: Path
+) -> None:
+    film, out = kit.videos / "films" / "a.mp4", tmp_path / "cut"
+    film.unlink()
+    write_clip(film, pts=range(240), audio_seconds=10)
+    arguments = ("search", films.root, "soon", "elise", "--cut", out)
+    status, said, _ = call(*arguments)
+    assert (status, said.splitlines()[-1]) == (0, f"2 clips in {out}, each from the keyframe before")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "1-001_films-a_4.00-9.00.mkv",
+        "2-001_films-a_9.00-15.00.mkv",
+    ]
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    status, said, _ = call(*arguments)
+    assert status == 3 and said.count("is there already: move it away") == 2 and "0 clips" in said
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+    film.unlink()
+    status, said, _ = call(*arguments, "--cut-encode")
+    assert status == 3 and "films/a at 0:05.0 is not cut: its film is not there" in said

@@ -76,8 +76,8 @@ def test_texts_and_pictures_are_as_open_clip_has_them(kit: Kit, published: Any, 
     np.testing.assert_allclose(towers.of_pictures([tmp_path / "still.png"]), pictures, atol=1e-4)
 
     asked = Searches(meaning=TEXTS, images=(tmp_path / "still.png",))
-    hits = run_searches(store, asked, most=1, weights=folder, device="cpu")
-    assert [hit.start_seconds for hit in hits] == [0.0, 1.0, 2.0]
+    answers = run_searches(store, asked, most=1, weights=folder, device="cpu")
+    assert [answer.hits[0].start_seconds for answer in answers] == [0.0, 1.0, 2.0]
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(MediaError, match="cannot be read as a picture"):
         towers.of_pictures([tmp_path / "text.png"])

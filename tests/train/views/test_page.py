@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from pipeline.pages.pieces import script_json
-from train.views.page import page, policy
+from pipeline.pages.single import policy
+from train.views.page import page
 
 HOSTILE = (
     "</script><img src=x onerror=alert(1)>",
