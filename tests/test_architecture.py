@@ -38,7 +38,7 @@ DIRECTIONS = {
 # prediction of videos starts an extraction. Trainings may be spread as extractions are.
 FOR_THE_TRAINER = re.compile(
     r"(?!extract|pipeline)|extract\.(errors|options|plugins|presets|tables|terminal|types|weights\.hashing)$"
-    r"|pipeline\.(pages\.(colours|pieces)|report\.(lanes|posters))$"
+    r"|pipeline\.(pages\.(colours|pieces|single)|report\.(lanes|posters))$"
     r"|pipeline\.storage\.(atomic|csv_cells|location|inside|names|parquet|scan|versions)$|pipeline\.store\.(footer|layout|reading|spent|validity|videos)$"
 )
 BEYOND_THE_TRAINER = ("train/importers/", "train/runs/predict.py", "train/runs/workers.py")

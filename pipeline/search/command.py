@@ -12,7 +12,10 @@ from rich.console import Console
 from extract.errors import UsageError, clock, count
 from extract.terminal import command_line, console
 from pipeline.cli.lines import make_table, print_line, print_next
+from pipeline.search.cut import check_folder, cut_out
 from pipeline.search.hits import Answer, check_suffix, write_hits
+from pipeline.search.page import check_page, write_page
+from pipeline.search.search import Searches, run_searches
 from pipeline.storage.location import location
 from pipeline.storage.names import clean
 from pipeline.store.layout import Store, open_store
@@ -46,7 +49,9 @@ def search(
     site: Annotated[
         Path | None, typer.Option(help="Report (`marquee report`) whose pages the --page links to.")
     ] = None,
-    cut: Annotated[Path | None, typer.Option(help="Also cut them out of their films, into this folder.")] = None,
+    cut: Annotated[
+        Path | None, typer.Option(help="Also cut them out of the films, into this folder.")
+    ] = None,
     cut_encode: Annotated[
         bool, typer.Option("--cut-encode", help="Encode what is cut, exact to the picture.")
     ] = False,
@@ -54,10 +59,6 @@ def search(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
 ) -> None:
     """Find moments: words on screen and spoken, shots by meaning, by a picture, or like another."""
-    from pipeline.search.cut import check_folder
-    from pipeline.search.page import check_page
-    from pipeline.search.search import Searches, run_searches
-
     if out is not None:
         check_suffix(out)
     check_page(page, site)
@@ -95,18 +96,12 @@ def _print(screen: Console, answers: Iterable[Answer]) -> None:
             screen.print(table, markup=False, highlight=False)
 
 
-def _write_page(
-    screen: Console, page: Path, store: Store, answers: list[Answer], site: Path | None
-) -> None:
-    from pipeline.search.page import write_page
-
+def _write_page(screen: Console, page: Path, store: Store, answers: list[Answer], site: Path | None) -> None:
     write_page(page, store, answers, site=site)
     print_next(screen, f"open {page.resolve().as_uri()}")
 
 
 def _cut(screen: Console, folder: Path, store: Store, answers: list[Answer], *, encode: bool) -> None:
-    from pipeline.search.cut import cut_out
-
     done = cut_out(store, answers, folder, encode=encode)
     for line in done.refused:
         print_line(screen, line)

@@ -101,4 +101,4 @@ def check_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"--cut {str(folder)!r} is not a folder that can be written: {error.strerror}") from error
+        raise StoreError(f"--cut {str(folder)!r} cannot be written: {error.strerror}") from error

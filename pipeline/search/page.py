@@ -21,9 +21,7 @@ from pipeline.store.layout import Store
 MOST_ON_PAGE = 1000  # moments with their pictures: some 15 MB
 
 
-def write_page(
-    path: Path, store: Store, answers: Sequence[Answer], *, site: Path | None = None
-) -> None:
+def write_page(path: Path, store: Store, answers: Sequence[Answer], *, site: Path | None = None) -> None:
     """Write the page ``path``; with ``site``, a folder of ``marquee report``, moments are links into it.
 
     Of more than a thousand moments the first of each query are shown. Raises UsageError for a folder that is
@@ -66,7 +64,7 @@ def _shown(hit: Hit, jpeg: bytes | None, page: int | None) -> dict[str, Any]:
 
 
 def check_page(page: Path | None, site: Path | None) -> None:
-    """Raises UsageError for a page that is not called .html, and for a site that is no report or has no page."""
+    """Raises UsageError for a page that is not called .html, a site that is no report or has no page."""
     if page is not None and page.suffix not in (".html", ".htm"):
         raise UsageError(f"--page {str(page)!r}: give a name that ends in .html")
     if site is not None:

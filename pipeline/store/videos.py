@@ -76,7 +76,7 @@ class Shard:
 
 
 def films_root(store: Store) -> Path | None:
-    """The folder (or the one film) that all paths are relative to; None where it is not on this machine's disks."""
+    """The folder (or the one film) that all paths are relative to; None on object storage or unknown."""
     root = store.videos_root
     return None if root is None or is_remote(location(root)) else Path(root)
 
