@@ -144,7 +144,7 @@ def _frames(film: InputContainer, streams: list[Any], end_seconds: float) -> Ite
     over: set[int] = set()
     for packet in film.demux(streams):
         try:
-            frames = packet.decode()
+            frames: list[Any] = packet.decode()
         except av.FFmpegError:
             continue  # damage costs these frames only
         for frame in frames:

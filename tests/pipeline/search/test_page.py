@@ -58,5 +58,5 @@ def test_the_page_in_a_browser(browser: Any, films: Store, tmp_path: Path) -> No
     assert window.locator(".hit img").evaluate("picture => picture.naturalWidth") == 64
     assert not watched.trouble, watched.trouble
     window.locator("a.hit").first.click()
-    window.wait_for_function("document.querySelector('#now')?.textContent.startsWith('0:05.0 of')")
+    window.locator("#now", has_text="0:05.0 of").wait_for()
     assert window.locator("#title").inner_text() == "films/a"
