@@ -169,8 +169,11 @@ def bars(counts: Mapping[str, Mapping[str, int]]) -> bytes:
     return svg(draw, (6.4, 0.4 + 2.6 * max(len(counts), 1)))
 
 
-def score_bars(shown: Mapping[str, tuple[Any, Any]], genres: Sequence[str]) -> bytes:
-    """Scores of all genres, in a panel for each video: name -> scores and labels, (genres,) each."""
+def score_bars(shown: Mapping[str, tuple[Any, Any]], genres: Sequence[str], threshold: float) -> bytes:
+    """Scores of all genres, in a panel for each video: name -> scores and labels, (genres,) each.
+
+    A line marks the ``threshold`` from which on a genre is predicted.
+    """
     columns, looks = min(3, max(len(shown), 1)), looks_of(genres)
     rows = max(1, math.ceil(len(shown) / columns))
 
@@ -179,12 +182,15 @@ def score_bars(shown: Mapping[str, tuple[Any, Any]], genres: Sequence[str]) -> b
         for axes, (name, (scores, has)) in zip(grid, shown.items(), strict=False):
             shades = [colour_of(look) if there else GREY for look, there in zip(looks, has, strict=True)]
             axes.barh(range(len(genres)), scores, color=shades)
+            axes.axvline(threshold, color=DARK, linestyle=":", linewidth=1)
             axes.set_title(shortened(name, 28), fontsize=8, loc="left")
         for axes in grid[len(shown) :]:
             axes.set_visible(False)
         grid[0].set_yticks(range(len(genres)), [shortened(genre, 16) for genre in genres])
         grid[0].set(ylim=(len(genres) - 0.5, -0.5), xlim=(0, 1))
-        picture.supxlabel("score; in colour: the video has the genre", fontsize=9)
+        picture.supxlabel(
+            f"score; in colour: the video has the genre; dotted: threshold {threshold:g}", fontsize=9
+        )
 
     return svg(draw, (1.2 + 2 * columns, 0.8 + (0.4 + 0.17 * len(genres)) * rows))
 

@@ -280,7 +280,9 @@ def scenes_picture(found: SceneScores, threshold: float = 0.5) -> bytes:
             _bars(below, bars, genre, shades)
             reaching = [bar for bar, (_, score) in zip(bars, shades, strict=True) if score >= threshold]
             below.broken_barh(reaching, (genre + 0.34, 0.1), facecolors=colours[genre], linewidth=0)
-        above.set_title(shortened(found.video_id, 90), fontsize=10, loc="left", color=DARK)
+        above.set_title(
+            f"{shortened(found.video_id, 80)}: genres over time", fontsize=10, loc="left", color=DARK
+        )
         above.set(yticks=[0], yticklabels=["likeliest"], ylim=(0.5, -0.5))
         below.set_yticks(range(count), [shortened(genre, 24) for genre in found.genres])
         below.set(xlim=(first, last), ylim=(count - 0.5, -0.5))

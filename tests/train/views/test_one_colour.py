@@ -15,6 +15,8 @@ from tests.train.views.test_space import hand_made
 from train.evaluation.curves import genre_curves
 from train.evaluation.evaluate import evaluate
 from train.evaluation.figures import Predictions, Scoring
+from train.evaluation.svg import panels, score_bars
+from train.evaluation.tables import Estimate
 from train.views.scenes import SceneScores, scenes_picture
 from train.views.space import map_picture
 
@@ -46,10 +48,13 @@ def test_pages_of_two_runs_show_a_genre_alike() -> None:
 def test_pictures_have_the_colours_of_the_pages(run: tuple[str, ...]) -> None:
     target = np.tile(np.eye(len(run), dtype=bool), (3, 1))
     some = Predictions(tuple(map(str, range(len(target)))), run, target, target * 0.5 + 0.1)
+    lines = {genre: [(0.0, Estimate(1.0)), (1.0, Estimate(0.5))] for genre in run}
     pictures = (
         scenes_picture(timeline(run)),
         map_picture(hand_made(run, run)),
         genre_curves(evaluate(some, Scoring(resamples=0))),
+        panels({"a training": lines, "another": dict(reversed(lines.items()))}, steps="recall", genres=run),
+        score_bars({"film": (np.ones(len(run)), np.ones(len(run)))}, run, 0.5),
     )
     own = {COLOURS[look % len(COLOURS)] for look in looks_of(run)}
     for picture in pictures:

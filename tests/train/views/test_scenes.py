@@ -145,5 +145,5 @@ def test_the_picture_has_the_shots_the_genres_and_the_name_as_text(tmp_path: Pat
     SCORES.write(tmp_path / "scenes.svg")
     root = ElementTree.parse(tmp_path / "scenes.svg").getroot()
     texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
-    assert {"a <b>&</b>", "<i>", "drama", "action", "0.75", "0:30", "1:00"} <= texts
+    assert {"a <b>&</b>: genres over time", "<i>", "drama", "action", "0.75", "0:30", "1:00"} <= texts
     assert not {element.tag.rpartition("}")[2] for element in root.iter()} & {"b", "i", "script", "image"}

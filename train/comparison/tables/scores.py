@@ -40,4 +40,4 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
         ),
     )
     shown = {known.ids[video]: (mean[video], target[video]) for video in chosen}
-    yield Made(table, score_bars(shown, known.genres))
+    yield Made(table, score_bars(shown, known.genres, results.paper.threshold or 0.5))
