@@ -21,7 +21,7 @@ exclude_patterns = [".*", "build", "shared", "extract", "pipeline", "train"]
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 
-smartquotes = False  # `--set` outside of code stays as it is
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"

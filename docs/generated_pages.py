@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def commands() -> str:
             command.commands = {}
         context = command.context_class(command, info_name=name)
         found.append(get_docs_for_click(obj=command, ctx=context, indent=1, name=name, call_prefix=PROGRAM))
-    return "\n".join(found)
+    # Flags in sentences as code, or their hyphens would become a dash.
+    return re.sub(r"`[^`]*`|(--[a-z][\w-]*)", lambda m: f"`{m[1]}`" if m[1] else m[0], "\n".join(found))
 
 
 def preset_files() -> str:
