@@ -32,6 +32,8 @@ function charts() {
   const figure = (name, about, draw) => {
     const made = element("figure", "", element("figcaption", "", name));
     made.title = about;
+    made.setAttribute("role", "img");
+    made.setAttribute("aria-label", `${name}, ${about}`);
     box.append(made);
     draw(made);
   };

@@ -166,6 +166,8 @@ function addLane(name, about, lane) {
   const label = element("div", "label", ...(lane.mark ? [lane.mark] : []), element("bdi", "", name));
   label.title = about;
   if (lane.range) label.append(element("span", "range", lane.range));
+  lane.body.setAttribute("role", "img");
+  lane.body.setAttribute("aria-label", [name, lane.range, about].filter(Boolean).join(", "));
   const body = element("div", "body", lane.body);
   byId("lanes").append(element("div", "lane", label, body));
   lanes.push({ ...lane, name });
