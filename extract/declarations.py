@@ -232,7 +232,7 @@ class Expert(ABC):
     for :class:`extract.detectors.service.ShotService` alone. ``larger_batches``: how many times
     the run's batch size an accelerator takes of its items, which are little work each. ``tolerance`` is None
     for an expert that is always computed in float32. ``cites``: keys of ``pipeline/about/references.bib``, or
-    BibTeX entries.
+    BibTeX entries. ``on_request``: only where it is named, not as one of all experts.
 
     Raises ExpertError where what it declares cannot work together.
     """
@@ -248,6 +248,7 @@ class Expert(ABC):
     empty_reason: ClassVar[str] = "nothing found"
     tolerance: ClassVar[Tolerance | None] = None
     cites: ClassVar[tuple[str, ...]] = ()
+    on_request: ClassVar[bool] = False
 
     def __init__(self, options: Any = None) -> None:
         self.options = self.Options() if options is None else options
@@ -331,6 +332,10 @@ class Expert(ABC):
 
     def load(self, resources: Resources) -> Model:
         return PassThrough()
+
+    def misfit(self, experts: Mapping[str, Expert]) -> str | None:
+        """What of its options does not fit those of the experts that it reads from, and what to change."""
+        return None
 
     def settings(self) -> dict[str, Any]:
         """All that determines this expert's values beside weights and upstream; JSON-ready."""

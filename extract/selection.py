@@ -105,6 +105,8 @@ def choose_experts(names: Iterable[str], options: Mapping[str, Mapping[str, Any]
         raise UsageError(f"{' and '.join(s.name for s in services)} both detect shots: choose one of them")
     for expert in experts.values():
         expert.check_installed()
+        if (problem := expert.misfit(experts)) is not None:
+            raise UsageError(problem)
     return experts
 
 

@@ -30,10 +30,15 @@ def preset_names() -> list[str]:
 
 def load_preset(name: str) -> Preset:
     """A preset by name. Raises UsageError with the names that there are."""
-    from extract.registry import expert_names
+    from extract.registry import expert_class, expert_names
 
     entry = read_preset(PRESETS, name)
-    experts = expert_names() if entry["experts"] == "all" else entry["experts"]
+    everything = entry["experts"] == "all"
+    experts = (
+        [known for known in expert_names() if not expert_class(known).on_request]
+        if everything
+        else entry["experts"]
+    )
     return Preset(name, entry["summary"], tuple(experts), entry.get("options", {}))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,16 @@ from extract.declarations import Resources
 from extract.errors import MissingDependency, UsageError, WeightsError, did_you_mean, to_install
 from extract.experts._pictures import Normalisation
 from extract.ops.network.inference import inference
+from extract.options import Form
 from extract.weights.checkpoints import fill, load_state_dict, to_be_filled
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
     import torch
 
+ModelName = Annotated[
+    str, Form(r"[\w.-]+(:[\w.-]+)?", "a model of open_clip, as ViT-L-14:openai or ViT-B-16-SigLIP2")
+]
 TextEncoder = Callable[[Sequence[str]], NDArray[np.float32]]
 Resize = Literal["shorter", "longer", "squash"]
 _RESIZE: Mapping[str, Resize] = {"shortest": "shorter", "longest": "longer", "squash": "squash"}
@@ -111,6 +115,11 @@ def published_model(name: str) -> ImageTextModel:
         mean=tuple(source["mean"]),
         std=tuple(source["std"]),
     )
+
+
+def model_named(name: str | None) -> ImageTextModel:
+    """As :func:`published_model`; without a name the default, which needs no open_clip."""
+    return VIT_B_32 if name in (None, VIT_B_32.name) else published_model(str(name))
 
 
 def weight_file(model: ImageTextModel) -> WeightFile:

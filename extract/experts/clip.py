@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,16 @@ from extract.expert import Embedding, Model, Package, Resources, TableSpec, Tole
 from extract.experts._open_clip import (
     VIT_B_32,
     ImageTextModel,
+    ModelName,
     Resize,
     cites_of,
     image_tensors,
     image_tower,
-    published_model,
+    model_named,
     weight_file,
 )
 from extract.experts._pictures import PictureExpert, PictureModel
 from extract.ops.picture.images import centre_crop, fit_longer, resize_shorter, squash
-from extract.options import Form
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
@@ -47,11 +47,6 @@ OPENAI_FILE = WeightFile(
     licence="MIT",
     alternatives=(OPEN_CLIP_FILE,),
 )
-
-
-ModelName = Annotated[
-    str, Form(r"[\w.-]+(:[\w.-]+)?", "a model of open_clip, as ViT-L-14:openai or ViT-B-16-SigLIP2")
-]
 
 
 @dataclass(frozen=True)
@@ -97,10 +92,7 @@ class Clip(PictureExpert):
         """Raises UsageError for a model that open_clip does not have, MissingDependency without open_clip."""
         if self.options.published is not None:
             return self.options.published
-        if self.options.model is None:
-            return VIT_B_32
-        found = published_model(self.options.model)
-        return VIT_B_32 if found == VIT_B_32 else found
+        return model_named(self.options.model)
 
     @property
     def resize(self) -> Resize:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from extract.declarations import Expert
 from extract.errors import MarqueeError
-from extract.registry import expert_names, make_expert
+from extract.registry import expert_class, expert_names, make_expert
 from pipeline.store.layout import Store, Target
 
 BIBLIOGRAPHY = Path(__file__).parent / "references.bib"
@@ -70,10 +70,8 @@ def _experts(targets: Sequence[Target]) -> list[Expert]:
 def _expert(name: str, settings: dict[str, object]) -> Expert:
     """As the rows were made, if this version still has those options, else with its defaults."""
     try:
-        known = make_expert(name).settings()
-        return make_expert(
-            name, {key: settings[key] for key in known if key in settings and key != "version"}
-        )
+        known = {field.name for field in fields(expert_class(name).Options)}
+        return make_expert(name, {key: value for key, value in settings.items() if key in known})
     except MarqueeError:
         return make_expert(name)
 

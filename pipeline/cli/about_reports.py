@@ -45,7 +45,7 @@ def markdown_of(tables: Sequence[TableFacts]) -> list[str]:
         ]
         lines += ["| column | type | unit | meaning |", "|---|---|---|---|"]
         for column in facts.columns:
-            meaning = column.meaning.replace("|", "\\|")
+            meaning = column.meaning.replace("|", "\\|").replace("<", "&lt;")
             lines.append(f"| `{column.name}` | {_type(column)} | {column.unit} | {meaning} |")
         lines.append("")
     return lines[:-1]

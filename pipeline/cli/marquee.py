@@ -59,6 +59,10 @@ COMMANDS = {
         "pipeline.search.command",
         "Find moments: words on screen and spoken, shots by meaning, by a picture, or like another.",
     ),
+    "tag": Listed(
+        "pipeline.tagging.command",
+        "Score every shot against words of your own, by CLIP, without training or opening a video.",
+    ),
     "verify": Listed(
         "pipeline.cli.commands", "Check every shard in full; exit status 1 if something is wrong."
     ),

@@ -18,14 +18,15 @@ from extract.tables import embedding_matrix
 from pipeline.export.chosen import each
 from pipeline.export.folder import ExportFolder
 from pipeline.report.video_tables import VideoTables
+from pipeline.storage.csv_cells import escaped
 from pipeline.storage.names import relative_file
 
 
 def _write_csv(video: VideoTables, folder: ExportFolder) -> None:
-    """Everything but pictures; lists are JSON."""
+    """Everything but pictures; lists are JSON. Names of columns may be anybody's words (tags)."""
     for name, table in video.tables.items():
         kept = [field.name for field in table.schema if not pa.types.is_binary(field.type)]
-        columns = {column: _cells(table[column]) for column in kept}
+        columns = {escaped(column): _cells(table[column]) for column in kept}
         with folder.write(f"{name}/{relative_file(video.video_id)}_{name}.csv") as path:
             pa.csv.write_csv(pa.table(columns), path)
 

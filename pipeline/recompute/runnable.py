@@ -27,7 +27,7 @@ def runnable(
     reasons: dict[str, str] = {}
     for name, target in known.items():
         try:
-            needed = _needed(name, known)
+            needed = needed_for(name, known)
             selection = select(_config(needed, weights, device))
         except MissingWeights as error:
             reasons[name] = "weights missing: " + ", ".join(row.file.name for row in error.rows)
@@ -35,7 +35,7 @@ def runnable(
         except MarqueeError as error:
             reasons[name] = str(error)
             continue
-        why = _unlike(target, selection)
+        why = unlike(target, selection)
         if why is not None:
             reasons[name] = why
         elif not any(name in group for group in groups):
@@ -43,13 +43,13 @@ def runnable(
     return [_config(group, weights, device) for group in groups], reasons
 
 
-def _needed(name: str, known: Mapping[str, Target]) -> dict[str, Mapping[str, Any]]:
+def needed_for(name: str, known: Mapping[str, Target]) -> dict[str, Mapping[str, Any]]:
     """What this expert and all that it reads from were made of, upstream first."""
     if name not in known:
         raise MarqueeError(f"it reads from {name!r}, which the store does not have")
     needed: dict[str, Mapping[str, Any]] = {}
     for parent in known[name].upstream:
-        needed |= _needed(parent, {other: known[other] for other in known if other != name})
+        needed |= needed_for(parent, {other: known[other] for other in known if other != name})
     return needed | {name: known[name].made_of}
 
 
@@ -69,7 +69,7 @@ def _join(groups: list[dict[str, Mapping[str, Any]]], needed: dict[str, Mapping[
     groups.append(needed)
 
 
-def _unlike(target: Target, selection: Selection) -> str | None:
+def unlike(target: Target, selection: Selection) -> str | None:
     """Why this installation would not make these rows, or None if it would."""
     if selection.fingerprints[target.expert] == target.fingerprint:
         return None

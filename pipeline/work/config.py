@@ -105,6 +105,8 @@ class RunConfig(ExtractConfig):
             eighth of its share of the memory.
         checkpoint_seconds: what is finished of a shard is written so often.
         cluster: where shards are worked on.
+        stored_only: of the experts that read tables, and no file is looked at: the videos are those of the
+            store whose upstream rows are there.
 
     Raises UsageError for values that are not allowed, or that do not go together.
 
@@ -126,6 +128,7 @@ class RunConfig(ExtractConfig):
     queue_memory_bytes: Positive | None = None
     checkpoint_seconds: Seconds = 300.0
     cluster: Cluster = field(default_factory=Cluster)
+    stored_only: bool = False
 
     elsewhere: ClassVar[tuple[str, ...]] = ("videos", "out")
 
@@ -142,7 +145,7 @@ class RunConfig(ExtractConfig):
     @classmethod
     def named(cls, field: str) -> str:
         """By the flag of the command line, where there is one."""
-        if field in ("checkpoint_seconds", "cluster"):
+        if field in ("checkpoint_seconds", "cluster", "stored_only"):
             return field
         return super().named(field.removesuffix("_bytes"))
 

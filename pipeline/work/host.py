@@ -92,6 +92,7 @@ class Host:
             WorkSettings(
                 retry_failed=setup.config.retry_failed,
                 checkpoint_seconds=setup.config.checkpoint_seconds,
+                stored_only=setup.config.stored_only,
             ),
         )
         self.lost_device = False

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from extract.errors import UsageError, command, some
 from pipeline.storage.content import content_digest
-from pipeline.storage.location import Location, ahead, join
+from pipeline.storage.location import Location, ahead, join, location
 from pipeline.storage.names import display
 from pipeline.storage.scan import Input, Scan
 from pipeline.store.layout import Store
 from pipeline.store.removal import drop_rows, with_rows
 from pipeline.store.seen import Seen, book_inputs, seen_inputs
-from pipeline.store.videos import Shard, Video, replace_videos
+from pipeline.store.videos import Shard, Video, read_shards, replace_videos
 
 MOST = 0.5  # of two or more known inputs: when more are gone, it is not taken for the store's folder
 CHANGING = "changing"  # in place of the digest of a file that was written to before it was extracted
@@ -46,7 +46,7 @@ class Comparison:
     """
 
     store: Store
-    root: str
+    root: str | None
     known_root: str | None
     single: bool
     known: int = 0
@@ -75,8 +75,8 @@ class Comparison:
             raise UsageError(f"store {str(self.store.root)!r}: {'; '.join(problems)}. Nothing was written")
 
     def _root_problems(self) -> Iterator[str]:
-        if self.known_root is not None and self.known_root != self.root:
-            yield self._another_root(self.known_root)
+        if self.root is not None and self.known_root is not None and self.known_root != self.root:
+            yield self._another_root(self.root, self.known_root)
         elif len(self.gone) > MOST * self.known and self.known > 1 and not self.single:
             yield (
                 f"{len(self.gone)} of its {self.known} known inputs are gone from {self.root!r} "
@@ -84,11 +84,11 @@ class Comparison:
                 f"{command('remove', self.store.root)} ID... removes them"
             )
 
-    def _another_root(self, known: str) -> str:
-        what = f"it was made from the videos of {known!r}, not of {self.root!r}"
-        if self.root.startswith(known.rstrip("/") + "/"):
+    def _another_root(self, root: str, known: str) -> str:
+        what = f"it was made from the videos of {known!r}, not of {root!r}"
+        if root.startswith(known.rstrip("/") + "/"):
             return f"{what}, a subfolder of it: give --videos {known!r}, or another --out"
-        if known.startswith(self.root.rstrip("/") + "/"):
+        if known.startswith(root.rstrip("/") + "/"):
             return f"{what}, which contains it: give --videos {known!r}, or another --out"
         there = f"{self.same} of {self.known} known inputs are there with the same size"
         return f"{what} ({there}): if the folder has moved, add --new-root; if not, give another --out"
@@ -119,6 +119,14 @@ def compare(found: Scan, store: Store, shards: Sequence[Shard]) -> Comparison:
     unsettled = {name for videos in result.changed.values() for name, one in videos.items() if one.unsettled}
     result.with_rows = with_rows(store, result.changed) - unsettled
     return result
+
+
+def as_stored(store: Store) -> tuple[Scan, Comparison]:
+    """What a run that looks at no file takes for granted: every planned video is there, and as it was."""
+    inputs = [Input(v.raw, v.size_bytes) for shard in read_shards(store) for v in shard.videos]
+    root = store.videos_root
+    found = Scan(location(root or "."), tuple(sorted(inputs, key=lambda entry: entry.raw)), ())
+    return found, Comparison(store, root, root, single=False)
 
 
 def root_name(root: Location) -> str:

@@ -18,7 +18,7 @@ from extract.selection import Selection, select
 from pipeline.about.readme import write_readme
 from pipeline.precision import with_precision
 from pipeline.storage.location import Location, is_remote
-from pipeline.storage.scan import scan
+from pipeline.storage.scan import Scan, scan
 from pipeline.storage.versions import installed
 from pipeline.store.attempts import forget_all
 from pipeline.store.coverage import Counts, write_derived
@@ -31,7 +31,7 @@ from pipeline.work.cluster import check_cluster, cores_of_a_worker, dask_workers
 from pipeline.work.config import RunConfig, make_targets
 from pipeline.work.driver import InProcess, Workers, drive
 from pipeline.work.host import Host, HostSetup
-from pipeline.work.inputs import Comparison, compare
+from pipeline.work.inputs import Comparison, as_stored, compare
 from pipeline.work.plan import Plan, plan
 from pipeline.work.progress import RunProgress
 
@@ -113,13 +113,11 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
     config, told = with_precision(config)
     selection = select(config, progress.show_download)
     progress.stage = "planning"
-    found = scan(config.videos, out=config.out).checked()
-    store = open_store(config.out, create=True)
+    found = None if config.stored_only else scan(config.videos, out=config.out).checked()
+    store = open_store(config.out, create=not config.stored_only)
     with writing(store, command=shlex.join(sys.argv)) as (held, token), _stop_on_signals(progress):
         finish_removal(held, read_shards(held))
-        found = found.without(held.removed())
-        compared = compare(found, held, read_shards(held))
-        compared.refuse(new_root=config.new_root, replace_changed=config.replace_changed)
+        found, compared = _compared(found, held, config)
         targets = make_targets(selection)
         record = _Record(held, targets, config, compared)
         record.write()
@@ -139,8 +137,9 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
             _extract(shards, setup, selection, progress, held)
             progress.stage = "finishing"
             current = _current(held, targets, token)
-            counts = write_derived(held, planned.shards, current, found.ignored)
-            shards = () if progress.stopping else _incomplete(held, planned, targets, counts)
+            ignored = None if config.stored_only else found.ignored
+            counts = write_derived(held, planned.shards, current, ignored)
+            shards = () if progress.stopping else _incomplete(config, held, planned, targets, counts)
             if not shards:
                 break
         record.write(finished=not progress.stopping and not shards, progress=progress)
@@ -157,6 +156,16 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
     )
 
 
+def _compared(found: Scan | None, held: Store, config: RunConfig) -> tuple[Scan, Comparison]:
+    """The inputs and what is new of them. Raises UsageError for what the user has to say is meant."""
+    if found is None:
+        return as_stored(held)
+    found = found.without(held.removed())
+    compared = compare(found, held, read_shards(held))
+    compared.refuse(new_root=config.new_root, replace_changed=config.replace_changed)
+    return found, compared
+
+
 def _current(store: Store, targets: Sequence[Target], token: str) -> list[Target]:
     """What ``run.json`` names, this run's targets among it. Raises StoreError where the store is gone."""
     check_token(store, token)
@@ -168,10 +177,12 @@ def _current(store: Store, targets: Sequence[Target], token: str) -> list[Target
     return current
 
 
-def _incomplete(store: Store, planned: Plan, targets: Sequence[Target], counts: Counts) -> tuple[Shard, ...]:
+def _incomplete(
+    config: RunConfig, store: Store, planned: Plan, targets: Sequence[Target], counts: Counts
+) -> tuple[Shard, ...]:
     """Shards that a worker which was given up for dead, but lives, has written over."""
     videos = sum(len(shard.videos) for shard in planned.shards)
-    if all(counts.states[target.expert].total() == videos for target in targets):
+    if config.stored_only or all(counts.states[target.expert].total() == videos for target in targets):
         return ()
     return tuple(shard for shard, work in todo_by_shard(store, planned.shards, targets) if work)
 

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -36,10 +36,11 @@ FETCH_AHEAD = 8  # remote videos that are fetched before a decoder asks for them
 
 @dataclass(frozen=True)
 class WorkSettings:
-    """How jobs are worked on; nothing here changes a row."""
+    """How jobs are worked on; nothing here changes a row. ``stored_only``: as of a run's configuration."""
 
     retry_failed: bool = False
     checkpoint_seconds: float = 300.0
+    stored_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ class ShardWork:
         self._open: dict[int, _Open] = {}
         self._opened: dict[str, _Open] = {}  # by video
         self._waiting: deque[VideoTask] = deque()
-        self._fetcher = Fetcher(ahead=4 * FETCH_AHEAD) if is_remote(root) else None
+        fetches = is_remote(root) and not self._settings.stored_only
+        self._fetcher = Fetcher(ahead=4 * FETCH_AHEAD) if fetches else None
         self._writer = ThreadPoolExecutor(1, "writer")
         self._room = threading.Semaphore(MOST_WRITES)
 
@@ -232,8 +234,11 @@ class ShardWork:
         shard = job.shard
         if self._store.check_held is not None:
             self._store.check_held()  # before models run for rows that could not be written
-        record_inputs(self._store, self._root, shard)
         work = todo(self._store, shard, self._targets, retry_failed=self._settings.retry_failed)
+        if self._settings.stored_only:
+            work = {name: mine for name, mine in work.items() if not self._reads_files(mine)}
+        else:
+            record_inputs(self._store, self._root, shard)
         opened = self._open[shard.index] = _Open(
             job, future, self._store, self._root, self._targets if work else ()
         )
@@ -251,6 +256,9 @@ class ShardWork:
             self._waiting.append(stored.task(video.video_id, path, experts))
             self._opened[video.video_id] = opened
         self._write_if_due(opened)
+
+    def _reads_files(self, experts: Collection[str]) -> bool:
+        return any(self._selection.experts[name].reads_media for name in experts)
 
     def _next(self) -> VideoTask | None:
         """The next video that can be opened: of remote ones, the first that has arrived."""

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from extract.expert import Expert, Model, Resources
 from extract.experts._speech import chunks_of
+from extract.experts.tags import SHOTS as SHOTS_OF_TAGS
 from extract.experts.whisper import Transcriber
 from extract.registry import expert_class, expert_names, make_expert
 from extract.types import AudioBlock, Frame, Item, MediaInfo, Row, Scene
@@ -102,14 +103,18 @@ def film_items(expert: Expert) -> Iterator[Item]:
 
 
 def stored_tables() -> dict[str, pa.Table]:
-    """What text experts read: three cards and two segments of speech."""
+    """What experts of tables read: three cards, two segments of speech, more shots than fill an item."""
     times = [{"start_seconds": float(i), "end_seconds": i + 0.5} for i in range(3)]
     cards = [times[i] | {"scene": i, "text": word, "corrected": word} for i, word in enumerate(WORDS)]
     speech = [
         times[i] | {"text": text, "language": "en", "hallucination": False}
         for i, text in enumerate(("It was a dark and stormy night.", "Run!"))
     ]
-    return {"ocr": pa.Table.from_pylist(cards), "whisper": pa.Table.from_pylist(speech)}
+    vectors = np.random.default_rng(0).normal(size=(SHOTS_OF_TAGS + 1, 512)).astype(np.float16)
+    shots = {name: np.arange(len(vectors), dtype=float) for name in ("start_seconds", "end_seconds")}
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 512)
+    clip = pa.table({**shots, "scene": np.arange(len(vectors), dtype=np.int32), "embedding": column})
+    return {"ocr": pa.Table.from_pylist(cards), "whisper": pa.Table.from_pylist(speech), "clip": clip}
 
 
 def items_of(expert: Expert) -> list[Item]:

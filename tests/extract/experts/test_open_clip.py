@@ -19,7 +19,7 @@ from extract.registry import make_expert
 from extract.selection import ExtractConfig, select
 from extract.types import Frame, MediaInfo, Scene
 from extract.weights.files import MissingWeights
-from tests.extract.experts.open_clip_models import CLIP_NAME, SIGLIP_NAME, Registered, registered
+from tests.fixtures.open_clip_models import CLIP_NAME, SIGLIP_NAME, Registered, registered
 
 MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, True, False)
 TEXTS = ["a car chase at night", "Two people kiss!", "", "the sea " * 40]

@@ -1,0 +1,1 @@
+"""Tags: every shot of a store against words of the user."""
