@@ -86,7 +86,7 @@ def test_the_site_has_every_page() -> None:
     index = text("docs/index.md")
     listed = set(re.findall(r"^(?:[\w ]+ <)?(/?[\w/]+?)>?$", index, re.MULTILINE))
     pages = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in ROOT.glob("docs/**/*.md")}
-    assert pages - listed == {"index"}
+    assert pages - listed == {"index"}, "name it in a `toctree` of docs/index.md"
 
 
 def test_constraints_hold_one_opencv_and_pin_exactly() -> None:

@@ -103,7 +103,7 @@ def _workings(progress: RunProgress, now: float) -> list[str]:
     reading = progress.now
     if reading is not None:
         if progress.place:
-            parts.append(f"{len(progress.workers)} workers")
+            parts.append(f"{count(len(progress.workers), 'worker')} of {progress.place}")
         busy = ", ".join(f"{stage} {share:.0%}" for stage, share in reading.busy.items())
         parts.append(f"bound by {reading.bound_by} ({busy})")
     gpus = [f"{w.gpu[:12]} {w.reading.busy['device']:.0%}" for w in progress.workers if w.gpu and w.reading]

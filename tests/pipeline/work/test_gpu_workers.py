@@ -104,11 +104,11 @@ def test_the_status_line_shows_each_gpus_busy_share() -> None:
         WorkerStatus(name, reading=Reading({**shares, "device": busy}, {}, {}, {}, 0.0, 0, 0), gpu=name)  # type: ignore[dict-item]
         for name, busy in zip(NAMES, (0.93, 0.9, 1.0), strict=True)
     ]
-    progress = RunProgress()
+    progress = RunProgress(place="tls://host:1 (dashboard: http://host:2)")
     progress.show([*workers, WorkerStatus("still starting", gpu="GPU-9")])
-    assert "GPUs: GPU-00000000 93%, MIG-00000001 90%, MIG-00000002 100%" in status_line(
-        progress, verbose=True
-    )
+    line = status_line(progress, verbose=True)
+    assert "GPUs: GPU-00000000 93%, MIG-00000001 90%, MIG-00000002 100%" in line
+    assert "4 workers of tls://host:1 (dashboard: http://host:2)" in line
 
 
 def test_decoders_and_host_threads_follow_the_share(tmp_path: Path) -> None:
