@@ -21,7 +21,7 @@ def commands() -> str:
     for name in COMMANDS:
         command = load(name)
         if name == "extract":  # what is below it is `marquee status` and the like
-            command.commands = {}
+            command.commands, command.subcommand_metavar = {}, "[VIDEOS]"
         context = command.context_class(command, info_name=name)
         found.append(get_docs_for_click(obj=command, ctx=context, indent=1, name=name, call_prefix=PROGRAM))
     # Flags in sentences as code, or their hyphens would become a dash.
