@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 
 from extract.errors import UsageError
 from tests.fixtures.genre_store import GENRES, genre_store, genres_of
+from train.cli.commands import main
 from train.comparison.grid import GridConfig, compare_fits
 from train.comparison.papers.fish2021 import PAPER
 from train.errors import DataError
@@ -24,6 +28,23 @@ SMALL = {
     "width": 8, "clip_width": 6, "clips": 3, "sequences": 4, "sequence_width": 8, "bottleneck_width": 12,
     "hidden": 8,
 }  # fmt: skip
+
+ROOT = Path(__file__).parents[3]
+# Ends like a machine that fails, in the middle of the second training.
+KILLED = """
+import os, signal
+from train.runs import loop
+epochs = []
+after = loop._LastCheckpoint.on_train_epoch_end
+def end(self, trainer, module):
+    after(self, trainer, module)
+    epochs.append(trainer)
+    if len(epochs) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+loop._LastCheckpoint.on_train_epoch_end = end
+from train.cli.commands import main
+main()
+"""
 
 
 def write_long(folder: Path) -> None:
@@ -137,3 +158,51 @@ def test_what_the_store_lacks_of_a_paper(tmp_path: Path, monkeypatch: pytest.Mon
     found: Any = compared(tmp_path, tmp_path / "fish", paper="fish2021")
     assert (found.experts, found.missing, found.baselines) == (("clip",), ("panns",), ())
     assert "no senet among the experts: without Image" in found.left_out()
+
+
+@pytest.mark.slow
+def test_a_grid_that_was_killed_in_mid_training_ends_with_the_same_tables(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the folder was started with other options in between."""
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+
+    def command(out: Path, epochs: int = 2) -> list[str]:
+        options = (
+            f"training.epochs={epochs}",
+            "training.batch_size=16",
+            "model.width=8",
+            "model.feedforward=8",
+        )
+        return [
+            "compare", "--paper", "sulun2024", "--experts", "clip", "--tables", "models", "--seeds", "0",
+            "--features", str(folder / "features"), "--labels", str(folder / "labels.csv"),
+            "--out", str(out), "--device", "cpu", *(f"--set={text}" for text in options),
+        ]  # fmt: skip
+
+    def run(arguments: list[str]) -> None:
+        monkeypatch.setattr(sys, "argv", ["train", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert not left.value.code
+
+    program = [sys.executable, "-c", KILLED, *command(killed)]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    first, second = sorted((killed / "runs").iterdir(), key=lambda run: not RunFolder(run).finished)
+    assert RunFolder(first).finished and not RunFolder(second).finished
+    assert RunFolder(second).last_checkpoint.exists(), "killed after its first epoch"
+    before = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+
+    run(command(killed, epochs=1))
+    run(command(killed))
+    run(command(whole))
+    after = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+    assert before.items() <= after.items(), "a finished training is left as it is"
+    assert RunFolder(second).finished
+    assert RunFolder(second).history_path.read_bytes() == (
+        RunFolder(whole / "runs" / second.name).history_path.read_bytes()
+    )
+    tables = {path.name: path.read_bytes() for path in whole.glob("*.csv")}
+    assert tables and {path.name: path.read_bytes() for path in killed.glob("*.csv")} == tables
+    assert (killed / "report.md").read_bytes() == (whole / "report.md").read_bytes()
