@@ -13,6 +13,7 @@ from extract.terminal import command_line, console, run_app
 from pipeline.storage.location import location
 from train.cli import fine as cli_fine
 from train.cli import grids as cli_grids
+from train.cli import labels as cli_labels
 from train.cli import movies as cli_movies
 from train.cli import views as cli_views
 from train.cli.label_flags import LabelFlags, flattened
@@ -47,6 +48,7 @@ cli_movies.add_to(imports)
 cli_views.add_to(app)
 cli_fine.add_to(app)
 cli_grids.add_to(app)
+cli_labels.add_to(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -100,13 +100,22 @@ def _only(
 def _no_match(labels: LabelTable, video_ids: Sequence[str]) -> str:
     what = f"none of the {len(labels.ids)} labels (as {labels.ids[0]!r}) is a video with features"
     what += f" (as {video_ids[0]!r})" if video_ids else ", of which there are none"
-    column, count = _best_column(labels.columns, video_ids)
-    if count:
-        return f"{what}; column {column!r} holds {count} of them: name it as the id column"
-    doubt = _doubt(labels.ids, video_ids)
-    return (
-        f"{what}{doubt or ': give labels whose id is the video_id, or the name of the file without suffix'}"
-    )
+    usual = ": give labels whose id is the video_id, or the name of the file without suffix"
+    return what + (hints(labels, labels.ids, video_ids, {}) or usual)
+
+
+def hints(
+    labels: LabelTable, strangers: Sequence[str], video_ids: Sequence[str], found: Mapping[str, str]
+) -> str:
+    """What most likely keeps ``strangers`` from matching, to be appended to a message; empty: not known.
+
+    ``found`` are the labels that match.
+    """
+    if not found and video_ids:
+        column, count = _best_column(labels.columns, video_ids)
+        if count:
+            return f"; column {column!r} holds {count} of them: name it as the id column (--id-column)"
+    return _doubt(strangers, video_ids)
 
 
 def _doubt(ids: Iterable[str], video_ids: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError
+from extract.errors import UsageError, some
 from extract.options import Checked
 from train.errors import DataError
 from train.labels.cells import CellTable, read_cells, shown
 from train.labels.genres import Genres, as_one_name, counted, genre_lists, vocabulary_of
+from train.labels.one_hot import flag_columns, flagged
 from train.labels.spelling import composed, is_missing, text
 
 ID_COLUMNS = ("video_id", "youtube_id", "id", "video", "imdb_id")
@@ -26,8 +28,9 @@ class LabelTable:
     """Videos that have labels, in the order of the file.
 
     ``genres`` is the vocabulary, sorted; ``matrix`` (videos, genres) says which a video has. ``groups`` names
-    what must stay together (the film of a trailer). ``columns`` are all columns of the file, as text.
-    ``notes`` says in one line each what was left out or looks odd.
+    what must stay together (the film of a trailer). ``columns`` are all columns of the file, as text, and
+    ``roles`` says of those that are read what they are. ``notes`` says in one line each what was left out or
+    looks odd.
     """
 
     ids: tuple[str, ...]
@@ -37,6 +40,7 @@ class LabelTable:
     duration_seconds: NDArray[np.float64] | None = None
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.matrix.shape != (len(self.ids), len(self.genres)):
@@ -88,7 +92,8 @@ def read_labels(
     """Read a table of labels: CSV, JSON, JSON lines or Parquet (:mod:`train.labels.files`).
 
     Genres are a list, or text: a list as programs write it, or names separated by ``|``, ``;``, ``,`` or line
-    breaks (the first of these that the column has; :mod:`train.labels.lists`). A video without genres (an
+    breaks (the first of these that the column has; :mod:`train.labels.lists`), or one name in each of several
+    rows of a video, or columns of 0 and 1 (:mod:`train.labels.one_hot`). A video without genres (an
     empty cell, N/A, ...) is left out; one with an empty list is of no genre. Spellings that differ by
     case, blanks or Unicode form are one genre. ``vocabulary`` fixes the genres, and ``least_videos`` leaves
     out those that fewer videos have, ``most_frequent`` all but so many. Raises DataError, UsageError.
@@ -98,14 +103,16 @@ def read_labels(
     table = read_cells(source, "labels")
     _check_shape(table)
     id_column = table.column(asked.id, ID_COLUMNS, "id")
-    genre_column = table.column(asked.genres, GENRE_COLUMNS, "genres")
-    for name in (asked.group, asked.duration):
-        if name is not None:
-            table.column(name, (), "group or duration")
+    roles = {
+        table.column(name, (), "group or duration"): role
+        for name, role in ((asked.group, "group"), (asked.duration, "duration"))
+        if name is not None
+    } | {id_column: "id"}
     ids = ["" if is_missing(value) else text(value) for value in table.columns[id_column]]
-    listed, spelt = genre_lists(table, genre_column)
+    listed, spelt = _genres(table, asked, roles)
     genres, unified = as_one_name(listed, vocabulary)
-    rows, notes = _rows(source, ids, genres)
+    genres, joined = _joined(ids, genres)
+    rows, notes = _rows(source, ids, genres, repeated=bool(joined))
     names, more = vocabulary_of([genres[i] for i in rows], vocabulary, least_videos, most_frequent)
     matrix = np.zeros((len(rows), len(names)), bool)
     place = {name: i for i, name in enumerate(names)}
@@ -119,7 +126,8 @@ def read_labels(
         groups=None if asked.group is None else _groups(kept[asked.group], ids, rows),
         duration_seconds=None if asked.duration is None else _durations(source, asked, kept),
         columns=kept,
-        notes=(*notes, *spelt, *unified, *more),
+        notes=(*joined, *notes, *spelt, *unified, *more),
+        roles=roles,
     )
 
 
@@ -154,8 +162,41 @@ def _check_shape(table: CellTable) -> None:
         )
 
 
-def _rows(path: Path, ids: Sequence[str], genres: Sequence[Genres]) -> tuple[list[int], list[str]]:
-    """The rows that count, and what there is to say of the others."""
+def _genres(table: CellTable, asked: LabelColumns, roles: dict[str, str]) -> tuple[list[Genres], list[str]]:
+    """The genres of each row, and notes; adds the columns that they are in to ``roles``."""
+    flags = [] if asked.genres is not None else flag_columns(table, GENRE_COLUMNS, roles)
+    if flags:
+        roles.update(dict.fromkeys(flags, "genre"))
+        return flagged(table, flags), [f"{len(flags)} columns of 0 and 1 are genres: {some(flags)}"]
+    column = table.column(asked.genres, GENRE_COLUMNS, "genres")
+    roles[column] = "genres"
+    return genre_lists(table, column)
+
+
+def _joined(ids: Sequence[str], genres: list[Genres]) -> tuple[list[Genres], list[str]]:
+    """A row for each genre of a video: all of its genres in each of its rows, and a note."""
+    if any(len(names or ()) > 1 for names in genres):
+        return genres, []
+    of: dict[str, set[str]] = defaultdict(set)
+    for name, names in zip(ids, genres, strict=True):
+        of[composed(name)].update(names or ())
+    several = [name for name, names in of.items() if name and len(names) > 1]
+    if not several:
+        return genres, []
+    whole = [
+        names if names is None else sorted(of[composed(name)])
+        for name, names in zip(ids, genres, strict=True)
+    ]
+    first = several[0]
+    return whole, counted(
+        len(several), f"videos have a row for each genre: joined ({first!r}: {', '.join(sorted(of[first]))})"
+    )
+
+
+def _rows(
+    path: Path, ids: Sequence[str], genres: Sequence[Genres], *, repeated: bool
+) -> tuple[list[int], list[str]]:
+    """The rows that count, and what there is to say of the others; ``repeated`` ids are meant to be."""
     first: dict[str, int] = {}  # by id as it is compared
     again = 0
     for i, name in enumerate(ids):
@@ -178,7 +219,7 @@ def _rows(path: Path, ids: Sequence[str], genres: Sequence[Genres]) -> tuple[lis
         raise DataError(f"{str(path)!r} has no row with an id and genres")
     return sorted(first.values()), [
         *counted(unlabelled, "rows have no id or no genres: left out (empty, N/A and the like are none)"),
-        *counted(again, "rows are duplicates: left out"),
+        *counted(0 if repeated else again, "rows are duplicates: left out"),
         *counted(empty, "videos have an empty list of genres: kept, as videos without genres"),
     ]
 

@@ -47,6 +47,22 @@ def test_genres_in_every_spelling(tmp_path: Path, cells: tuple[str, str]) -> Non
     assert labels.genres == ("Drama", "Sci-Fi", "War")
 
 
+def test_a_row_for_each_genre_is_joined(tmp_path: Path) -> None:
+    labels = table(tmp_path / "x.csv", "id,genre\na,Drama\nb,War\na,Sci-Fi\na,Drama\n")
+    assert genres_of(labels) == WANTED
+    assert labels.notes == ("1 videos have a row for each genre: joined ('a': Drama, Sci-Fi)",)
+
+
+def test_columns_of_flags_are_genres(tmp_path: Path) -> None:
+    """As pandas and spreadsheets write them; other columns are no genres, and one flag is none either."""
+    labels = table(tmp_path / "x.csv", "id,Drama,Sci-Fi,War,year\na,1,True,0,1999\nb,0,FALSE,x,1\nc,,,,1\n")
+    assert genres_of(labels) == WANTED
+    assert labels.notes[1] == "3 columns of 0 and 1 are genres: 'Drama', 'Sci-Fi', 'War'"
+    assert labels.roles == {"id": "id", "Drama": "genre", "Sci-Fi": "genre", "War": "genre"}
+    with pytest.raises(UsageError, match="no genres column"):
+        table(tmp_path / "x.csv", "id,War\na,1\nb,0\n")
+
+
 def test_lists_in_parquet_and_other_column_names(tmp_path: Path) -> None:
     content = pa.table({"film": [7, 8], "kinds": [["Sci-Fi", "Drama"], ["War"]], "seconds": [90.5, None]})
     pq.write_table(content, tmp_path / "x.parquet")
@@ -99,7 +115,7 @@ def test_rows_of_one_id_agree_whatever_the_spelling(tmp_path: Path) -> None:
     labels = table(tmp_path / "x.csv", "id,genres\nCafé,War\nCafe\u0301,WAR\nb,War\n")
     assert labels.ids == ("Café", "b") and "1 rows are duplicates" in labels.notes[0]
     with pytest.raises(DataError, match=r"twice \(in two Unicode forms\) with different genres"):
-        table(tmp_path / "x.csv", "id,genres\nCafé,War\nCafe\u0301,Drama\n")
+        table(tmp_path / "x.csv", "id,genres\nCafé,War|Noir\nCafe\u0301,Drama\n")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +168,7 @@ def test_rare_genres_and_a_given_vocabulary(tmp_path: Path) -> None:
         ("a,b\n1,2\n", None, UsageError, r"no id column with a usual name .* it has a, b: name one"),
         ("id,b\n1,2\n", None, UsageError, r"no genres column"),
         ("id,genres\n1,2\n", LabelColumns(group="film"), UsageError, r"no column 'film'; it has id, genres"),
-        ("id,genres\na,War\na,Drama\n", None, DataError, r"'a' twice with different genres"),
+        ("id,genres\na,War|Noir\na,Drama\n", None, DataError, r"'a' twice with different genres"),
         ("id,genres\na,War\nb,\"[1, 2]\"\n", None, DataError, r"row 3: genres is '\[1, 2\]'"),
         ("id,genres\na,\"[War\"\n", None, DataError, r"row 2: genres is '\[War'"),
         ("id,genres\na,War,Drama\n", None, DataError, r"row 2 has a different number of cells"),
