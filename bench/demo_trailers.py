@@ -1,6 +1,6 @@
-"""Small rendered trailers whose truth is known: the films of ``make demo`` and of the tests.
+"""Small rendered trailers whose truth is known: the films of ``make demo``, of the tutorial and of the tests.
 
-Pictures are textures that pan, titles are real words, sound is chirps; every cut, dissolve, fade
+Pictures are textures that pan, titles are real words, sound is chirps or a tune; every cut, dissolve, fade
 and title is known to the frame. The same trailer always gives the same pictures and samples.
 """
 
@@ -22,12 +22,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 Texture = Literal["black", "bricks", "clouds", "discs", "waves"]
 Transition = Literal["cut", "dissolve", "fade"]
+Music = Literal["chirps", "tune"]
 Pixels = NDArray[np.uint8]
 
 WIDTH, HEIGHT = 640, 360
 PAN = 120  # pixels by which a canvas is larger than the picture that pans over it
 TRANSITION_SECONDS = 0.75
 SAMPLE_RATE = 48_000
+NOTE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,14 @@ class Shot:
 
 @dataclass(frozen=True)
 class Trailer:
+    """Shots and their sound; ``light`` is the brightness of the pictures, 1 at most. Letters stay white."""
+
     name: str
     shots: tuple[Shot, ...]
     fps: int = 24
     sound: bool = True
+    music: Music = "chirps"
+    light: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.shots or self.shots[0].begins != "cut":
@@ -174,7 +180,8 @@ def pictures(trailer: Trailer) -> Iterator[Pixels]:
     transition = round(TRANSITION_SECONDS * trailer.fps)
     before: _Pan | None = None
     for number, shot in enumerate(trailer.shots):
-        pan = _Pan(shot, seed=_seed(trailer.name) + number, frames=bounds[number + 1] - bounds[number])
+        frames = bounds[number + 1] - bounds[number]
+        pan = _Pan(shot, seed=_seed(trailer.name) + number, frames=frames, light=trailer.light)
         for i in range(pan.frames):
             picture = pan.frame(i)
             if before is not None and shot.begins != "cut" and i < transition:
@@ -185,7 +192,9 @@ def pictures(trailer: Trailer) -> Iterator[Pixels]:
 
 
 def soundtrack(trailer: Trailer) -> NDArray[np.float32]:
-    """One rising chirp for each shot, an octave each; float32 (samples,) in [-1, 1]."""
+    """float32 (samples,) in [-1, 1]: one rising chirp for each shot, an octave each, or a tune throughout."""
+    if trailer.music == "tune":
+        return _tune(round(trailer.boundaries()[-1] * SAMPLE_RATE / trailer.fps), _seed(trailer.name))
     parts = []
     bounds = [round(b * SAMPLE_RATE / trailer.fps) for b in trailer.boundaries()]
     for number, count in enumerate(np.diff(bounds)):
@@ -194,6 +203,17 @@ def soundtrack(trailer: Trailer) -> NDArray[np.float32]:
         cycles = low_hz * (count / SAMPLE_RATE) * (position + position**2 / 2)
         parts.append(0.5 * np.sin(2 * np.pi * cycles) * np.sin(np.pi * position))
     return np.concatenate(parts).astype(np.float32)
+
+
+def _tune(samples: int, seed: int) -> NDArray[np.float32]:
+    """Notes of a pentatonic scale, each with its octave, ``NOTE_SECONDS`` long."""
+    length = round(NOTE_SECONDS * SAMPLE_RATE)
+    count = -(-samples // length)
+    semitones = np.random.default_rng(seed).choice([0, 2, 4, 7, 9, 12], count)
+    cycles = np.outer(440 * 2 ** (semitones / 12), np.arange(length) / SAMPLE_RATE)
+    notes = np.sin(2 * np.pi * cycles) + 0.5 * np.sin(4 * np.pi * cycles)
+    fading = np.sin(np.pi * np.arange(length) / length) / 3
+    return (notes * fading).ravel()[:samples].astype(np.float32)
 
 
 def render_demo(folder: Path) -> None:
@@ -210,10 +230,11 @@ def render_demo(folder: Path) -> None:
 class _Pan:
     """A picture that pans over a larger canvas, with text that stands still."""
 
-    def __init__(self, shot: Shot, *, seed: int, frames: int) -> None:
+    def __init__(self, shot: Shot, *, seed: int, frames: int, light: float) -> None:
         random = np.random.default_rng(seed)
         self.frames = frames
-        self.canvas = _canvas(shot.texture, random)
+        canvas = _canvas(shot.texture, random)
+        self.canvas = canvas if light == 1 else np.rint(light * canvas).astype(np.uint8)
         self.ends = random.integers(0, PAN, size=(2, 2))
         self.text = _text_mask(shot.lines)
 

@@ -62,18 +62,16 @@ def show_labels(
     if features is None:
         say(f"{count(len(labels.ids), 'label')}; --features STORE shows which have a video")
         return
-    say(
-        f"{len(found.matched)} of {count(len(labels.ids), 'label')} match one of {count(len(videos), 'video')}"
-    )
+    known = f"{len(found.matched)} of {count(len(labels.ids), 'label')}"
+    say(f"{known} match one of {count(len(videos), 'video')}")
     for line in _left("labels without a video", found.labels_alone):
         say(line)
     for line in _left("videos without a label", found.videos_alone):
         say(line)
     twice = shared_videos(found.matched)
     if twice:
-        say(
-            f"{count(len(twice), 'video')} named by several labels, the first counts: {', '.join(twice[:LISTED])}"
-        )
+        named = ", ".join(twice[:LISTED])
+        say(f"{count(len(twice), 'video')} named by several labels, the first counts: {named}")
     if found.hint:
         say(found.hint.removeprefix("; "))
     if not found.matched:
