@@ -14,11 +14,8 @@ from extract.errors import count
 from extract.terminal import console
 from pipeline.storage.location import location
 from pipeline.store.layout import open_store
-from pipeline.store.videos import read_shards
 from train.cli.label_flags import LeastVideos
 from train.cli.options import Column, Features, log_on
-from train.labels.preview import preview, shared_videos
-from train.labels.table import LabelColumns, read_labels
 
 LISTED = 10  # ids of those that match nothing
 
@@ -38,6 +35,10 @@ def show_labels(
     least_videos: LeastVideos = None,
 ) -> None:
     """Show how a table of labels is understood, and what of it a store has; nothing is trained."""
+    from pipeline.store.videos import read_shards
+    from train.labels.preview import preview, shared_videos
+    from train.labels.table import LabelColumns, read_labels
+
     columns = LabelColumns(id_column, genres_column, group_column, duration_column)
     labels = read_labels(file, columns, least_videos=least_videos or 1)
     videos: list[str] = []
