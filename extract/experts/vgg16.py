@@ -39,7 +39,7 @@ FILE = WeightFile(
     sha256="397923af",
     url="https://download.pytorch.org/models/vgg16-397923af.pth",
     size_bytes=None,
-    licence="CC BY 4.0",
+    licence="BSD-3-Clause",
 )
 
 
