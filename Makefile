@@ -31,13 +31,14 @@ $(PIP) uninstall --quiet --yes opencv-python opencv-python-headless opencv-contr
 $(PIP) install --quiet --no-deps $(OPENCV)
 endef
 
-.PHONY: help setup demo check quick test lint types pytest docs bench gpu-check docker-resolve docker-test paddle-test slurm-test wheel-test clean
+.PHONY: help setup demo tutorial check quick test lint types pytest docs bench gpu-check docker-resolve docker-test paddle-test slurm-test wheel-test clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make setup   a virtual environment in $(VENV) with everything that the tests need;"
 	@echo "             TORCH=cpu takes torch without CUDA, TORCH=cu130 another build (so do demo and test)"
 	@echo "make demo    install the core, render small trailers, extract, print what was found"
+	@echo "make tutorial  setup, then every step of docs/tutorial.md: from rendered trailers to genres"
 	@echo "make check   setup, lint, types, the tests that are not slow and need no real media and no GPU"
 	@echo "make test    setup, lint, types, tests"
 	@echo "make docs    the docs site, in build/site"
@@ -77,6 +78,9 @@ demo: $(CORE)
 	$(PY) -m bench.demo_trailers $(DEMO)
 	$(PY) -m extract --videos $(DEMO)/videos --out $(DEMO)/features --preset offline || test $$? -eq 3
 	$(PY) -m bench.demo_report $(DEMO)
+
+tutorial: $(TEST)
+	$(PY) -m bench.tutorial
 
 # The tests wait for processes now and then; the type checker runs meanwhile.
 test: $(TEST)
@@ -133,5 +137,5 @@ slurm-test: $(TEST)
 	MARQUEE_PYTHON=$(abspath $(PY)) tests/slurm.sh
 
 clean:
-	rm -rf $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(DEMO) tutorial build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find extract pipeline train bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -35,7 +35,7 @@ class Film:
     genres: tuple[str, ...]
 
 
-def films(count: int, *, seed: int = 0) -> Iterator[Film]:
+def films(count: int, *, seconds: float = SECONDS, seed: int = 0) -> Iterator[Film]:
     """So many films, at most 80; about four in ten have each genre. The same for the same seed."""
     random = np.random.default_rng(seed)
     titles = random.permutation([f"the {first} {second}" for first in FIRST for second in SECOND])
@@ -44,15 +44,15 @@ def films(count: int, *, seed: int = 0) -> Iterator[Film]:
     has[none, random.integers(len(GENRES), size=len(none))] = True
     for title, mine in zip(titles[:count], has, strict=True):
         genres = tuple(genre for genre, there in zip(GENRES, mine, strict=True) if there)
-        yield Film(_trailer(str(title), genres, random), genres)
+        yield Film(_trailer(str(title), genres, random, seconds), genres)
 
 
-def _trailer(title: str, genres: Sequence[str], random: np.random.Generator) -> Trailer:
+def _trailer(title: str, genres: Sequence[str], random: np.random.Generator, least: float) -> Trailer:
     shortest, longest = (1.5, 2.1) if "Action" in genres else (2.0, 3.5)
     captions = 0.7 if "Documentary" in genres else 0.0  # share of the shots
     darkest, lightest = (0.2, 0.55) if "Horror" in genres else (0.5, 1.0)
     shots, seconds = [], 0.0
-    while seconds < SECONDS:
+    while seconds < least:
         texture = TEXTURES[random.integers(len(TEXTURES))]
         caption = (CAPTIONS[random.integers(len(CAPTIONS))],) if random.random() < captions else ()
         shots.append(Shot(round(random.uniform(shortest, longest), 2), texture, caption))
@@ -67,9 +67,9 @@ def _trailer(title: str, genres: Sequence[str], random: np.random.Generator) -> 
     )
 
 
-def render(folder: Path, *, labelled: int = LABELLED, new: int = NEW) -> None:
+def render(folder: Path, *, labelled: int = LABELLED, new: int = NEW, seconds: float = SECONDS) -> None:
     """``videos`` with ``labels.csv``, and ``new`` with ``new-labels.csv``: so many films in each."""
-    drawn = list(films(labelled + new))
+    drawn = list(films(labelled + new, seconds=seconds))
     shown = track(drawn, "rendering", console=Console(stderr=True), transient=True)
     for number, film in enumerate(shown):
         place = "videos" if number < labelled else "new"

@@ -29,7 +29,11 @@ def blocks(languages: str) -> Iterator[tuple[str, str, str]]:
 
 
 def snippets() -> list[Any]:
-    return [pytest.param(language, code, id=where) for language, code, where in blocks("python|sql")]
+    return [
+        pytest.param(language, code, id=where)
+        for language, code, where in blocks("python|sql")
+        if not where.startswith("docs/tutorial.md")  # a notebook: tests/bench/test_tutorial.py runs it
+    ]
 
 
 @pytest.fixture(scope="module")
