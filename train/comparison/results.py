@@ -27,6 +27,7 @@ RANDOM = {
     "shares of the genres.",
     "every": "Random: every video gets every genre.",
 }
+ZERO_SHOT = "zero-shot tags"
 SPACES_AT_ONCE = 8  # bounds memory: a table of a space looks at two, of each seed
 
 
@@ -135,10 +136,23 @@ class Results:
             "random": lambda figure: figure.random,
             "genre frequencies": lambda figure: figure.frequency,
         }
-        return [
+        rows = [
             (name, estimates(terms, {t: Estimate(value(f)) for t, f in some.figures.items()}))
             for name, value in kinds.items()
         ]
+        untrained = self._zero_shot(some)
+        return rows + ([(ZERO_SHOT, estimates(terms, untrained))] if untrained else [])
+
+    def _zero_shot(self, some: Measured) -> dict[str, Estimate]:
+        """Figures of the store's tags that are named as the genres; empty where it has not one for each."""
+        known = some.predictions
+        scores = None if self._source is None else self._source.zero_shot(known.ids, known.genres)
+        if scores is None:
+            return {}
+        target = np.asarray(known.target, bool)
+        measures = Measures(target, scores, thresholds=some.scoring.thresholds)
+        overall, _ = measures.figures(unit_weights(len(target)))
+        return {name: Estimate(float(values[0])) for name, values in overall.items()}
 
     def some_of(self, paper_table: PaperTable) -> Measured:
         """Any of the runs, measured on the part of a table."""

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from train.evaluation.metrics import Floats
 from train.labels.splits import Part
 from train.views.scenes import SceneScores
 
@@ -53,6 +54,10 @@ class DataSource(Protocol):
 
     def dataset(self) -> Dataset:
         """The labelled videos, split as the paper's preset says."""
+        ...
+
+    def zero_shot(self, ids: Sequence[str], genres: Sequence[str]) -> Floats | None:
+        """Scores (videos, genres) that nothing was trained for; None where the store has none."""
         ...
 
     def extraction_seconds(self, tables: Sequence[str]) -> float:

@@ -15,7 +15,9 @@ from pipeline.store.layout import Store, open_store
 from pipeline.store.reading import read
 from pipeline.store.spent import seconds_a_video
 from train.comparison.source import Dataset
+from train.comparison.zero_shot import zero_shot_scores
 from train.evaluation.evaluate import read_predictions
+from train.evaluation.metrics import Floats
 from train.labels.splits import Part
 from train.runs.config import FitConfig
 from train.runs.embeddings import embeddings_of
@@ -64,6 +66,9 @@ class StoreSource:
             frames=_frames(open_store(self.asked.features), kept),
             years={} if column is None else _years(data.labels.columns[column]),
         )
+
+    def zero_shot(self, ids: Sequence[str], genres: Sequence[str]) -> Floats | None:
+        return zero_shot_scores(open_store(self.asked.features), ids, genres)
 
     def extraction_seconds(self, tables: Sequence[str]) -> float:
         return seconds_a_video(open_store(self.asked.features).run_record(), tables)

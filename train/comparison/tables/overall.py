@@ -10,7 +10,7 @@ import numpy as np
 
 from train.comparison.measured import Measured
 from train.comparison.paper import Cell, PaperTable
-from train.comparison.results import NO_VALUE, Made, Results, term_of
+from train.comparison.results import NO_VALUE, ZERO_SHOT, Made, Results, term_of
 from train.evaluation.bootstrap import interval
 from train.evaluation.svg import points
 from train.evaluation.tables import Estimate, Table, TableEntry, TableRow
@@ -28,7 +28,10 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     columns = (*terms, "runs", *(_column(kind, headline) for kind in paper_table.more))
     empty = ("", *("" for _ in paper_table.more))
     blind = [(name, (*entries, *empty)) for name, entries in results.baselines(paper_table)]
-    table = results.table(paper_table, columns, rows, blind, results.notes(paper_table))
+    notes = results.notes(paper_table)
+    if any(name == ZERO_SHOT for name, _ in blind):
+        notes += ("Zero-shot tags: the store's tags of the genres' names, for which nothing was trained.",)
+    table = results.table(paper_table, columns, rows, blind, notes)
     yield Made(table, _picture(table, headline))
 
 
