@@ -195,7 +195,7 @@ def main() -> None:
     readings: list[LineReading] = []
     for line, image in names(options.fonts, options.lines) if options.fonts else titles():
         reader.readings = []
-        found = reader(np.ascontiguousarray(image))
+        (found,) = reader([np.ascontiguousarray(image)])
         outcome = "nothing" if not found else "read" if any(text.text for text in found) else "marked"
         outcomes[line.script][outcome] += 1
         if outcome == "read" and not options.fonts:

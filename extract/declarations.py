@@ -159,22 +159,22 @@ class Model(Protocol):
 
 
 class TwoStepModel(ABC):
-    """A model whose first step wants the host's cores, an item at a time, and whose second the device, many.
+    """A model whose first step wants the host's cores and few items, and whose second the device and many.
 
     Its expert is of the lane ``host``; the engine runs the second step in the device's lane, in batches that
     cross videos.
     """
 
     @abstractmethod
-    def first(self, item: Item) -> Any:
-        """What the second step needs of an item."""
+    def first(self, items: Sequence[Item]) -> list[Any]:
+        """What the second step needs of each item, :attr:`Expert.host_batch` of them or fewer."""
 
     @abstractmethod
     def second(self, items: Sequence[Item], found: Sequence[Any]) -> list[list[Row]]:
         """The rows of each item, of what :meth:`first` found in it."""
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
-        return self.second(items, [self.first(item) for item in items])
+        return self.second(items, self.first(items))
 
 
 class PassThrough:
@@ -340,6 +340,16 @@ class Expert(ABC):
     def settings(self) -> dict[str, Any]:
         """All that determines this expert's values beside weights and upstream; JSON-ready."""
         return {"version": self.version, **asdict(self.options)}
+
+    @property
+    def host_batch(self) -> int:
+        """How many items a thread of the host lane takes at once."""
+        return 1
+
+    @property
+    def on_device(self) -> bool:
+        """Whether rows depend on the device: one of another kind may give other last digits."""
+        return self.lane == "device"
 
     def computed_in(self, precision: Precision) -> Precision:
         """What this expert's rows are computed in when the run asks for ``precision``."""

@@ -272,7 +272,7 @@ def _item_queue(
             done=owner.items_computed,
             unwanted=partial(owner.item_unwanted, name),
             # Of this and what the model was loaded with the smaller one counts.
-            batch_size=batch_size * expert.larger_batches if there else 1,
+            batch_size=batch_size * expert.larger_batches if there else expert.host_batch,
             resources=models.resources.get(name) if there else None,
         )
 
@@ -295,7 +295,7 @@ def _items(experts: Mapping[str, Expert], requests: Sequence[TableRequest]) -> l
 def _rows(model: Model, items: Sequence[QueuedItem]) -> list[list[Row]]:
     """Of a model of two steps, what the first one finds."""
     if isinstance(model, TwoStepModel):
-        return [model.first(queued.item) for queued in items]
+        return model.first([queued.item for queued in items])
     return model([queued.item for queued in items])
 
 

@@ -31,9 +31,11 @@ from extract.ops.text.ocr_engines import (
     RapidOcrReader,
     Reader,
     TextLine,
+    check_onnxruntime_gpu,
     check_paddleocr,
     rapidocr_identity,
 )
+from extract.ops.text.rapidocr_networks import ON_CPU, ON_GPU
 from extract.ops.text.scripts import script_of
 from extract.ops.text.spelling import Speller, SymSpellSpeller, dictionary_identity, unchanged
 from extract.types import Item, MediaInfo, Row
@@ -53,12 +55,13 @@ class OcrOptions:
     for what textures are taken for: one or two letters, or a line taller than half of the frame.
     ``max_side``: text is looked for on the frame with its longer side reduced to this many pixels.
     ``use_cls``: read every line upside down too, not only doubtful ones (RapidOCR only).
+    ``engine``: ``rapidocr_cuda`` is RapidOCR on a GPU, in batches over frames.
     ``sample_seconds``: beside keyframes read as many further frames as it takes that no text is missed
     that is on screen so long within a scene, since text comes and goes within a shot and a fade joins
     shots; None reads keyframes only, as Sulun et al. 2024 do.
     """
 
-    engine: Literal["rapidocr", "paddleocr"] = "rapidocr"
+    engine: Literal["rapidocr", "rapidocr_cuda", "paddleocr"] = "rapidocr"
     min_score: float = 0.5
     doubtful_min_score: float = 0.9
     max_side: int = 960
@@ -74,12 +77,12 @@ class OcrOptions:
             raise ValueError(f"max_side is {self.max_side}; allowed: 64 to 4096 pixels")
         if self.sample_seconds is not None and not self.sample_seconds >= 0.1:
             raise ValueError(f"sample_seconds is {self.sample_seconds}; allowed: 0.1 or more, or none")
-        if self.use_cls and self.engine != "rapidocr":
-            raise ValueError(f"use_cls needs engine 'rapidocr', not {self.engine!r}")
+        if self.use_cls and self.engine == "paddleocr":
+            raise ValueError("use_cls needs engine 'rapidocr' or 'rapidocr_cuda', not 'paddleocr'")
 
 
 class OcrModel:
-    """Reads frames one by one, so no row depends on another frame; callable from several threads."""
+    """Reads frames, of which no row depends on another frame; callable from several threads."""
 
     def __init__(self, reader: Reader, speller: Speller, doubtful_min_score: float) -> None:
         self._reader = reader
@@ -87,12 +90,15 @@ class OcrModel:
         self._doubtful_min_score = doubtful_min_score
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
-        return [self._rows(item, self.read(item)) for item in items]
+        return [self._rows(item, lines) for item, lines in zip(items, self.read(items), strict=True)]
 
-    def read(self, item: Item) -> list[TextLine]:
-        """The lines of a frame."""
-        image = item.arrays["image"]
-        return [line for line in self._reader(image) if self._is_believed(line, image.shape)]
+    def read(self, items: Sequence[Item]) -> list[list[TextLine]]:
+        """The lines of each frame."""
+        images = [item.arrays["image"] for item in items]
+        return [
+            [line for line in lines if self._is_believed(line, image.shape)]
+            for image, lines in zip(images, self._reader(images), strict=True)
+        ]
 
     def _rows(self, item: Item, lines: Sequence[TextLine]) -> list[Row]:
         corrected = self._speller([line.text for line in lines], [line.score for line in lines])
@@ -112,8 +118,8 @@ class NetworkSpelledOcrModel(TwoStepModel):
         self._model = model
         self._speller = speller
 
-    def first(self, item: Item) -> list[TextLine]:
-        return self._model.read(item)
+    def first(self, items: Sequence[Item]) -> list[list[TextLine]]:
+        return self._model.read(items)
 
     def second(self, items: Sequence[Item], found: Sequence[Any]) -> list[list[Row]]:
         corrected = iter(self._speller([line.text for lines in found for line in lines]))
@@ -173,9 +179,21 @@ class Ocr(Expert):
         return {self.name: TableSpec(columns)}
 
     def references(self) -> tuple[str, ...]:
-        engine = ("rapidocr",) if self.options.engine == "rapidocr" else ()
+        engine = ("rapidocr",) if self._by_rapidocr else ()
         speller = {"symspell": ("symspell",), "bart": ("lewis2020bart",)}.get(self.options.spelling, ())
         return (*self.cites, *engine, *speller)
+
+    @property
+    def _by_rapidocr(self) -> bool:
+        return self.options.engine != "paddleocr"
+
+    @property
+    def host_batch(self) -> int:
+        return ON_GPU.frames if self.options.engine == "rapidocr_cuda" else 1
+
+    @property
+    def on_device(self) -> bool:
+        return self.options.engine == "rapidocr_cuda" or self.options.spelling == "bart"
 
     def streams(self) -> Streams:
         return Streams(keyframes=True, sample_seconds=self.options.sample_seconds)
@@ -205,8 +223,17 @@ class Ocr(Expert):
 
     def _reader(self, resources: Resources) -> Reader:
         min_score, max_side = self.options.min_score, self.options.max_side
-        if self.options.engine == "rapidocr":
-            return RapidOcrReader(min_score=min_score, max_side=max_side, use_cls=self.options.use_cls)
+        if self._by_rapidocr:
+            gpu = self.options.engine == "rapidocr_cuda"
+            if gpu and resources.device == "cpu":
+                raise UsageError("ocr.engine=rapidocr_cuda needs a GPU (--device cuda): use engine=rapidocr")
+            return RapidOcrReader(
+                min_score=min_score,
+                max_side=max_side,
+                use_cls=self.options.use_cls,
+                device=resources.device if gpu else "cpu",
+                at_once=ON_GPU if gpu else ON_CPU,
+            )
         return PaddleOcrReader(
             detector=folder_of(resources, "detector"),
             recogniser=folder_of(resources, "recogniser"),
@@ -220,18 +247,19 @@ class Ocr(Expert):
 
     def settings(self) -> dict[str, Any]:
         """The options, and the identity of what comes inside packages: models and word lists."""
-        rapidocr = self.options.engine == "rapidocr"
-        packaged = dict(rapidocr_identity()) if rapidocr else {}
-        if rapidocr or self.options.spelling == "symspell":  # RapidOCR's scripts are told by the words too
+        packaged = dict(rapidocr_identity()) if self._by_rapidocr else {}
+        if self._by_rapidocr or self.options.spelling == "symspell":  # RapidOCR's scripts need the words
             packaged |= dictionary_identity()
         return {**super().settings(), "packaged": packaged}
 
     def check_installed(self) -> None:
         """Only what the options need: the two engines cannot live in one environment."""
-        if self.options.engine == "rapidocr":
+        if self._by_rapidocr:
             super().check_installed()
         else:
             check_paddleocr()
+        if self.options.engine == "rapidocr_cuda":
+            check_onnxruntime_gpu()
         if self.options.spelling == "bart" and importlib.util.find_spec("transformers") is None:
             raise MissingDependency(f"spelling 'bart' needs transformers: {to_install('bart')}")
 

@@ -269,7 +269,7 @@ class _Comparison:
         """
         target = footer.header.target
         expert = self._selection.experts[target.expert]
-        here = device_kind(self._selection.device if expert.lane == "device" else "cpu")
+        here = device_kind(self._selection.device if expert.on_device else "cpu")
         if here.startswith("cpu") and footer.header.devices == (here,):
             return None
         return tolerance(expert, target.made_of["precision"])

@@ -177,7 +177,7 @@ def make_targets(selection: Selection) -> list[Target]:
         notes = {
             "weights": {role: {"file": w.path.name, "published": w.published} for role, w in files.items()},
             "random_weights": selection.random_seed if expert.weights() else None,
-            "devices": [device_kind(selection.device if expert.lane == "device" else "cpu")],
+            "devices": [device_kind(selection.device if expert.on_device else "cpu")],
         }
         targets.append(
             Target(

@@ -36,6 +36,7 @@ _FULL_INSIDE = re.compile(r"CUFFT_INTERNAL_ERROR|CUDNN_STATUS_INTERNAL_ERROR")
 _FULL_SAID = re.compile(
     r"out of memory|unable to find (?:a valid cuDNN algorithm|an engine to execute)", re.IGNORECASE
 )
+_FULL_ALONE = re.compile(r"BFCArena.*Failed to allocate memory", re.DOTALL)  # of onnxruntime
 _UNUSABLE_STATUS = re.compile(r"ARCH_MISMATCH|VERSION_MISMATCH|LOADING_FAILED|RUNTIME_PREREQUISITE|LICENSE")
 _BROKEN = re.compile(r"EXECUTION_FAILED|EXEC_FAILED|MAPPING_ERROR|INTERNAL_ERROR|LAUNCH_FAILURE")
 # Of one call, and nothing is lost with it.
@@ -123,6 +124,8 @@ def _trouble(error: BaseException) -> Trouble | None:
     if (status := _STATUS.search(text)) is not None:
         return _of_status(status)
     if _FULL_SAID.search(text) and re.search(r"cuda|cudnn|triton|hip\b|gpu|engine", text, re.IGNORECASE):
+        return "full"
+    if _FULL_ALONE.search(text):
         return "full"
     if _UNUSABLE_ALONE.search(text):
         return "unusable"

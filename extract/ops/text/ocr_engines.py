@@ -11,6 +11,7 @@ import importlib.util
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.errors import MissingDependency, to_install
+from extract.ops.text.rapidocr_networks import CUDA, NEEDS_ONNXRUNTIME_GPU, ON_CPU, AtOnce, TextNetworks
 from extract.ops.text.scripts import greek, is_unread, looks_foreign
 from extract.ops.text.spelling import known_words
-from extract.ops.text.turned_lines import Line, LineReading, main_turn, read_lines, upright
+from extract.ops.text.turned_lines import Line, main_turn, read_lines, read_together, upright
 from extract.ops.text.unlikely import ALONE, BESIDE, foreign_odds
 from extract.weights.hashing import sha256_of
 
@@ -52,8 +54,8 @@ class TextLine:
 
 
 class Reader(Protocol):
-    def __call__(self, image: NDArray[np.uint8], /) -> list[TextLine]:
-        """The lines of one uint8 (height, width, 3) RGB picture, in reading order."""
+    def __call__(self, images: Sequence[NDArray[np.uint8]], /) -> list[list[TextLine]]:
+        """The lines of each uint8 (height, width, 3) RGB picture, in reading order."""
 
 
 @functools.cache
@@ -85,7 +87,7 @@ def rapidocr_identity() -> Mapping[str, str]:
 
 
 class RapidOcrReader:
-    """RapidOCR with the models of its own wheel, on one CPU thread for each calling thread.
+    """RapidOCR with the models of its own wheel: on a CPU on one thread for each calling thread.
 
     A line that is read with little confidence is read turned by half too, or in four directions where
     it is about as high as wide (:mod:`extract.ops.text.turned_lines`). A line of a script that the models
@@ -97,57 +99,70 @@ class RapidOcrReader:
         max_side: text is looked for on the picture with its longer side reduced to this;
             it is read from the full picture.
         use_cls: turn every line, also those that are read with confidence as they are.
+        device: ``cpu`` or ``cuda:N``, where frames share batches.
+        at_once: the size of batches.
+
+    Raises DeviceUnusable where onnxruntime does not use the GPU.
     """
 
-    def __init__(self, *, min_score: float, max_side: int, use_cls: bool) -> None:
+    def __init__(
+        self,
+        *,
+        min_score: float,
+        max_side: int,
+        use_cls: bool,
+        device: str = "cpu",
+        at_once: AtOnce = ON_CPU,
+    ) -> None:
         self._min_score = min_score
+        self._max_side = max_side
         self._turn_all = use_cls
-        self._params: dict[str, Any] = {
+        params = {
             # Explicit files: with none given, RapidOCR checks its own and downloads what differs.
             **{f"{part}.model_path": str(path) for part, path in rapidocr_models().items()},
-            "Global.use_cls": False,
-            "Global.use_rec": False,  # lines are read below, each for itself
-            "Global.return_word_box": True,
             "Global.log_level": "critical",
-            "Global.use_preprocess_img": False,  # it would reduce large frames before they are read
             "Det.limit_type": "max",
             "Det.limit_side_len": max_side,
             # One thread has no pool, and so nothing that spins while it waits.
             "EngineConfig.onnxruntime.intra_op_num_threads": 1,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         }
-        self._local = threading.local()
+        self._load = partial(TextNetworks, params, at_once, device=device)
+        self._own = threading.local()
+        self._shared = None if device == "cpu" else self._load()
 
-    def _engine(self) -> Any:
-        if not hasattr(self._local, "engine"):
-            from rapidocr import RapidOCR
+    def _networks(self) -> TextNetworks:
+        if self._shared is not None:
+            return self._shared
+        if not hasattr(self._own, "networks"):
+            self._own.networks = self._load()
+        networks: TextNetworks = self._own.networks
+        return networks
 
-            self._local.engine = RapidOCR(params=self._params)
-        return self._local.engine
-
-    def __call__(self, image: NDArray[np.uint8], /) -> list[TextLine]:
-        # The detector works in blocks of 32 pixels and sees nothing where a side shrinks below one.
-        least = max(32, -(-32 * max(image.shape[:2]) // self._params["Det.limit_side_len"]))
-        picture = _bgr(_at_least(image, least))
-        boxes = getattr(self._engine()(picture), "boxes", None)
-        if boxes is None:  # nothing is found
-            return []
+    def __call__(self, images: Sequence[NDArray[np.uint8]], /) -> list[list[TextLine]]:
         from rapidocr.utils.process_img import get_rotate_crop_image
 
-        corners = np.asarray(boxes, dtype=np.float32).reshape(-1, 4, 2)
-        crops = [np.ascontiguousarray(get_rotate_crop_image(picture, box)) for box in corners]
-        lines = read_lines(crops, corners, self._read, turn_all=self._turn_all)
+        networks = self._networks()
+        pictures = [self._picture(image) for image in images]
+        frames = []
+        for picture, boxes in zip(pictures, networks.boxes(pictures), strict=True):
+            crops = [np.ascontiguousarray(get_rotate_crop_image(picture, box)) for box in boxes]
+            frames.append(read_lines(crops, boxes, turn_all=self._turn_all))
+        return [self._text_lines(lines) for lines in read_together(frames, networks.read)]
+
+    def _picture(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """BGR. The detector works in blocks of 32 pixels and sees nothing where a side shrinks below one."""
+        least = max(32, -(-32 * max(image.shape[:2]) // self._max_side))
+        return np.ascontiguousarray(_at_least(image, least)[..., ::-1])
+
+    def _text_lines(self, lines: Sequence[Line]) -> list[TextLine]:
+        """Those of a frame that are believed, in reading order."""
+        if not lines:
+            return []
         order = reading_order(upright(np.stack([line.box for line in lines]), main_turn(lines)))
         foreign = self._foreign(lines)
         texts = (TextLine("", 0.0, lines[i].box) if foreign[i] else self._text_line(lines[i]) for i in order)
         return [text for text in texts if text is not None]
-
-    def _read(self, crop: NDArray[np.uint8]) -> LineReading:
-        found = self._engine().recognize_txt([crop])
-        where = found.word_results[0]
-        places = [column for word in where.word_cols for column in word]
-        letters = tuple((column + 0.5) / where.line_txt_len for column in places)
-        return LineReading(found.txts[0], float(found.scores[0]), letters, tuple(where.confs))
 
     def _foreign(self, lines: Sequence[Line]) -> list[bool]:
         """Which lines of a frame are of a script that the models do not know."""
@@ -208,8 +223,11 @@ class PaddleOcrReader:
             self._local.engine = PaddleOCR(**self._arguments)
         return self._local.engine
 
-    def __call__(self, image: NDArray[np.uint8], /) -> list[TextLine]:
-        (found,) = self._engine().predict(_bgr(image))
+    def __call__(self, images: Sequence[NDArray[np.uint8]], /) -> list[list[TextLine]]:
+        return [self._read(image) for image in images]
+
+    def _read(self, image: NDArray[np.uint8]) -> list[TextLine]:
+        (found,) = self._engine().predict(np.ascontiguousarray(image[..., ::-1]))
         result = found.json["res"]
         return _lines(result["rec_texts"], result["rec_scores"], result["rec_polys"])
 
@@ -222,6 +240,14 @@ def check_paddleocr() -> None:
                 f"engine 'paddleocr' needs {module}, not installed here: {to_install('paddleocr')} in "
                 "a separate environment (it installs another OpenCV)"
             )
+
+
+def check_onnxruntime_gpu() -> None:
+    """Raises MissingDependency where onnxruntime's build is the one for CPUs."""
+    import onnxruntime
+
+    if CUDA not in onnxruntime.get_available_providers():
+        raise MissingDependency(NEEDS_ONNXRUNTIME_GPU)
 
 
 def reading_order(boxes: NDArray[np.float32]) -> list[int]:
@@ -242,10 +268,6 @@ def reading_order(boxes: NDArray[np.float32]) -> list[int]:
         else:
             rows.append([index])
     return [index for row in rows for index in sorted(row, key=lambda i: (lefts[i], middles[i], i))]
-
-
-def _bgr(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(image[..., ::-1])
 
 
 def _lines(texts: Sequence[str], scores: Sequence[float], boxes: Any) -> list[TextLine]:

@@ -8,8 +8,10 @@ around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,23 +47,60 @@ class Line:
     box: NDArray[np.float32]
 
 
-Read = Callable[[NDArray[np.uint8]], LineReading]
+@dataclass(frozen=True)
+class _Cut:
+    """A line's picture before it is read; its fields are those of :class:`Line`."""
+
+    picture: NDArray[np.uint8]
+    turn: int
+    box: NDArray[np.float32]
 
 
-def read_lines(
-    crops: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32], read: Read, *, turn_all: bool
-) -> list[Line]:
+# Yields pictures that can be read side by side, is sent a reading of each, and returns lines in the end.
+Asking = Generator[list[NDArray[np.uint8]], list[LineReading], list[Line]]
+Read = Callable[[Sequence[NDArray[np.uint8]]], Sequence[LineReading]]
+
+
+def read_together(frames: Sequence[Asking], read: Read) -> list[list[Line]]:
+    """The lines of each frame; what all of them ask for goes to ``read`` in one call, round by round."""
+    lines: dict[int, list[Line]] = {}
+    answers: dict[int, Any] = dict.fromkeys(range(len(frames)))  # None starts a generator
+    while answers:
+        asked: dict[int, list[NDArray[np.uint8]]] = {}
+        for number, readings in answers.items():
+            try:
+                asked[number] = frames[number].send(readings)
+            except StopIteration as end:
+                lines[number] = end.value
+        found = iter(read([picture for pictures in asked.values() for picture in pictures]))
+        answers = {number: [*islice(found, len(pictures))] for number, pictures in asked.items()}
+    return [lines[number] for number in range(len(frames))]
+
+
+def read_lines(crops: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32], *, turn_all: bool) -> Asking:
     """The lines of one frame, cut out along their ``boxes`` (n, 4, 2), each in its best turn.
 
     ``turn_all``: try the turns of every line, not only of doubtful ones.
     """
-    lines = [_best(crop, box, read, turn_all) for crop, box in zip(crops, boxes, strict=True)]
+    lines = yield from _read([_cut(*each, 0) for each in zip(crops, boxes, strict=True)])
+    turns = [
+        (place, degrees)
+        for place, line in enumerate(lines)
+        if turn_all or line.reading.score < DOUBTFUL
+        for degrees in _other_turns(crops[place])
+    ]
+    turned = yield from _read([_cut(crops[place], boxes[place], degrees) for place, degrees in turns])
+    for place in dict.fromkeys(place for place, _ in turns):
+        others = [line for line, (whose, _) in zip(turned, turns, strict=True) if whose == place]
+        best = max(others, key=lambda line: line.reading.score)
+        if best.reading.score > lines[place].reading.score + CLEARLY:
+            lines[place] = best
     main = main_turn(lines)
-    for place, line in enumerate(lines):
-        if main in (180, 270) and line.turn == main - 180:
-            turned = _turned(crops[place], boxes[place], read, 180)
-            if turned.reading.score >= line.reading.score - CLEARLY:
-                lines[place] = turned
+    against = [n for n, line in enumerate(lines) if main in (180, 270) and line.turn == main - 180]
+    turned = yield from _read([_cut(crops[place], boxes[place], 180) for place in against])
+    for place, line in zip(against, turned, strict=True):
+        if line.reading.score >= lines[place].reading.score - CLEARLY:
+            lines[place] = line
     return lines
 
 
@@ -73,23 +112,25 @@ def main_turn(lines: Sequence[Line]) -> int:
     return max(letters, key=letters.__getitem__)
 
 
-def _best(crop: NDArray[np.uint8], box: NDArray[np.float32], read: Read, turn_all: bool) -> Line:
-    as_cut = _turned(crop, box, read, 0)
-    if as_cut.reading.score >= DOUBTFUL and not turn_all:
-        return as_cut
+def _other_turns(crop: NDArray[np.uint8]) -> tuple[int, ...]:
     compact = max(crop.shape[:2]) < COMPACT * min(crop.shape[:2])
-    others = [_turned(crop, box, read, degrees) for degrees in ((90, 180, 270) if compact else (180,))]
-    best = max(others, key=lambda line: line.reading.score)
-    return best if best.reading.score > as_cut.reading.score + CLEARLY else as_cut
+    return (90, 180, 270) if compact else (180,)
 
 
-def _turned(crop: NDArray[np.uint8], box: NDArray[np.float32], read: Read, degrees: int) -> Line:
-    """The line read after turning what was cut out counter-clockwise."""
+def _read(cuts: Sequence[_Cut]) -> Asking:
+    readings = (yield [cut.picture for cut in cuts]) if cuts else []
+    return [
+        Line(reading, cut.picture, cut.turn, cut.box) for reading, cut in zip(readings, cuts, strict=True)
+    ]
+
+
+def _cut(crop: NDArray[np.uint8], box: NDArray[np.float32], degrees: int) -> _Cut:
+    """The line after turning what was cut out counter-clockwise."""
     across, down = _sides(box)
     # what stands much higher than wide was cut out with a quarter turn
     quarters = (degrees // 90 + (down >= COMPACT * across)) % 4
     picture = np.ascontiguousarray(np.rot90(crop, degrees // 90))
-    return Line(read(picture), picture, 90 * quarters, np.roll(box, -quarters, axis=0))
+    return _Cut(picture, 90 * quarters, np.roll(box, -quarters, axis=0))
 
 
 def upright(boxes: NDArray[np.float32], turn: int) -> NDArray[np.float32]:

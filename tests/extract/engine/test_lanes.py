@@ -293,9 +293,9 @@ def test_a_second_step_goes_on_in_the_device_lane(bench: Callable[..., Bench]) -
     """One by one on the host, then together, on the device."""
 
     class InTwo(TwoStepModel):
-        def first(self, item: Item) -> Any:
+        def first(self, items: Sequence[Item]) -> list[Any]:
             threads.append(threading.current_thread().name.partition("_")[0])
-            return 10 * item.start_seconds
+            return [10 * item.start_seconds for item in items]
 
         def second(self, items: Sequence[Item], found: Sequence[Any]) -> list[list[Row]]:
             threads.append(threading.current_thread().name.partition("_")[0])

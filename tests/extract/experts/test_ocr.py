@@ -22,7 +22,7 @@ from extract.errors import MediaError, MissingDependency, UsageError, WeightsErr
 from extract.expert import Resources
 from extract.experts.ocr import Ocr, OcrModel, OcrOptions
 from extract.ops.text import ocr_engines
-from extract.ops.text.ocr_engines import PaddleOcrReader, TextLine, reading_order
+from extract.ops.text.ocr_engines import PaddleOcrReader, RapidOcrReader, TextLine, reading_order
 from extract.ops.text.spelling import unchanged
 from extract.registry import make_expert
 from extract.types import Frame, Item, MediaInfo, Row, Scene
@@ -125,15 +125,15 @@ def test_red_is_not_blue() -> None:
     """RapidOCR reads arrays as BGR, frames are RGB."""
     seen: list[NDArray[np.uint8]] = []
 
-    def engine(image: NDArray[np.uint8]) -> SimpleNamespace:
-        seen.append(image)
-        return SimpleNamespace(txts=None)
+    def boxes(images: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        seen.extend(images)
+        return [np.zeros((0, 4, 2), np.float32) for _ in images]
 
-    reader = ocr_engines.RapidOcrReader(min_score=0.5, max_side=960, use_cls=False)
-    reader._local.engine = engine
+    reader = RapidOcrReader(min_score=0.5, max_side=960, use_cls=False)
+    reader._own.networks = SimpleNamespace(boxes=boxes, read=lambda lines: [])
     red = np.zeros((40, 60, 3), np.uint8)
     red[..., 0] = 255
-    assert reader(red) == []
+    assert reader([red]) == [[]]
     assert seen[0][0, 0].tolist() == [0, 0, 255] and seen[0].flags["C_CONTIGUOUS"]
 
 
@@ -239,7 +239,7 @@ def test_settings_pin_the_packaged_files() -> None:
         ({"doubtful_min_score": -1}, "doubtful_min_score is -1"),
         ({"max_side": 10}, "max_side is 10"),
         ({"engine": "paddleocr", "use_cls": True}, "use_cls"),
-        ({"engine": "tesseract"}, "rapidocr, paddleocr"),
+        ({"engine": "tesseract"}, "rapidocr, rapidocr_cuda, paddleocr"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
@@ -290,8 +290,8 @@ def test_paddleocr_is_called_as_documented(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setitem(sys.modules, "paddleocr", module)
     monkeypatch.setattr(ocr_engines, "check_paddleocr", lambda: None)
     reader = PaddleOcrReader(detector=tmp_path / "d", recogniser=tmp_path / "r", min_score=0.4, max_side=960)
-    assert reader(np.zeros((30, 30, 3), np.uint8)) == []
-    (line,) = reader(np.full((30, 30, 3), 9, np.uint8))
+    nothing, (line,) = reader([np.zeros((30, 30, 3), np.uint8), np.full((30, 30, 3), 9, np.uint8)])
+    assert nothing == []
     assert (line.text, line.score, line.box.tolist()) == ("HELLO", 0.9, polygon)
     assert len(made) == 1 and made[0]["text_detection_model_dir"] == str(tmp_path / "d")
     assert not made[0]["use_doc_unwarping"] and not made[0]["use_textline_orientation"]
@@ -322,7 +322,7 @@ def test_a_texture_is_no_line_of_text(model: OcrModel) -> None:
 )  # fmt: skip
 def test_short_and_tall_lines_need_more_confidence(text: str, score: float, height: int, kept: bool) -> None:
     box = np.array([(0, 0), (600, 0), (600, height), (0, height)], np.float32)
-    believing = OcrModel(lambda image: [TextLine(text, score, box)], unchanged, 0.9)
+    believing = OcrModel(lambda images: [[TextLine(text, score, box)]], unchanged, 0.9)
     assert [row["text"] for row in believing(items(CARDS[:1]))[0]] == [text] * kept
 
 
@@ -335,7 +335,7 @@ def test_the_speller_sees_a_frame_at_a_time() -> None:
         return [line.lower() for line in lines]
 
     read = [TextLine("A", 0.9, box), TextLine("B", 0.8, box)]
-    rows = OcrModel(lambda image: read, speller, 0.0)(items(CARDS[:2]))
+    rows = OcrModel(lambda images: [read for _ in images], speller, 0.0)(items(CARDS[:2]))
     assert seen == [(["A", "B"], [0.9, 0.8])] * 2
     assert [(r["text"], r["corrected"]) for r in rows[0]] == [("A", "a"), ("B", "b")]
 

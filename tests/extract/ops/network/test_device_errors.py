@@ -42,6 +42,9 @@ FULL = [
     RuntimeError("cuFFT error: CUFFT_INTERNAL_ERROR"),
     RuntimeError("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate(handle)`"),
     RuntimeError("NVRTC_ERROR_OUT_OF_MEMORY"),
+    RuntimeError(
+        "bfc_arena.cc:376 onnxruntime::BFCArena::AllocateRawInternal(size_t) Failed to allocate memory for 9"
+    ),
     RuntimeError("CUDA failed with error out of memory"),
     RuntimeError(
         "The following operation failed in the TorchScript interpreter.\nTraceback of TorchScript (most "

@@ -105,7 +105,7 @@ def test_both_engines_read_the_same_lines(paddle: Reader) -> None:
     """But for spaces: PP-OCRv4 mobile leaves them out between capitals."""
     rapid = RapidOcrReader(min_score=0.5, max_side=960, use_cls=False)
     for lines in FRAMES:
-        theirs, ours = paddle(card(lines)), rapid(card(lines))
+        (theirs,), (ours,) = paddle([card(lines)]), rapid([card(lines)])
         assert [t.text.replace(" ", "") for t in theirs] == [line.replace(" ", "") for line in lines]
         assert [t.text for t in ours] == list(lines)
         for their, our in zip(theirs, ours, strict=True):
