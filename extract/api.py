@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from extract.engine.settings import EngineSettings
 from extract.engine.task import VideoTask
 from extract.errors import MarqueeError, MediaError
-from extract.options import Precision, arguments_checked, convert
+from extract.options import Decode, Precision, arguments_checked, convert
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +26,7 @@ def video(
     device: str = "auto",
     precision: Precision | None = None,
     random_seed: int | None = None,
+    decode: Decode = "cpu",
     video_id: str | None = None,
 ) -> dict[str, pa.Table]:
     """Features of one video, as one Arrow table for each table of the experts, by name.
@@ -42,6 +43,7 @@ def video(
         device: ``auto``, ``cpu`` or ``cuda:N``.
         precision: of the networks; default: bfloat16 on a GPU, float32 on a CPU. Tables here hold float32.
         random_seed: draw all weights from this seed instead of reading files (dry runs).
+        decode: what decodes pictures: ``cpu``, or ``cuda``, a GPU's own decoder.
         video_id: the id in the tables; default: the file's name without its suffix, as a store of its folder
             has it, so that the tables join the store's.
 
@@ -73,6 +75,7 @@ def video(
         precision=precision,
         dtype="float32",
         random_seed=random_seed,
+        decode=decode,
     )
     selection = select(config)
     shown = os.fsencode(path).decode("utf-8", "backslashreplace")  # Arrow holds UTF-8 only

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from extract.declarations import Expert, TableSpec
-from extract.options import Dtype, Precision
+from extract.options import Decode, Dtype, Precision
 from extract.tables import embedding_dtype
 
 HALF_VERSION = 2  # raise when networks below float32 give other values; 1 was autocast
@@ -23,14 +23,15 @@ def fingerprint(
     precision: Precision,
     dtype: Dtype,
     random_seed: int | None,
+    decode: Decode = "cpu",
 ) -> tuple[str, dict[str, Any]]:
     """12 hex digits, and in the clear what they were made of.
 
     ``weights`` maps role to SHA-256, ``upstream`` expert to fingerprint. What cannot change the
     rows is left out: precision for an expert without a network (lane ``none``), any but float32 for one that
     is always computed in that, ``dtype`` for tables without vectors, the hashes of files that ``random_seed``
-    stands in for, and the seed where there are no weights to draw. Raises TypeError for settings that are not
-    JSON.
+    stands in for, the seed where there are no weights to draw, and ``decode`` for an expert that sees no
+    pictures, or where it is ``cpu``. Raises TypeError for settings that are not JSON.
     """
     drawn = random_seed is not None and bool(expert.weights())
     tables = expert.tables()
@@ -47,6 +48,8 @@ def fingerprint(
     }
     if described["precision"] not in (None, "float32"):
         described["half"] = HALF_VERSION
+    if decode != "cpu" and "video" in expert.media_streams:
+        described["decode"] = decode
     text = canonical_json(described)
     return digest(text), json.loads(text)
 

@@ -70,6 +70,7 @@ Seed = Annotated[int, Range(at_least=0, at_most=2**63 - 1)]  # what PyTorch and 
 Device = Annotated[str, Form(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda, cuda:N")]
 Precision = Literal["float32", "float16", "bfloat16"]  # what networks compute in
 Dtype = Literal["float16", "float32"]  # what vectors are stored in
+Decode = Literal["cpu", "cuda"]  # what decodes pictures
 DetectorName = Literal["transnetv2", "content", "adaptive", "ffmpeg"]
 Gpus = Annotated[str, Form(r"all|\d+(,\d+)*", "all, or numbers such as 0,1")]
 _GPU = r"(\d+(-\d+)?|(MIG-)?GPU-[0-9a-fA-F-]+(/\d+/\d+)?|MIG-[0-9a-fA-F-]+)"

@@ -14,7 +14,7 @@ from extract.declarations import Expert
 from extract.detectors.service import ShotService
 from extract.errors import DeviceUnusable, UsageError, unknown
 from extract.fingerprint import fingerprint
-from extract.options import Checked, Device, Dtype, Precision, Seed
+from extract.options import Checked, Decode, Device, Dtype, Precision, Seed
 from extract.registry import expert_names, make_expert, with_upstream
 from extract.weights.files import DownloadProgress, ResolvedWeight
 from extract.weights.locate import resolve
@@ -33,6 +33,7 @@ class ExtractConfig(Checked):
         device: ``auto`` (the first GPU, if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         precision: of the networks; None: the device's usual one (:func:`usual_precision`).
         dtype: of stored vectors.
+        decode: what decodes pictures; ``cuda`` is the GPU's own decoder (NVDEC), on ``device``.
     """
 
     experts: tuple[str, ...]
@@ -43,6 +44,7 @@ class ExtractConfig(Checked):
     device: Device = "auto"
     precision: Precision | None = None
     dtype: Dtype = "float16"
+    decode: Decode = "cpu"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,6 +78,25 @@ class Selection:
     precision: Precision = "float32"
     dtype: Dtype = "float16"
     random_seed: int | None = None
+    decode: Decode = "cpu"
+
+    @property
+    def decoding_gpu(self) -> int | None:
+        """The number of the GPU that decodes pictures; None if the CPU does."""
+        return None if self.decode == "cpu" else int(self.device.partition(":")[2] or 0)
+
+    def check_decoder(self) -> None:
+        """Raises DeviceUnusable where pictures are to be decoded by a GPU that cannot."""
+        if self.decoding_gpu is None:
+            return
+        if self.device == "cpu":
+            raise DeviceUnusable(
+                "--decode cuda needs a GPU, and this run computes on the CPU: give --device cuda where there "
+                "is one, or use --decode cpu"
+            )
+        from extract.media.container import check_gpu_decoder
+
+        check_gpu_decoder(self.decoding_gpu)
 
     @property
     def shot_service(self) -> ShotService | None:
@@ -136,6 +157,7 @@ def select(config: ExtractConfig, download_progress: DownloadProgress | None = N
             precision=precision,
             dtype=config.dtype,
             random_seed=seed,
+            decode=config.decode,
         )
     return Selection(
         experts=experts,
@@ -149,6 +171,7 @@ def select(config: ExtractConfig, download_progress: DownloadProgress | None = N
         precision=precision,
         dtype=config.dtype,
         random_seed=seed,
+        decode=config.decode,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from extract.options import Dtype, Precision, arguments_checked, convert
+from extract.options import Decode, Dtype, Precision, arguments_checked, convert
 from pipeline.settings import choose
 from pipeline.storage.location import Location, location
 from pipeline.work.config import Cluster, RunConfig
@@ -29,6 +29,7 @@ def run(
     device: str = "auto",
     precision: Precision | None = None,
     dtype: Dtype = "float16",
+    decode: Decode = "cpu",
     shard_size: int = 64,
     retry_failed: bool = False,
     new_root: bool = False,
@@ -55,6 +56,7 @@ def run(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: of the networks; default: as in the store, else bfloat16 on a GPU and float32 on a CPU.
         dtype: of stored vectors.
+        decode: what decodes pictures: ``cpu``, or ``cuda``, the GPU's own decoder (its pixels differ).
         shard_size: videos in a new shard.
         retry_failed: try again what failed before.
         new_root: the store's videos are in this folder now; ids stay.
@@ -82,6 +84,6 @@ def run(
         weights=convert("--weights", Path | None, weights, texts=False), download=download, device=device,
         random_seed=random_seed, precision=precision, dtype=dtype, shard_size=shard_size, new_root=new_root,
         retry_failed=retry_failed, replace_changed=replace_changed, batch_size=batch_size,
-        decoders=decoders, checkpoint_seconds=checkpoint_seconds, cluster=cluster or Cluster(),
+        decode=decode, decoders=decoders, checkpoint_seconds=checkpoint_seconds, cluster=cluster or Cluster(),
     )  # fmt: skip
     return run_config(config, convert("progress", RunProgress | None, progress, texts=False))

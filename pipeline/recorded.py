@@ -24,6 +24,7 @@ def extraction(made_of: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             "options": options,
             "precision": _common("precision", [precision_of(*each) for each in made_of.items()]) or "float32",
             "dtype": _common("dtype", _dtypes(made_of, options)) or "float32",
+            "decode": _common("decode", [_decode(*each) for each in made_of.items()]) or "cpu",
             "random_seed": _common("random_seed", [r["random_seed"] for r in made_of.values()]),
         }
     except (KeyError, TypeError, AttributeError) as error:
@@ -40,6 +41,12 @@ def precision_of(name: str, record: Mapping[str, Any]) -> str | None:
         return str(record["precision"]) if expert.computed_in("bfloat16") == "bfloat16" else None
     except (KeyError, TypeError, AttributeError) as error:
         raise _incomplete(error) from error
+
+
+def _decode(name: str, record: Mapping[str, Any]) -> str | None:
+    """What decoded the pictures that rows are of; None for an expert that sees none."""
+    sees_pictures = "video" in make_expert(name, options_of(name, record)).media_streams
+    return str(record.get("decode", "cpu")) if sees_pictures else None
 
 
 def _incomplete(error: Exception) -> StoreError:

@@ -18,7 +18,8 @@ class DecodeJob:
 
     ``experts`` maps names to plain option values. ``shot_service`` is the expert that detects shots,
     None if no expert follows them; with ``scenes`` given (they were stored before) nothing is
-    detected. ``buffer_bytes`` bounds the undecided frames that are held.
+    detected. ``buffer_bytes`` bounds the undecided frames that are held. ``gpu`` is the number of the one
+    that decodes pictures, None for the CPU.
     """
 
     path: bytes
@@ -28,6 +29,7 @@ class DecodeJob:
     scenes: tuple[Scene, ...] | None = None
     buffer_bytes: int = 512 << 20
     threads: int = 1
+    gpu: int | None = None
 
 
 @dataclass(frozen=True)

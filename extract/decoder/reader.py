@@ -41,7 +41,7 @@ def read_video(
     send(MediaOpened(media))
     taps = _Taps(job, media, send)
     counts = DecodeCounts()
-    measured = _Measured(media)
+    measured = _Measured(media, by_gpu=job.gpu is not None)
     if not taps:
         return measured.facts(counts), counts
     scenes_wanted = media.has_video and taps.want_scenes
@@ -59,6 +59,7 @@ def read_video(
             sounds=taps.sounds,
             counts=counts,
             threads=job.threads,
+            gpu=job.gpu,
         ):
             measured.add(piece)
             if isinstance(piece, AudioBlock):
@@ -96,7 +97,7 @@ def _replay(
     pictures: Iterator[Picture | None] = iter([None] * len(job.scenes))
     if taps.want_keyframes:
         targets = [(s.keyframe, s.keyframe_pts) for s in job.scenes]
-        pictures = fetch(job.path, media=media, keyframe_targets=targets, counts=counts)
+        pictures = fetch(job.path, media=media, keyframe_targets=targets, counts=counts, gpu=job.gpu)
     for scene, picture in zip(job.scenes, pictures, strict=True):
         taps.scene(scene, picture)
         on_step()
@@ -133,7 +134,7 @@ class _Tracker:
         self._timeline = Timeline()
         self._buffer = KeyframeBuffer(job.buffer_bytes)
         self._samples = [SceneSamples(step) for step in taps.sample_steps]
-        self._second_look = SecondLook(job.path, media=media, counts=counts)
+        self._second_look = SecondLook(job.path, media=media, counts=counts, gpu=job.gpu)
         self._number = 0
 
     def push(self, picture: Picture) -> None:
@@ -305,8 +306,8 @@ def _frame(picture: Picture, image: Any) -> Frame:
 class _Measured:
     """What one pass shows of a video: how long it is and how many pictures it has."""
 
-    def __init__(self, media: MediaInfo) -> None:
-        self._media = media
+    def __init__(self, media: MediaInfo, *, by_gpu: bool) -> None:
+        self._media, self._by_gpu = media, by_gpu
         self._span: tuple[float, float] | None = None
         self._pieces = 0
         self.seen: set[Kind] = set()
@@ -332,12 +333,12 @@ class _Measured:
             facts |= {
                 "decode_errors": counts.decode_errors + counts.corrupt_pictures,
                 "partial": counts.partial,
-                "note": _note(self._media, counts),
+                "note": _note(self._media, counts, by_gpu=self._by_gpu),
             }
         return facts
 
 
-def _note(media: MediaInfo, counts: DecodeCounts) -> str | None:
+def _note(media: MediaInfo, counts: DecodeCounts, *, by_gpu: bool) -> str | None:
     """What a reader of the ``videos`` table should know about this file."""
     notes = []
     if counts.truncated:
@@ -347,6 +348,8 @@ def _note(media: MediaInfo, counts: DecodeCounts) -> str | None:
     ]
     if counts.decode_errors or counts.corrupt_pictures:
         notes.append(f"{counts.decode_errors} damaged packets, {counts.corrupt_pictures} damaged pictures")
+    if by_gpu and (left := counts.pictures_decoded - counts.pictures_by_gpu):
+        notes.append(f"{left} pictures decoded by the CPU: the GPU does not take them")
     header = media.header_duration_seconds
     seconds = (counts.last_seconds or 0.0) - (counts.first_seconds or 0.0)  # of pictures and sound
     if header and abs(header - seconds) > max(1.0, 0.1 * seconds):

@@ -77,4 +77,5 @@ class Decoders:
             scenes=scenes,
             buffer_bytes=self._settings.keyframe_buffer_bytes,
             threads=self._settings.decoder_threads,
+            gpu=selection.decoding_gpu,
         )

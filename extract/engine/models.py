@@ -30,8 +30,9 @@ class Models:
 
 def load_models(selection: Selection, *, batch_size: int) -> Models:
     """Raises WeightsError or MissingDependency where a model cannot be loaded, OutOfDeviceMemory where there
-    is no room for it, and DeviceUnusable where the device refuses.
+    is no room for it, and DeviceUnusable where the device refuses, or cannot decode pictures as it should.
     """
+    selection.check_decoder()
     resources = {
         name: Resources(
             device=selection.device,

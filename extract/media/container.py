@@ -8,20 +8,24 @@ allowed, and whatever a demuxer wants to open beside is refused.
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import functools
 import os
 import stat
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, Literal, NamedTuple
 
 import av
 from av.audio.stream import AudioStream
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
-from extract.errors import MediaError
+from extract.errors import DeviceUnusable, MediaError, command
 from extract.media.limits import refuse_pictures, refuse_sound
 
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -34,6 +38,11 @@ DEMUXERS = (
     *("yuv4mpegpipe", "wav", "w64", "aiff", "caf", "au", "mp3", "flac", "aac", "ac3", "eac3", "dts"),
     *("truehd", "amr", "wv", "ape", "tta"),
 )
+# What NVDEC gives, with both chroma values in one plane, and the same with a plane for each.
+PLANAR = {
+    **{"nv12": "yuv420p", "p010le": "yuv420p10le", "p012le": "yuv420p12le", "p016le": "yuv420p16le"},
+    **{"nv16": "yuv422p", "p210le": "yuv422p10le", "p212le": "yuv422p12le", "p216le": "yuv422p16le"},
+}
 MAX_PIXELS = 8192 * 8192  # of one stored picture; a header may ask for far more memory than any film
 
 
@@ -77,15 +86,25 @@ class _Stretch:
 
 
 @contextmanager
-def open_container(path: PathLike, stretch: tuple[int, int] | None = None) -> Iterator[InputContainer]:
-    """The opened container; the file is closed on leaving. ``stretch``: these bytes of the file only.
+def open_container(
+    path: PathLike, stretch: tuple[int, int] | None = None, *, gpu: int | None = None
+) -> Iterator[InputContainer]:
+    """The opened container; the file is closed on leaving.
+
+    Args:
+        path: of the file.
+        stretch: these bytes of the file only.
+        gpu: the number of the GPU whose own decoder (NVDEC) is to decode pictures. What it does not take (a
+            codec, a chroma format, a size) the CPU decodes.
 
     Raises:
+        DeviceUnusable: the GPU has no decoder that FFmpeg can use.
         MediaError: if the file cannot be read, is not a regular file, is empty, is not in one
             of the containers of :data:`DEMUXERS`, refers to other files, or if FFmpeg gives it
             up inside the ``with`` block. The message is one line.
     """
     shown = repr(os.fsdecode(path))
+    hwaccel = None if gpu is None else _gpu_decoder(gpu)
 
     def refuse(url: str, flags: int, options: Mapping[str, str]) -> BinaryIO:
         raise MediaError(f"{shown} refers to another file or URL; only self-contained media are read")
@@ -102,6 +121,7 @@ def open_container(path: PathLike, stretch: tuple[int, int] | None = None) -> It
                 },
                 metadata_errors="replace",
                 io_open=refuse,
+                hwaccel=hwaccel,
             ) as container:
                 yield container
         except av.FFmpegError as error:
@@ -110,6 +130,47 @@ def open_container(path: PathLike, stretch: tuple[int, int] | None = None) -> It
                 "self-contained files such as mp4, mov, mkv, webm, avi, ts, mpg, ogg, wav, mp3; "
                 "playlists, texts and pictures are not: re-encode or remove it"
             ) from error
+
+
+def check_gpu_decoder(gpu: int) -> None:
+    """Raises DeviceUnusable where FFmpeg cannot use this GPU's decoder; leaves nothing on the GPU."""
+    try:
+        if sys.platform == "linux":  # FFmpeg looks for it at the first picture, and goes on without
+            ctypes.CDLL("libnvcuvid.so.1")
+        HWAccel("cuda", str(gpu)).create(av.Codec("h264", "r"))
+    except (OSError, NotImplementedError) as error:  # FFmpeg's errors are OSErrors
+        raise DeviceUnusable(
+            f"--decode cuda: the video decoder of GPU {gpu} cannot be used ({error}): check the driver "
+            f"({command('doctor')}), in a container NVIDIA_DRIVER_CAPABILITIES (video is needed), or use "
+            "--decode cpu"
+        ) from error
+
+
+def _gpu_decoder(gpu: int) -> HWAccel:
+    _context(gpu)
+    return _accelerator(gpu)
+
+
+@functools.cache
+def _context(gpu: int) -> HWAccel:
+    """Holds on to a GPU's context, so that not every file makes a new one."""
+    check_gpu_decoder(gpu)
+    return _accelerator(gpu).create(av.Codec("h264", "r"))
+
+
+def _accelerator(gpu: int) -> HWAccel:
+    return HWAccel("cuda", str(gpu), allow_software_fallback=True, options={"primary_ctx": "1"})
+
+
+def is_gpus(frame: av.VideoFrame) -> bool:
+    """Whether a GPU decoded it, of a stream that one was asked to. Of 4:4:4 it cannot be seen: assumed."""
+    return frame.format.name in PLANAR or "444" in frame.format.name
+
+
+def in_planes(frame: av.VideoFrame) -> av.VideoFrame:
+    """The same values as a CPU's decoder lays them out, whose conversion to RGB is another than NVDEC's."""
+    planar = PLANAR.get(frame.format.name)
+    return frame if planar is None else frame.reformat(format=planar)
 
 
 def open_regular(path: PathLike) -> BinaryIO:
@@ -194,6 +255,8 @@ def open_decoder(stream: VideoStream | AudioStream, *, threads: int = 1, strict:
         options["err_detect"] = "explode"
     stream.codec_context.options = options
     stream.codec_context.copy_opaque = True  # a frame carries its packet's extract.media.clock.Stamp
+    if stream.codec_context.is_hwaccel:
+        threads = 1
     kind: Literal["NONE", "AUTO"] = "NONE" if threads == 1 else "AUTO"
     stream.codec_context.thread_count = threads
     stream.codec_context.thread_type = kind  # takes names too

@@ -52,6 +52,7 @@ def fetch(
     media: MediaInfo,
     keyframe_targets: Sequence[tuple[int, int]],
     counts: DecodeCounts,
+    gpu: int | None = None,
 ) -> Iterator[Picture]:
     """The pictures with these (index, pts), in presentation order, equal to those of ``stream.read``.
 
@@ -67,6 +68,7 @@ def fetch(
         media: from :func:`extract.media.probe.probe`.
         keyframe_targets: index and PTS of each picture as ``stream.read`` gave them, in any order.
         counts: added to, like the one pass.
+        gpu: as of the one pass.
 
     Raises:
         MediaError: the file cannot be opened, or a target is not in it (it changed meanwhile).
@@ -75,11 +77,11 @@ def fetch(
     if not targets:
         return
     found = 0
-    with open_container(path) as container:
+    with open_container(path, gpu=gpu) as container:
         for picture in _by_jumps(container, media, targets, counts):
             yield picture
             found += 1
-    rest = SecondPass(path, media=media, counts=counts)
+    rest = SecondPass(path, media=media, counts=counts, gpu=gpu)
     with closing(rest):
         for target in targets[found:]:
             yield rest.find(target)
@@ -91,17 +93,19 @@ class SecondLook:
     From then on by one more pass through the file, however many pictures are still to come.
     """
 
-    def __init__(self, path: PathLike, *, media: MediaInfo, counts: DecodeCounts) -> None:
-        self._path, self._media, self._counts = path, media, counts
+    def __init__(
+        self, path: PathLike, *, media: MediaInfo, counts: DecodeCounts, gpu: int | None = None
+    ) -> None:
+        self._path, self._media, self._counts, self._gpu = path, media, counts, gpu
         self._pass: SecondPass | None = None
 
     def find(self, target: PictureKey) -> Picture:
         """The picture with this index and PTS. Raises MediaError if it is not there now."""
         if self._pass is None:
-            with open_container(self._path) as container:
+            with open_container(self._path, gpu=self._gpu) as container:
                 for picture in _by_jumps(container, self._media, [target], self._counts):
                     return picture
-            self._pass = SecondPass(self._path, media=self._media, counts=self._counts)
+            self._pass = SecondPass(self._path, media=self._media, counts=self._counts, gpu=self._gpu)
         return self._pass.find(target)
 
     def close(self) -> None:
@@ -112,9 +116,11 @@ class SecondLook:
 class SecondPass:
     """Decodes from the start and stops at each target, ascending."""
 
-    def __init__(self, path: PathLike, *, media: MediaInfo, counts: DecodeCounts) -> None:
+    def __init__(
+        self, path: PathLike, *, media: MediaInfo, counts: DecodeCounts, gpu: int | None = None
+    ) -> None:
         self._media = media
-        self._parts = read(path, media=media, video=True, sounds=(), counts=counts)
+        self._parts = read(path, media=media, video=True, sounds=(), counts=counts, gpu=gpu)
 
     def find(self, target: PictureKey) -> Picture:
         for part in self._parts:

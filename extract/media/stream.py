@@ -22,6 +22,8 @@ from extract.media.container import (
     PathLike,
     choose_streams,
     discard_others,
+    in_planes,
+    is_gpus,
     open_container,
     open_decoder,
     open_regular,
@@ -45,13 +47,15 @@ Kind = Literal["video", "audio"]
 class DecodeCounts:
     """What was decoded so far, whoever decoded it (:func:`read`, ``seek.fetch``); read any time.
 
-    ``pictures_decoded`` over the pictures of a video is its number of decodes. ``decode_errors``
-    are packets that gave nothing, ``corrupt_pictures`` those in whose place the last good one is shown
+    ``pictures_decoded`` over the pictures of a video is its number of decodes; a GPU decoded
+    ``pictures_by_gpu`` of them. ``decode_errors`` are packets that gave nothing, ``corrupt_pictures``
+    those in whose place the last good one is shown
     (:mod:`extract.media.damage`), ``truncated`` files say themselves that there should be more
     (:mod:`extract.media.completeness`). ``refused`` says why a stream was given up on the way.
     """
 
     pictures_decoded: int = 0
+    pictures_by_gpu: int = 0
     samples_decoded: int = 0
     video_packets: int = 0
     audio_packets: int = 0
@@ -84,6 +88,7 @@ def read(
     sounds: Sequence[Sound],
     counts: DecodeCounts,
     threads: int = 1,
+    gpu: int | None = None,
 ) -> Generator[Picture | AudioBlock, None, None]:
     """Decode a file once, and of it only what is asked for.
 
@@ -101,6 +106,7 @@ def read(
         counts: added to while reading. Damaged packets are counted there and skipped; a stream that turns
             out to be impossible is named there and ends.
         threads: decoder threads; one is best where each core has its own video.
+        gpu: the number of the GPU that decodes pictures (:func:`~extract.media.container.open_container`).
 
     A stream of which nothing can be decoded gives nothing: that is for the caller to notice.
 
@@ -109,7 +115,7 @@ def read(
     """
     one_pass = _Pass(path, media, video, sounds, counts)
     for stretch in links(path) if media.container == "ogg" else [None]:
-        with open_container(path, stretch) as container:
+        with open_container(path, stretch, gpu=gpu if video else None) as container:
             for part in one_pass.read(container, threads):
                 counts.saw(part.start_seconds, part.end_seconds)
                 yield part
@@ -284,10 +290,12 @@ def decode(
     if packet.size:
         counts.video_packets += is_video
         counts.audio_packets += not is_video
+    by_gpu = is_video and packet.stream.codec_context.is_hwaccel
     for frame in frames:
         if isinstance(frame, av.VideoFrame):
             counts.pictures_decoded += 1
+            counts.pictures_by_gpu += by_gpu and is_gpus(frame)
         else:
             counts.samples_decoded += frame.samples
             counts.decode_errors += frame.is_corrupt
-    return frames
+    return [in_planes(frame) for frame in frames if isinstance(frame, av.VideoFrame)] if by_gpu else frames

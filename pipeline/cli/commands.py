@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from extract.errors import UsageError, command
-from extract.options import DetectorName, Dtype, Precision
+from extract.options import Decode, DetectorName, Dtype, Precision
 from extract.terminal import Commands, command_line, console, run_app
 from pipeline.cli.lines import print_next
 from pipeline.copies.recipe_name import RecipeName
@@ -86,6 +86,9 @@ def extract(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N. Default: auto.")] = None,
     precision: PrecisionName = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Type of stored vectors. Default: float16.")] = None,
+    decode: Annotated[
+        Decode | None, typer.Option(help="cuda: pictures are decoded by the GPU. Default: cpu.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Items per batch. Default: 16, on a GPU 64.")] = None,
     shard_size: Annotated[int | None, typer.Option(help="Videos in a new shard. Default: 64.")] = None,
     decoders: Annotated[

@@ -20,7 +20,7 @@ from pipeline.work.config import Cluster, RunConfig
 # What --config may hold: fields of the two dataclasses, and what only the command line has.
 _FIELDS = {**field_types(RunConfig), **field_types(Cluster)}
 _SAME = (
-    "options", "weights", "device", "precision", "dtype", "shard_size", "retry_failed", "new_root",
+    "options", "weights", "device", "precision", "dtype", "decode", "shard_size", "retry_failed", "new_root",
     "replace_changed", "batch_size", "decoders", "workers", "gpus", "scheduler",
 )  # fmt: skip
 _TEXTS = (

@@ -14,7 +14,7 @@ from pipeline.storage.location import Location
 from pipeline.store.layout import Store
 from pipeline.store.videos import read_shards
 
-CHOICES = ("experts", "options", "precision", "dtype", "random_weights", "weights")
+CHOICES = ("experts", "options", "precision", "dtype", "decode", "random_weights", "weights")
 
 
 def remembered(out: Location, *, choices: bool) -> dict[str, Any]:
@@ -53,6 +53,7 @@ def _choices(store: Store, options: Mapping[str, Any]) -> dict[str, Any]:
         "options": found["options"],
         "precision": found["precision"],
         "dtype": found["dtype"],
+        "decode": found["decode"],
         "random_weights": found["random_seed"],
         "weights": Path(weights) if there and isinstance(weights, str) else None,
     }

@@ -29,6 +29,7 @@ def runnable(
         try:
             needed = needed_for(name, known)
             selection = select(_config(needed, weights, device))
+            selection.check_decoder()
         except MissingWeights as error:
             reasons[name] = "weights missing: " + ", ".join(row.file.name for row in error.rows)
             continue

@@ -112,6 +112,8 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
     check_cluster(config.cluster)
     config, told = with_precision(config)
     selection = select(config, progress.show_download)
+    if config.cluster.in_process:
+        selection.check_decoder()
     progress.stage = "planning"
     found = None if config.stored_only else scan(config.videos, out=config.out).checked()
     store = open_store(config.out, create=not config.stored_only)
@@ -239,6 +241,7 @@ class _Record:
             "weights": None if config.weights is None else os.path.abspath(config.weights),
             "precision": config.precision,
             "dtype": config.dtype,
+            "decode": config.decode,
             "shard_size": config.shard_size,
             "random_weights": config.random_seed,
             "cluster": {

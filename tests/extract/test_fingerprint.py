@@ -163,6 +163,13 @@ class Heard(Network):
         return self.heard
 
 
+def test_pictures_of_a_gpu_are_others_and_its_sound_is_not() -> None:
+    name, said = fingerprint(Network(), **GIVEN, decode="cuda")
+    assert said["decode"] == "cuda" and name != of(Network()) == of(Network(), decode="cpu")
+    assert of(Heard(), decode="cuda") == of(Heard())
+    assert "decode" not in fingerprint(Network(), **GIVEN)[1]  # stores of before have no such key
+
+
 class Downmixed(Heard):
     heard = Streams(audio_rate=16_000, audio_downmix="ffmpeg")
 

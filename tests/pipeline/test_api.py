@@ -24,6 +24,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "device": ("gpu", "cuda:x", "meta", 0, None),
     "precision": ("half", "int8", 16),
     "dtype": ("float8", "float64", None),
+    "decode": ("gpu", "nvdec", None, "cuda"),
     "shard_size": (0, -1, 1.5, "64", True, None),
     "retry_failed": (1, "yes", None),
     "batch_size": (0, -1, 2.5, "16", True),

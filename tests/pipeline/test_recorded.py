@@ -28,6 +28,7 @@ def provenance(names: list[str], **settings: Any) -> dict[str, Any]:
         (["ocr"], {"options": {"ocr": {"min_score": 0.75, "sample_seconds": "none"}}}),
         (["clip"], {"random_seed": 4, "precision": "bfloat16", "dtype": "float32"}),
         (["i3d"], {"random_seed": 4, "dtype": "float16"}),
+        (["lowlevel", "spectrogram"], {"decode": "cuda"}),
     ],
 )
 def test_extraction_makes_what_was_recorded(names: list[str], settings: dict[str, Any]) -> None:
@@ -50,6 +51,9 @@ def test_experts_of_several_precisions_are_refused() -> None:
     }
     with pytest.raises(StoreError, match=r"several values of precision"):
         extraction(mixed)
+    scenes = provenance(["scenes"], random_seed=1, decode="cuda")
+    with pytest.raises(StoreError, match=r"several values of decode \(cpu, cuda\)"):
+        extraction(provenance(["clip"], random_seed=1) | scenes)
 
 
 def test_a_record_of_somebody_else_names_no_place_to_write_to(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange
 
+from extract.errors import DeviceUnusable
+from extract.media import container
+from extract.media.clock import Stamp
 from extract.media.picture import Picture
 from extract.media.probe import probe
 from extract.media.stream import DecodeCounts, read
@@ -74,6 +79,44 @@ def test_more_threads_change_nothing(clip: Path) -> None:
     one, _, _ = split(clip)
     two, _, _ = split(clip, threads=2)
     assert all(np.array_equal(a.rgb(), b.rgb()) for a, b in zip(one, two, strict=True))
+
+
+def test_what_a_gpu_would_have_to_do_is_told_where_there_is_none(clip: Path) -> None:
+    """Whatever keeps FFmpeg from the decoder here: no driver, or no GPU of that number."""
+    with pytest.raises(DeviceUnusable, match="--decode cuda: the video decoder of GPU 1000 cannot be used"):
+        list(read(clip, media=probe(clip), video=True, sounds=(), counts=DecodeCounts(), gpu=1000))
+    heard = DecodeCounts()
+    assert list(
+        read(clip, media=probe(clip), video=False, sounds=[Sound(16000)], counts=heard, gpu=1000)
+    )  # sound needs none
+
+
+@pytest.mark.parametrize(("planes", "full"), [("yuv420p", False), ("yuv420p", True), ("yuv422p10le", False)])
+def test_a_gpus_pictures_are_laid_out_as_a_cpus(clip: Path, planes: str, full: bool) -> None:
+    """In place of NVDEC, FFmpeg puts the CPU's pictures into NVDEC's formats; nothing of them is lost."""
+    packed = next(name for name, planar in container.PLANAR.items() if planar == planes)
+    for picture in split(clip)[0][::16]:
+        own = picture.raw.reformat(format=planes)
+        own.color_range = ColorRange.JPEG if full else ColorRange.MPEG
+        theirs = own.reformat(format=packed)
+        assert container.is_gpus(theirs) and not container.is_gpus(own) and container.in_planes(own) is own
+        back = container.in_planes(theirs)
+        assert (back.pts, back.time_base, back.opaque) == (own.pts, own.time_base, picture.raw.opaque)
+        assert isinstance(back.opaque, Stamp)
+        assert np.array_equal(replace(picture, raw=back).kept().rgb(), replace(picture, raw=own).rgb())
+
+
+def test_what_the_gpu_does_not_take_is_the_cpus_to_the_bit(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(container, "_gpu_decoder", lambda gpu: None)
+    counts = DecodeCounts()
+    parts = read(clip, media=probe(clip), video=True, sounds=(), counts=counts, gpu=0)
+    pictures = [part for part in parts if isinstance(part, Picture)]
+    assert (counts.pictures_by_gpu, counts.pictures_decoded, counts.partial) == (0, 48, False)
+    for mine, plain in zip(pictures, split(clip)[0], strict=True):
+        assert (mine.index, mine.pts, mine.start_seconds) == (plain.index, plain.pts, plain.start_seconds)
+        assert np.array_equal(mine.rgb(), plain.rgb())
 
 
 def test_a_picture_lasts_until_the_next_one(make_clip: MakeClip) -> None:

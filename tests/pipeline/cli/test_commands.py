@@ -164,7 +164,7 @@ def test_a_path_alone_is_the_videos_and_a_store_alone_goes_on_as_it_was_made(
 
 BAD_FILES = {
     "batch-size = ": ("is not TOML", "line 1"),
-    "batchsize = 3": ("has 'batchsize'", "batch-size, certificates, decoders", "did you mean 'batch-size'?"),
+    "batchsize = 3": ("has 'batchsize'", "certificates, decode, decoders", "did you mean 'batch-size'?"),
     'batch-size = "3"': ("--config run.toml: batch-size is '3'; a whole number is needed",),
     "batch-size = true": ("batch-size is True; a whole number is needed",),
     "videos = 3": ("videos is 3; a text is needed",),
