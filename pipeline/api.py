@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from extract.options import Decode, Dtype, Precision, arguments_checked, convert
+from pipeline.notebook_progress import shown_in_notebook
 from pipeline.settings import choose
 from pipeline.storage.location import Location, location
 from pipeline.work.config import Cluster, RunConfig
@@ -65,7 +66,7 @@ def run(
         decoders: processes; default: one for each core, at most 16.
         checkpoint_seconds: what is finished of a shard is written so often.
         cluster: ``Cluster(workers=2)``, say; None: this process does all.
-        progress: written during the run, to be read from another thread.
+        progress: written during the run, to be read from another thread; a notebook shows it by itself.
 
     Raises:
         MarqueeError: what was asked for cannot be done (found before anything is made), or not written.
@@ -86,4 +87,6 @@ def run(
         retry_failed=retry_failed, replace_changed=replace_changed, batch_size=batch_size,
         decode=decode, decoders=decoders, checkpoint_seconds=checkpoint_seconds, cluster=cluster or Cluster(),
     )  # fmt: skip
-    return run_config(config, convert("progress", RunProgress | None, progress, texts=False))
+    watched = convert("progress", RunProgress | None, progress, texts=False) or RunProgress()
+    with shown_in_notebook(watched):
+        return run_config(config, watched)

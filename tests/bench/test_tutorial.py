@@ -43,5 +43,6 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     ran = nbformat.from_dict(content)
     nbclient.NotebookClient(ran, timeout=200, kernel_name="python3").execute()
     shown = [output for cell in ran.cells for output in cell.get("outputs", ())]
+    assert any('<progress max="10" value="10">' in str(output.get("data")) for output in shown)
     assert any("10 videos, complete" in output.get("data", {}).get("text/html", "") for output in shown)
     assert any("image/svg+xml" in output.get("data", {}) for output in shown)
