@@ -97,16 +97,19 @@ def test_workers_of_this_machine_are_closed_to_its_other_users(videos: Path, tmp
     out = tmp_path / "features"
     driver = start(videos, out, "--workers", "2")
     seen: set[tuple[str, int]] = set()
+    attacked: set[tuple[str, int]] = set()
     deadline = time.monotonic() + 200
     while driver.poll() is None and not list(out.glob("trouble/part-*")):
         assert time.monotonic() < deadline
-        seen |= listening(driver.pid)
+        seen |= (now := listening(driver.pid))
+        if not attacked and len(now) >= 5:  # at once: a run that is over takes its workers along
+            attacked = now
+            came = attack(*(f"tcp://{host}:{port}" for host, port in attacked), as_nobody=True)
         time.sleep(0.2)
-    last = listening(driver.pid)
-    came = attack(*(f"tcp://{host}:{port}" for host, port in last), as_nobody=True)
     assert driver.wait(timeout=240) == 3, driver.communicate()[0].decode()
-    assert {host for host, _ in seen | last} <= {"127.0.0.1", "::1"}
-    assert came.count("refused") == len(last) >= 5, "a scheduler, its page, two nannies, two workers"
+    assert {host for host, _ in seen} <= {"127.0.0.1", "::1"}
+    assert len(attacked) >= 5, "a scheduler, its page, two nannies, two workers"
+    assert came.count("refused") == len(attacked)
 
 
 class TlsCluster:
