@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from extract.errors import UsageError
 from tests.fixtures.genre_store import GENRES, genre_store, genres_of
+from tests.fixtures.killed import run_killed
 from train.cli.commands import main
 from train.comparison.grid import GridConfig, compare_fits
 from train.comparison.papers.fish2021 import PAPER
@@ -28,23 +28,6 @@ SMALL = {
     "width": 8, "clip_width": 6, "clips": 3, "sequences": 4, "sequence_width": 8, "bottleneck_width": 12,
     "hidden": 8,
 }  # fmt: skip
-
-ROOT = Path(__file__).parents[3]
-# Ends like a machine that fails, in the middle of the second training.
-KILLED = """
-import os, signal
-from train.runs import loop
-epochs = []
-after = loop._LastCheckpoint.on_train_epoch_end
-def end(self, trainer, module):
-    after(self, trainer, module)
-    epochs.append(trainer)
-    if len(epochs) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-loop._LastCheckpoint.on_train_epoch_end = end
-from train.cli.commands import main
-main()
-"""
 
 
 def write_long(folder: Path) -> None:
@@ -186,8 +169,7 @@ def test_a_grid_that_was_killed_in_mid_training_ends_with_the_same_tables(
             main()
         assert not left.value.code
 
-    program = [sys.executable, "-c", KILLED, *command(killed)]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_killed(command(killed), epochs=3)
     assert done.returncode == -signal.SIGKILL, done.stderr
     first, second = sorted((killed / "runs").iterdir(), key=lambda run: not RunFolder(run).finished)
     assert RunFolder(first).finished and not RunFolder(second).finished

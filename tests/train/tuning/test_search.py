@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +12,16 @@ import pytest
 import train
 from extract.errors import UsageError
 from tests.fixtures.genre_store import genre_store
+from tests.fixtures.killed import run_killed
 from train.tuning import search as module
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
-ROOT = Path(__file__).parents[3]
 SMALL = {
     "training": {"epochs": 1, "batch_size": 16, "seed": 0},
     "model": {"width": 4, "layers": 1},
 }
 TRY = ["training.learning_rate=1e-4..1e-1:log", "model.dropout=0.1,0.3"]
-# Ends like a machine that fails, in the middle of the second training.
-KILLED = """
-import os, signal, sys
-from train.runs import loop
-epochs = []
-after = loop._LastCheckpoint.on_train_epoch_end
-def end(self, trainer, module):
-    after(self, trainer, module)
-    epochs.append(trainer)
-    if len(epochs) == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-loop._LastCheckpoint.on_train_epoch_end = end
-from train.cli.commands import main
-main()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +39,12 @@ def searched(store: Path, out: Path, **more: Any) -> list[module.Tried]:
 @pytest.mark.slow
 def test_a_search_that_was_killed_finds_the_same_best_trial(store: Path, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-c", KILLED, "search", "--features", str(store / "features"), "--labels",
+        "search", "--features", str(store / "features"), "--labels",
         str(store / "labels.csv"), "--out", str(tmp_path / "killed"), "--model", "mlp", "--device", "cpu",
         "--trials", "3", *(f"--try={text}" for text in TRY),
         *(f"--set={section}.{name}={value}" for section, of in SMALL.items() for name, value in of.items()),
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_killed(command, epochs=2)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (tmp_path / "killed/trials.csv").exists()
     whole = searched(store, tmp_path / "whole")
