@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import Any
 
-from pipeline.cli.display import status_line
+from pipeline.cli.display import meanwhile, status_line
 from pipeline.work.progress import RunProgress
 
 FRESH_SECONDS = 0.5
@@ -24,19 +24,15 @@ def shown_in_notebook(progress: RunProgress) -> Iterator[None]:
         yield
         return
     handle = ipython.display.display(_picture(progress), raw=True, display_id=True)
-    over = threading.Event()
 
-    def fresh() -> None:
+    def fresh(over: threading.Event) -> None:
         while not over.wait(FRESH_SECONDS):
             handle.update(_picture(progress), raw=True)
 
-    thread = threading.Thread(target=fresh, daemon=True)
-    thread.start()
     try:
-        yield
+        with meanwhile(fresh):
+            yield
     finally:
-        over.set()
-        thread.join()
         handle.update(_picture(progress), raw=True)
 
 

@@ -32,28 +32,33 @@ def show(progress: RunProgress, console: Console, *, verbose: bool = False) -> A
 
 
 @contextmanager
-def shown(
-    console: Console, *, panel: Callable[[], RenderableType], line: Callable[[], str]
-) -> Iterator[None]:
-    """In the meantime ``panel`` is kept fresh on a terminal; elsewhere ``line`` is printed now and then."""
+def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """A thread does ``work`` until the block ends, which sets the event and waits for it."""
     over = threading.Event()
-
-    def live() -> None:
-        with Live(panel(), console=console, refresh_per_second=4, transient=True) as screen:
-            while not over.wait(LIVE_SECONDS):
-                screen.update(panel())
-
-    def plain() -> None:
-        while not over.wait(PLAIN_SECONDS):
-            console.print(line(), markup=False, highlight=False, soft_wrap=True)
-
-    thread = threading.Thread(target=live if console.is_terminal else plain, daemon=True)
+    thread = threading.Thread(target=work, args=(over,), daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join()
+
+
+def shown(
+    console: Console, *, panel: Callable[[], RenderableType], line: Callable[[], str]
+) -> AbstractContextManager[None]:
+    """In the meantime ``panel`` is kept fresh on a terminal; elsewhere ``line`` is printed now and then."""
+
+    def live(over: threading.Event) -> None:
+        with Live(panel(), console=console, refresh_per_second=4, transient=True) as screen:
+            while not over.wait(LIVE_SECONDS):
+                screen.update(panel())
+
+    def plain(over: threading.Event) -> None:
+        while not over.wait(PLAIN_SECONDS):
+            console.print(line(), markup=False, highlight=False, soft_wrap=True)
+
+    return meanwhile(live if console.is_terminal else plain)
 
 
 @contextmanager
