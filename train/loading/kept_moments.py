@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -14,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from extract.errors import StoreError
 from extract.weights.hashing import cache_dir
+from pipeline.storage.atomic import atomic
 from train.loading.features import FeatureTable
 from train.loading.steps import Steps
 
@@ -35,7 +36,7 @@ def kept_moments(
     found = _read(path, table.dim)
     if found is None:
         found = make()
-        with suppress(OSError):
+        with suppress(OSError, StoreError):
             _write(path, found)
     return found
 
@@ -70,9 +71,8 @@ def _write(path: Path, moments: MeanAndStd) -> None:
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file({"mean": moments[0].contiguous(), "std": moments[1].contiguous()}, beside)
-    beside.replace(path)
+    with atomic(path) as temporary:
+        save_file({"mean": moments[0].contiguous(), "std": moments[1].contiguous()}, temporary)
     by_age = sorted(path.parent.glob("*.safetensors"), key=lambda each: each.stat().st_mtime)
     for oldest in by_age[:-_MOST_FILES]:
         oldest.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.storage.atomic import atomic
 from train.errors import DataError
 from train.loading.batch import Batch
 from train.loading.collate import read_unit
@@ -92,9 +93,8 @@ class Normaliser:
 
         tensors = {f"{name}.mean": mean.contiguous() for name, mean in self.mean.items()}
         tensors |= {f"{name}.std": std.contiguous() for name, std in self.std.items()}
-        beside = path.with_name(f".{path.name}.tmp")
-        save_file(tensors, beside, metadata={"unmeasured": json.dumps(sorted(self.unmeasured))})
-        beside.replace(path)
+        with atomic(path) as temporary:
+            save_file(tensors, temporary, metadata={"unmeasured": json.dumps(sorted(self.unmeasured))})
 
     @classmethod
     def load(cls, path: Path) -> Normaliser:
