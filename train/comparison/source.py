@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -48,8 +48,8 @@ class DataSource(Protocol):
         """Ids and vectors (videos, width) of a part of a run's videos."""
         ...
 
-    def shots(self, run: Path, video_id: str) -> SceneScores:
-        """What a run says of every shot of a video. Raises DataError for a video without shots."""
+    def shots(self, run: Path) -> Callable[[str], SceneScores]:
+        """By video_id, what a run says of every shot. Raises DataError for a video without shots."""
         ...
 
     def dataset(self) -> Dataset:

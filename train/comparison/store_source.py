@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,14 +45,14 @@ class StoreSource:
         hardware = self.asked.hardware
         return embeddings_of(model, batches, device=hardware.torch_device, precision=hardware.precision)
 
-    def shots(self, run: Path, video_id: str) -> SceneScores:
+    def shots(self, run: Path) -> Callable[[str], SceneScores]:
         scorer = SceneScorer(
             run,
             self.asked.features,
             hardware=self.asked.hardware,
             allow_random_weights=self.asked.allow_random_weights,
         )
-        return scorer.shots(video_id)
+        return scorer.shots
 
     def dataset(self) -> Dataset:
         data = load(self.asked)

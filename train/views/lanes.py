@@ -27,17 +27,16 @@ def genres_over_time(
 
     def scores(video_id: str) -> Scores | None:
         try:
-            found = scorer.shots(video_id)
+            found = scorer.shots(video_id).by_score()
         except DataError:  # no shots, or nothing that the run reads of it: the page says so elsewhere
             return None
-        order = sorted(range(len(found.genres)), key=lambda i: (-float(found.whole[i]), found.genres[i]))
         return Scores(
-            genres=[found.genres[i] for i in order],
-            looks=looks_of([found.genres[i] for i in order]),
+            genres=found.genres,
+            looks=looks_of(found.genres),
             starts=[start for start in numbers(found.start_seconds) if start is not None],
             ends=[end for end in numbers(found.end_seconds) if end is not None],
-            scores=[numbers(found.scores[:, i]) for i in order],
-            whole=[round(float(found.whole[i]), 3) for i in order],
+            scores=[numbers(scores) for scores in found.scores.T],
+            whole=[round(float(score), 3) for score in found.whole],
             about=found.about,
         )
 

@@ -19,12 +19,13 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     run = results.of(row.cell)[0]
     known, threshold = run.predictions, results.paper.threshold or 0.5
     target = np.asarray(known.target, bool)
+    shots_of = results.source.shots(run.run)
     rows: list[TableRow] = []
     left_out: list[str] = []
     for video in spread_over(len(known.ids), paper_table.videos):
         name = known.ids[video]
         try:
-            found = results.source.shots(run.run, name)
+            found = shots_of(name)
         except DataError as error:
             left_out.append(str(error))
             continue
