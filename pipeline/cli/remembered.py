@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from extract.errors import StoreError, UsageError
@@ -27,10 +25,10 @@ def remembered(out: Location, *, choices: bool) -> dict[str, Any]:
     options = store.run_record().get("options", {})
     videos = _videos(store, options.get("videos"))
     found = {} if videos is None else {"videos": videos}
-    return found | (_choices(store, options) if choices else {})
+    return found | (_choices(store) if choices else {})
 
 
-def _choices(store: Store, options: Mapping[str, Any]) -> dict[str, Any]:
+def _choices(store: Store) -> dict[str, Any]:
     """The experts whose rows are current, as they were made; those of importers are not run."""
     here = expert_names()
     made_of = {
@@ -46,8 +44,6 @@ def _choices(store: Store, options: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(
             f"{str(store.root)!r} cannot be continued as it was made: {error}; give --experts or --preset"
         ) from error
-    weights = options.get("weights")
-    there = isinstance(weights, str) and os.path.isdir(weights)
     return {
         "experts": tuple(found["experts"]),
         "options": found["options"],
@@ -55,7 +51,7 @@ def _choices(store: Store, options: Mapping[str, Any]) -> dict[str, Any]:
         "dtype": found["dtype"],
         "decode": found["decode"],
         "random_weights": found["random_seed"],
-        "weights": Path(weights) if there and isinstance(weights, str) else None,
+        "weights": store.weights_folder,
     }
 
 

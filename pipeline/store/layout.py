@@ -182,6 +182,12 @@ class Store:
         root = self.run_record().get("root")
         return root if isinstance(root, str) else None
 
+    @property
+    def weights_folder(self) -> Path | None:
+        """Where the last run was told to find weights, if it is still there."""
+        folder = self.run_record().get("options", {}).get("weights")
+        return Path(folder) if isinstance(folder, str) and os.path.isdir(folder) else None
+
     def removed(self) -> dict[str, str]:
         """What was taken out of the store and stays out: path and ``video_id``."""
         return dict(self.run_record().get("removed", {}))

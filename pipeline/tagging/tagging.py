@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from extract.errors import UsageError
 from extract.selection import select
@@ -42,7 +41,7 @@ def tagging(
         options=options,
         videos=location(last.get("videos") or store.videos_root or str(store.root)),
         out=store.root,
-        weights=weights or _folder(last),
+        weights=weights or store.weights_folder,
         device=device,
         stored_only=True,
     )
@@ -51,9 +50,3 @@ def tagging(
         if (why := unlike(known[name], selection)) is not None:
             raise UsageError(f"{name} of this installation is not the one of {str(store.root)!r}: {why}")
     return config
-
-
-def _folder(options: Mapping[str, Any]) -> Path | None:
-    """Where the last run found weights, if it is still there."""
-    weights = options.get("weights")
-    return Path(weights) if isinstance(weights, str) and Path(weights).is_dir() else None
