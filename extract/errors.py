@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -72,6 +73,12 @@ def command(name: str, *arguments: object) -> str:
     as_script = sys.argv and PurePath(sys.argv[0]).stem == PROGRAM
     called = [PROGRAM, name] if as_script else ["python", "-m", *module]
     return shlex.join([*called, *map(str, arguments)])
+
+
+def clean(text: str) -> str:
+    r"""Any Python string as one that UTF-8 can hold; undecodable bytes of names as ``\xNN``."""
+    text = re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def count(number: int, one: str, many: str = "") -> str:

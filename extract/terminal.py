@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from typer.core import TyperGroup
 
-from extract.errors import MarqueeError
+from extract.errors import MarqueeError, clean
 
 PIPE_WIDTH = 1000
 _BadArguments: Any = typer.BadParameter.__mro__[2]  # ClickException, which is not where it was in every typer
@@ -25,6 +27,30 @@ def console(*, stderr: bool = False) -> Console:
 def complain(text: str) -> None:
     """A line in red on standard error, whatever characters are in it."""
     console(stderr=True).print(text, style="red", markup=False, soft_wrap=True)
+
+
+def make_table(*columns: str) -> Table:
+    """An empty table; what is too wide for the terminal is folded, not cut."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
+
+
+def print_next(console: Console, *commands: str) -> None:
+    """The commands that are useful now, a line each, so that they can be copied."""
+    for command in commands:
+        print_line(console, f"next: {command}")
+
+
+def print_open(console: Console, page: Path) -> None:
+    """The address of a page that was written, as the next thing."""
+    print_next(console, f"open {page.resolve().as_uri()}")
+
+
+def print_line(console: Console, text: str) -> None:
+    """One line, whatever characters are in it."""
+    console.print(clean(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class _LeftAtOnceError(BaseException):

@@ -8,10 +8,10 @@ from pathlib import Path
 from rich.console import Console
 
 from extract.errors import UsageError, command, count
+from extract.terminal import make_table, print_line, print_next
 from pipeline.about.cite import cite
 from pipeline.about.describe import ColumnFacts, TableFacts, describe, describe_experts
 from pipeline.about.summary import MEANINGS, Summary, summarise
-from pipeline.cli.lines import make_table, print_line, print_next
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import Location

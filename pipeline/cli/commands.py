@@ -10,8 +10,7 @@ import typer
 
 from extract.errors import UsageError, command
 from extract.options import Decode, DetectorName, Dtype, Precision
-from extract.terminal import Commands, command_line, console, run_app
-from pipeline.cli.lines import print_next
+from extract.terminal import Commands, command_line, console, print_next, run_app
 from pipeline.copies.recipe_name import RecipeName
 from pipeline.settings import choose, parse_assignments, preset_names
 from pipeline.storage.location import location

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 
 from extract.errors import count
+from extract.terminal import print_line
 from pipeline.about.estimate import estimate
 from pipeline.cli.display import show
-from pipeline.cli.lines import print_line
 from pipeline.work.config import RunConfig
 from pipeline.work.progress import RunProgress
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from extract.errors import count
+from extract.terminal import print_line
 from pipeline.about.failures import failed_videos, remedies
-from pipeline.cli.lines import print_line
 from pipeline.store.layout import Store
 
 SHOWN = 10

@@ -13,11 +13,11 @@ from rich.console import Console
 from extract.errors import MarqueeError, MissingDependency, UsageError, command, count, to_install
 from extract.opencv import check as check_opencv
 from extract.registry import expert_names, make_expert, with_upstream
+from extract.terminal import print_line, print_next
 from extract.weights.files import WeightFile, size_text
 from extract.weights.locate import check, resolve
 from extract.weights.wheels import source_text
 from pipeline.cli.download_display import show_downloads
-from pipeline.cli.lines import print_line, print_next
 from pipeline.cli.missing import whole_size
 from pipeline.settings import checked_folder
 from pipeline.storage.location import Location

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from extract.errors import PROGRAM, command, count
 from extract.registry import expert_class, with_upstream
+from extract.terminal import print_line
 from extract.weights.files import MissingWeights, WeightFile, size_text
-from pipeline.cli.lines import print_line
 
 
 def print_missing(

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from extract.errors import command, count
+from extract.terminal import print_line, print_next
 from pipeline.cli.display import shown
-from pipeline.cli.lines import print_line, print_next
 from pipeline.copies.prepare import FAILURES, PrepareConfig, PrepareProgress, PrepareReport, prepare
 
 SHOWN = 5  # failures that are printed; all of them are in the file

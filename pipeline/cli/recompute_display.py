@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from extract.errors import count
-from pipeline.cli.lines import make_table, print_line
+from extract.terminal import make_table, print_line
 from pipeline.recompute.recompute import Recompute, TableCheck, draw, recompute
 from pipeline.storage.location import Location
 from pipeline.store.layout import open_store

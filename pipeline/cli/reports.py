@@ -11,18 +11,16 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from extract.errors import command, count
+from extract.errors import clean, command, count
 from extract.selection import select
-from extract.terminal import console
+from extract.terminal import console, make_table, print_line, print_next
 from extract.weights.files import MissingWeights
 from pipeline.cli.config import config_of, read_config
 from pipeline.cli.display import show
 from pipeline.cli.estimate_display import print_estimate
 from pipeline.cli.failure_reports import print_failures
-from pipeline.cli.lines import make_table, print_line, print_next
 from pipeline.cli.missing import missing_text, print_missing
 from pipeline.precision import with_precision
-from pipeline.storage.names import clean
 from pipeline.storage.scan import scan
 from pipeline.store.layout import open_store, run_again
 from pipeline.store.todo import todo

@@ -8,8 +8,8 @@ import sys
 from rich.console import Console
 
 from extract.errors import command, count, some
+from extract.terminal import make_table, print_line, print_next
 from pipeline.cli.failure_reports import print_failures
-from pipeline.cli.lines import make_table, print_line, print_next
 from pipeline.storage.location import Location
 from pipeline.store.layout import open_store, run_again
 from pipeline.store.lock import writing

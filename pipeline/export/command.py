@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from extract.errors import count
-from extract.terminal import command_line, console
-from pipeline.cli.lines import print_line
+from extract.terminal import command_line, console, print_line
 from pipeline.export import Format
 from pipeline.storage.location import location
 from pipeline.store.layout import open_store

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from extract.errors import count
-from extract.terminal import command_line, console
-from pipeline.cli.lines import print_line, print_next
+from extract.terminal import command_line, console, print_line, print_open
 from pipeline.report import Media
 from pipeline.storage.location import location
 from pipeline.store.layout import open_store
@@ -37,4 +36,4 @@ def report(
     with videos_counted(screen, "writing pages") as progress:
         made = write_report(opened, out, media=media, genres=genres, progress=progress)
     print_line(screen, f"{count(made.videos, 'video')}, {made.bytes / 1e6:.1f} MB of data: {made.index}")
-    print_next(screen, f"open {made.index.resolve().as_uri()}")
+    print_open(screen, made.index)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from extract.errors import UsageError, clock, count
-from extract.terminal import command_line, console
-from pipeline.cli.lines import make_table, print_line, print_next
-from pipeline.search.cut import check_folder, cut_out
-from pipeline.search.hits import Answer, check_suffix, write_hits
-from pipeline.search.page import check_page, write_page
-from pipeline.search.search import Searches, run_searches
+from extract.errors import UsageError, clean, clock, count
+from extract.terminal import command_line, console, make_table, print_line, print_open
 from pipeline.storage.location import location
-from pipeline.storage.names import clean
 from pipeline.store.layout import Store, open_store
+
+if TYPE_CHECKING:
+    from pipeline.search.hits import Answer
 
 app = command_line()
 
@@ -59,9 +56,10 @@ def search(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N.")] = "auto",
 ) -> None:
     """Find moments: words on screen and spoken, shots by meaning, by a picture, or like another."""
-    if out is not None:
-        check_suffix(out)
-    check_page(page, site)
+    from pipeline.search.page import write_page
+    from pipeline.search.search import Searches, run_searches
+
+    _check_outputs(out, page, site)
     if cut_encode and cut is None:
         raise UsageError("--cut-encode says how --cut DIR cuts: give both")
     asked = Searches(tuple(words or ()), tuple(meaning or ()), tuple(image or ()), tuple(like or ()), by)
@@ -71,17 +69,27 @@ def search(
         )
     opened, screen = open_store(location(store)), console()
     if cut is not None:
+        from pipeline.search.cut import check_folder
+
         check_folder(cut)
     answers = run_searches(opened, asked, most=most, weights=weights, device=device)
     _print(screen, answers)
     if out is not None:
-        hits = [hit for answer in answers for hit in answer.hits]
-        write_hits(out, hits)
-        print_line(screen, f"{count(len(hits), 'moment')} in {out}")
+        _write_hits(screen, out, answers)
     if page is not None:
-        _write_page(screen, page, opened, answers, site)
+        write_page(page, opened, answers, site=site)
+        print_open(screen, page)
     if cut is not None:
         _cut(screen, cut, opened, answers, encode=cut_encode)
+
+
+def _check_outputs(out: Path | None, page: Path | None, site: Path | None) -> None:
+    from pipeline.search.hits import check_suffix
+    from pipeline.search.page import check_page
+
+    if out is not None:
+        check_suffix(out)
+    check_page(page, site)
 
 
 def _print(screen: Console, answers: Iterable[Answer]) -> None:
@@ -96,12 +104,17 @@ def _print(screen: Console, answers: Iterable[Answer]) -> None:
             screen.print(table, markup=False, highlight=False)
 
 
-def _write_page(screen: Console, page: Path, store: Store, answers: list[Answer], site: Path | None) -> None:
-    write_page(page, store, answers, site=site)
-    print_next(screen, f"open {page.resolve().as_uri()}")
+def _write_hits(screen: Console, out: Path, answers: Iterable[Answer]) -> None:
+    from pipeline.search.hits import write_hits
+
+    hits = [hit for answer in answers for hit in answer.hits]
+    write_hits(out, hits)
+    print_line(screen, f"{count(len(hits), 'moment')} in {out}")
 
 
 def _cut(screen: Console, folder: Path, store: Store, answers: list[Answer], *, encode: bool) -> None:
+    from pipeline.search.cut import cut_out
+
     done = cut_out(store, answers, folder, encode=encode)
     for line in done.refused:
         print_line(screen, line)

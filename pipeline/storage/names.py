@@ -16,12 +16,6 @@ def display(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def clean(text: str) -> str:
-    r"""Any Python string as one that UTF-8 can hold; undecodable bytes of names as ``\xNN``."""
-    text = re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def without_suffix(path: str) -> str:
     """``a/b.c.mp4`` -> ``a/b.c``."""
     return os.path.splitext(path)[0]

@@ -12,14 +12,13 @@ from typing import Any
 import pyarrow as pa
 
 from extract.declarations import Embedding, TableSpec
-from extract.errors import StoreError
+from extract.errors import StoreError, clean
 from extract.options import Dtype
 from extract.tables import embedding_dtype, table_schema
 from extract.types import Column, Outcome, State
 from extract.types import Failure as Failure
 from pipeline.device_kind import UNKNOWN
 from pipeline.storage.location import Location
-from pipeline.storage.names import clean
 from pipeline.storage.parquet import read_metadata
 from pipeline.storage.versions import marquee_version
 from pipeline.store.layout import Target

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from extract.errors import UsageError, command, count
-from extract.terminal import command_line, console, run_app
+from extract.terminal import command_line, console, print_next, run_app
 from pipeline.storage.location import location
 from train.cli import fine as cli_fine
 from train.cli import grids as cli_grids
@@ -33,7 +33,6 @@ from train.cli.options import (
     log_on,
     names_in,
     numbers_in,
-    say_next,
     set_options,
 )
 from train.comparison.paper import load_paper, paper_names
@@ -95,7 +94,7 @@ def train(
         wandb=wandb,
         log=log_on(console()),
     )
-    say_next(console(), command("train", "evaluate", "--run", run))
+    print_next(console(), command("train", "evaluate", "--run", run))
 
 
 @app.command()
@@ -148,9 +147,9 @@ def predict(
     if not found.ids:
         raise typer.Exit(3)
     if out is None:
-        say_next(screen, command("train", "predict", source, "--run", run, "--out", "predictions.csv"))
+        print_next(screen, command("train", "predict", source, "--run", run, "--out", "predictions.csv"))
     if is_store(place):
-        say_next(screen, command("train", "scenes", found.ids[0], "--run", run, "--features", source))
+        print_next(screen, command("train", "scenes", found.ids[0], "--run", run, "--features", source))
 
 
 @app.command()
@@ -182,7 +181,7 @@ def evaluate(
     if evaluation.empty_genres:
         say(f"without a video: {', '.join(evaluation.empty_genres)}")
     say(f"tables and curves are in {run}")
-    say_next(screen, command("train", "predict", "--run", run, "VIDEO"))
+    print_next(screen, command("train", "predict", "--run", run, "VIDEO"))
 
 
 @imports.command("sulun")
@@ -198,7 +197,7 @@ def import_sulun(
     dims = ", ".join(f"{name} [{dim}]" for name, dim in sorted(found.dims.items()))
     screen, counts = console(), f"{count(found.videos, 'video')}, {count(len(found.genres), 'genre')}"
     log_on(screen)(f"{counts}, in {out}: {dims}; labels in {labels}")
-    say_next(screen, _training(out, labels))
+    print_next(screen, _training(out, labels))
 
 
 @imports.command("sulun-classifier")
@@ -226,7 +225,7 @@ def import_sulun_classifier(
         text += f"; {count(predicted, 'video')} predicted"
         use = command("train", "evaluate", "--run", out)
     log_on(screen)(text)
-    say_next(screen, use)
+    print_next(screen, use)
 
 
 @imports.command("lmtd")
@@ -248,7 +247,7 @@ def import_lmtd(
         text += f"; {genres} of {labelled} in {labels}"
     log_on(screen)(text)
     if labels is not None:
-        say_next(screen, _training(out, labels))
+        print_next(screen, _training(out, labels))
 
 
 @imports.command("moviescope")
@@ -274,7 +273,7 @@ def import_moviescope(
     screen = console()
     log_on(screen)(f"{text}; labels in {labels}")
     if out is not None:
-        say_next(screen, _training(out, labels))
+        print_next(screen, _training(out, labels))
 
 
 @app.command()
@@ -289,7 +288,7 @@ def models() -> None:
         options = ", ".join(table.option for table in load_paper(name).tables)
         table.add_row(name, f"{load_paper(name).title}: compare --tables {options}")
     screen.print(table, markup=False)
-    say_next(screen, f"{_training('STORE', 'labels.csv')} --preset sulun2024/multi-transformer")
+    print_next(screen, f"{_training('STORE', 'labels.csv')} --preset sulun2024/multi-transformer")
 
 
 def _training(store: str, labels: Path | str) -> str:

@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from extract.errors import UsageError, command
-from extract.terminal import console
+from extract.terminal import console, print_next
 from pipeline.storage.location import location
-from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, log_on, say_next
+from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, log_on
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware, parse_assignments
 
@@ -59,7 +59,7 @@ def finetune(
         allow_random_weights=allow_random_weights,
         log=log_on(console()),
     )
-    say_next(
+    print_next(
         console(), command("train", "retrieve", "--run", out, "--features", features or "STORE", "VIDEO_ID")
     )
 

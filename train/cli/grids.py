@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from extract.errors import command, count
-from extract.terminal import console
+from extract.terminal import console, print_next
 from train.cli.label_flags import LabelFlags, flattened
 from train.cli.options import (
     AllowRandom,
@@ -26,7 +26,6 @@ from train.cli.options import (
     log_on,
     names_in,
     numbers_in,
-    say_next,
     set_options,
 )
 from train.comparison.paper import DEFAULT_PAPER, paper_names
@@ -156,4 +155,4 @@ def run_search(
     screen.print(table, markup=False)
     best = " ".join(f"--set {text}" for text in found[0].assignments)
     screen.print(f"best: {best} ({found[0].run})", markup=False, soft_wrap=True)
-    say_next(screen, command("train", "evaluate", "--run", found[0].run))
+    print_next(screen, command("train", "evaluate", "--run", found[0].run))

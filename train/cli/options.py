@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from extract.errors import UsageError
 from extract.options import Precision as NetworkPrecision
 from extract.presets import Options, merged
+from extract.terminal import print_line
 from train.log import Log
 from train.registry import model_names
 from train.settings import parse_assignments, preset_names
@@ -38,13 +40,7 @@ Set = Annotated[
 
 def log_on(screen: Console) -> Log:
     """What says a line on a console, whatever characters are in it."""
-    return lambda text: screen.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def say_next(screen: Console, *commands: str) -> None:
-    """The commands that are useful now, a line each, so that they can be copied."""
-    for each in commands:
-        log_on(screen)(f"next: {each}")
+    return partial(print_line, screen)
 
 
 def names_in(text: str | None) -> list[str]:

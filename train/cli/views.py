@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from extract.errors import clock, command, count
-from extract.terminal import console
+from extract.terminal import console, print_next, print_open
 from pipeline.storage.location import location
 from train.cli.options import (
     AllowRandom,
@@ -22,7 +22,6 @@ from train.cli.options import (
     Store,
     log_on,
     names_in,
-    say_next,
 )
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware
@@ -90,7 +89,7 @@ def show_map(
     for path in dict.fromkeys([*out, *beside]):
         found.write(path)
         log(f"{count(len(found.ids), 'video')} in {path}")
-    open_next(screen, out)
+    _open_pages(screen, out)
 
 
 def show_scenes(
@@ -132,10 +131,10 @@ def show_scenes(
         found.write(path, threshold)
         log_on(screen)(f"{count(len(found.scores), what)} in {path}")
     if out:
-        open_next(screen, out)
+        _open_pages(screen, out)
     else:
         again = ("train", "scenes", video, "--run", run, "--features", features)
-        say_next(screen, command(*again, *(["--sequences"] if sequences else []), "--out", "scenes.html"))
+        print_next(screen, command(*again, *(["--sequences"] if sequences else []), "--out", "scenes.html"))
 
 
 def relabel(
@@ -162,7 +161,7 @@ def relabel(
         table.add_row(genre, *map(str, counts))
     screen.print(table, markup=False)
     log_on(screen)(f"{out}: {found.summary()}")
-    say_next(
+    print_next(
         screen,
         command(
             "train", "--features", "STORE", "--labels", out, "--run", run.with_name(f"{run.name}-relabelled")
@@ -170,6 +169,8 @@ def relabel(
     )
 
 
-def open_next(screen: Console, paths: list[Path]) -> None:
-    """The address of the page that was written, if one was."""
-    say_next(screen, *(f"open {path.resolve().as_uri()}" for path in paths if path.suffix == ".html"))
+def _open_pages(screen: Console, paths: list[Path]) -> None:
+    """The addresses of those that are pages."""
+    for path in paths:
+        if path.suffix == ".html":
+            print_open(screen, path)

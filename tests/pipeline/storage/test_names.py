@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.storage.names import clean, display, new_ids, relative_file
+from extract.errors import clean
+from pipeline.storage.names import display, new_ids, relative_file
 
 # Few letters, so that ids collide; bytes that are not UTF-8, and text that looks like their escape.
 PIECES = st.sampled_from([b"a", b"b", b".mp4", b".mkv", b".mov", b"\xff", b"\\xff", b"/"])
