@@ -22,6 +22,12 @@ def opened(browser: Any, folder: Path, page: str, **how: Any) -> Watched:
     return Watched(browser, folder / page, beside=folder, **how)
 
 
+def address(page: Any) -> str:
+    """As the page itself has it: what the driver knows of it comes a little later."""
+    found: str = page.evaluate("location.href")
+    return found
+
+
 def test_keys_and_clicks_go_through_the_film(browser: Any, films: Store, tmp_path: Path) -> None:
     report(films, tmp_path / "site", media="none")
     watched = opened(browser, tmp_path / "site", "film.html?v=0#t=9.5")
@@ -30,12 +36,12 @@ def test_keys_and_clicks_go_through_the_film(browser: Any, films: Store, tmp_pat
     assert page.locator("#title").inner_text() == "films/a"
     page.keyboard.press("ArrowRight")
     assert "shot 4 of 4" in page.locator("#now").inner_text()
-    assert page.url.endswith("#t=15"), "the address names the moment"
+    assert address(page).endswith("#t=15"), "the address names the moment"
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
-    assert page.url.endswith("#t=4")
+    assert address(page).endswith("#t=4")
     page.keyboard.press(".")
-    assert page.url.endswith("#t=4.04"), "a frame of 25 a second"
+    assert address(page).endswith("#t=4.04"), "a frame of 25 a second"
     before = page.locator("#span").inner_text()
     page.keyboard.press("+")
     expect(page.locator("#span")).not_to_have_text(before)
@@ -66,7 +72,7 @@ def test_a_word_is_found_without_case_and_accents_and_with_a_letter_wrong(
         page.locator("#find").fill(sought)
         assert rows.all_inner_texts() == found
     page.locator("#list li:visible button").click()
-    assert page.url.endswith("#t=1")
+    assert address(page).endswith("#t=1")
     page.locator("#find").press("Escape")
     assert len(rows.all_inner_texts()) == 3
     assert watched.trouble == []
