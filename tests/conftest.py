@@ -138,6 +138,13 @@ def parity(tmp_path_factory: pytest.TempPathFactory) -> Parity:
     return Parity(tmp_path_factory.mktemp("checkpoints"))
 
 
+@pytest.fixture(scope="module")
+def nothing_of_others() -> None:
+    """For tests that search for garbage often: what other tests left is out of its sight as well."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A server that notices what is asked of it."""

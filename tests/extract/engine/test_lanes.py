@@ -33,6 +33,7 @@ from extract.ops.network.batching import fixed_batches
 from extract.selection import Selection
 from extract.types import Item, Row
 
+pytestmark = pytest.mark.usefixtures("nothing_of_others")  # a lane that lacks memory collects garbage
 WAIT_SECONDS = 60  # never reached unless something hangs
 VIDEO = VideoLedger(VideoTask("a", b"a.mp4", ()), Selection({}, {}, {}, {}, {}), Path())
 
