@@ -9,8 +9,6 @@ on real features, and their figures say nothing of the papers.
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +23,7 @@ from bench.planted_labels import draw_labels
 from extract.expert import Column, Embedding, TableSpec
 from extract.fingerprint import canonical_json, digest
 from extract.tables import table_schema
+from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import location
 from pipeline.store.footer import PartHeader, VideoState
 from pipeline.store.layout import Store, Target
@@ -59,11 +58,9 @@ def write_paper_store(out: Path, asked: PaperStore) -> None:
     ids = [f"film{number:04d}" for number in range(asked.videos)]
     out.mkdir(parents=True, exist_ok=True)
     with (out / "labels.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video_id", "genres", "year"])
-        for number, (name, row) in enumerate(zip(ids, matrix, strict=True)):
-            has = [genre for genre, there in zip(genres, row, strict=True) if there]
-            writer.writerow([name, json.dumps(has), 1990 + number % 25])
+        has = ([genre for genre, there in zip(genres, row, strict=True) if there] for row in matrix)
+        years = (1990 + number % 25 for number in range(len(ids)))
+        write_csv(file, ("video_id", "genres", "year"), zip(ids, has, years, strict=True))
     made_of = {"planted": asked.videos, "seed": asked.seed}
     sources = [
         Source(name, dim, partial(_vectors, asked, matrix, name), made_of) for name, dim in DIMS.items()

@@ -34,8 +34,6 @@ products, the layers after the concatenation can multiply as well, and gating is
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -46,6 +44,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.planted_labels import draw_labels, draw_subgenres
+from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import location
 from train.importers.writing import Source, write_store
 
@@ -96,11 +95,8 @@ def write_planted(folder: Path, planted: Planted, *, labels: Path | None = None)
 def write_labels(path: Path, ids: Sequence[str], genres: Sequence[str], matrix: NDArray[np.bool_]) -> None:
     """A row for each video, its genres as JSON; ``matrix`` is (videos, genres)."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video_id", "genres"])
-        for name, row in zip(ids, matrix, strict=True):
-            has = [genre for genre, there in zip(genres, row, strict=True) if there]
-            writer.writerow([name, json.dumps(has)])
+        has = ([genre for genre, there in zip(genres, row, strict=True) if there] for row in matrix)
+        write_csv(file, ("video_id", "genres"), zip(ids, has, strict=True))
 
 
 @dataclass(frozen=True)

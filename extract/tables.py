@@ -21,6 +21,7 @@ _TYPES = {
     "float32": pa.float32(),
     "float64": pa.float64(),
     "list<float32>": pa.list_(pa.float32()),
+    "list<string>": pa.list_(pa.string()),
 }
 _KEY = (
     pa.field("video_id", pa.string(), nullable=False),

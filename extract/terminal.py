@@ -43,9 +43,9 @@ def print_next(console: Console, *commands: str) -> None:
         print_line(console, f"next: {command}")
 
 
-def print_open(console: Console, page: Path) -> None:
-    """The address of a page that was written, as the next thing."""
-    print_next(console, f"open {page.resolve().as_uri()}")
+def print_open(console: Console, place: Path) -> None:
+    """The address of a page or folder that was written, as the next thing."""
+    print_next(console, f"open {place.resolve().as_uri()}")
 
 
 def print_line(console: Console, text: str) -> None:

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 State = Literal["ok", "absent", "failed"]
 Downmix = Literal["mean", "ffmpeg"]
-ColumnType = Literal["string", "binary", "bool", "int32", "int64", "float32", "float64", "list<float32>"]
+ColumnType = Literal[
+    "string", "binary", "bool", "int32", "int64", "float32", "float64", "list<float32>", "list<string>"
+]  # fmt: skip
 Row = dict[str, Any]
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from extract.declarations import Embedding, FrameSpec, Model, Resources, Streams, TableSpec, Tap
 from extract.errors import MediaError
+from extract.experts._classes import ClassOptions
 from extract.experts._pictures import SCENE, Image, PictureExpert, PictureModel
 from extract.ops.network.staged import Stacked, StagedModel
 from extract.types import Column, Frame, Item, MediaInfo, Row, Scene
@@ -29,13 +30,14 @@ Which = Literal["keyframe", "every"]
 
 
 @dataclass(frozen=True)
-class FrameOptions:
+class FrameOptions(ClassOptions):
     """``frames``: the keyframe of each shot, or ``every``, the mean over every n-th frame; ``nth`` is n."""
 
     frames: Which = "keyframe"
     nth: int = 10
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.frames not in get_args(Which):
             raise ValueError(f"frames is {self.frames!r}; allowed: {', '.join(get_args(Which))}")
         if self.nth < 1:

@@ -23,6 +23,7 @@ from extract.ops.network.inference import inference
 from extract.options import Form
 from extract.weights.checkpoints import fill, load_state_dict, to_be_filled
 from extract.weights.files import WeightFile
+from extract.weights.hashing import sha256_of
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,10 @@ _RESIZE: Mapping[str, Resize] = {"shortest": "shorter", "longest": "longer", "sq
 _QUICK = "-quickgelu"  # open_clip's name for the same architecture with the GELU that OpenAI trained with
 _HUB = "https://huggingface.co"
 _TEXTS = 32  # encoded at a time
+_TOKENIZER_CONFIG = "tokenizer_config.json"
+# Vocabularies under the names that the tokenizers of open_clip's models have on the hub.
+_VOCABULARIES = ("spiece.model", "sentencepiece.bpe.model", "vocab.txt", "vocab.json", "merges.txt")
+_TOKENIZER_FILES = ("tokenizer.json", *_VOCABULARIES, _TOKENIZER_CONFIG)
 
 
 @dataclass(frozen=True)
@@ -188,12 +193,7 @@ def text_encoder(model: ImageTextModel, resources: Resources) -> TextEncoder:
                 config["embed_dim"], config["text_cfg"], config.get("quick_gelu", False)
             )
     except (OSError, ValueError, ImportError) as error:  # what transformers raises for what it cannot load
-        source = config["text_cfg"].get("hf_tokenizer_name") or model.architecture
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(
-            f"the tokenizer of {model.name} ({source}) cannot be loaded: {why}; let this machine "
-            "reach the hub once, or copy the hub's cache here (HF_HOME)"
-        ) from error
+        raise _without_tokenizer(model, (str(error).splitlines() or [type(error).__name__])[0]) from error
     ignored = ("transformer.embeddings.position_ids",)  # older files have them, and nothing reads them
     fill(tower, resources, "model", _text_tensors, what=f"{model.name} (text tower)", ignore_prefixes=ignored)
     tower.to(resources.device).eval()
@@ -207,6 +207,41 @@ def text_encoder(model: ImageTextModel, resources: Resources) -> TextEncoder:
         return np.concatenate(found)
 
     return encode
+
+
+def tokenizer_files(model: ImageTextModel) -> dict[str, str]:
+    """The files of the hub that a model's tokenizer is read from: SHA-256 by name.
+
+    Empty where it is the one that open_clip carries. Raises MissingDependency without open_clip or
+    transformers, WeightsError where the files are not on this machine and cannot be downloaded.
+    """
+    source = None if model == VIT_B_32 else _configuration(model)["text_cfg"].get("hf_tokenizer_name")
+    if not source:
+        return {}
+    try:
+        from transformers.utils import cached_file
+    except ImportError as error:
+        raise MissingDependency(
+            f"this needs transformers, not installed here: {to_install('meaning')}"
+        ) from error
+    absent = {f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "connection_errors")}
+    for local in (True, False):
+        found = {
+            name: cached_file(source, name, local_files_only=local, **absent) for name in _TOKENIZER_FILES
+        }
+        if found["tokenizer.json"]:  # has all of the vocabulary, and is what transformers reads
+            found = {name: found[name] for name in ("tokenizer.json", _TOKENIZER_CONFIG)}
+        if any(path for name, path in found.items() if name != _TOKENIZER_CONFIG):
+            return {name: sha256_of(Path(path)) for name, path in found.items() if path}
+    raise _without_tokenizer(model, f"it has none of {', '.join(_TOKENIZER_FILES)} here")
+
+
+def _without_tokenizer(model: ImageTextModel, why: str) -> WeightsError:
+    source = _configuration(model)["text_cfg"].get("hf_tokenizer_name") or model.architecture
+    return WeightsError(
+        f"the tokenizer of {model.name} ({source}) cannot be loaded: {why}; let this machine "
+        "reach the hub once, or copy the hub's cache here (HF_HOME)"
+    )
 
 
 def _text_tensors(path: Path) -> Mapping[str, torch.Tensor]:

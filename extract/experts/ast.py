@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from extract.expert import Model, Package, Resources, Tolerance
 from extract.experts._audio import Arrays, AudioExpert, AudioModel, check_windows, heard_samples
+from extract.experts._classes import ClassOptions, WithClasses, labels
 from extract.ops.sound.kaldi_fbank import BANDS, FRAME_SAMPLES, SAMPLE_RATE, kaldi_fbank
 from extract.ops.sound.windows import Window
 from extract.weights.files import WeightFile
@@ -38,13 +40,14 @@ MODEL_FILE = WeightFile(
 
 
 @dataclass(frozen=True)
-class AstOptions:
+class AstOptions(ClassOptions):
     """Windows of 10 s with half overlap, as the baseline of Sulun et al. 2024."""
 
     window_seconds: float = 10.0
     hop_seconds: float = 5.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_windows(
             self.window_seconds,
             self.hop_seconds,
@@ -58,6 +61,10 @@ class AstModel(AudioModel["Network"]):
 
     array = "fbank"
 
+    def __init__(self, network: Network, resources: Resources, last: torch.nn.Module) -> None:
+        super().__init__(network, resources)
+        self._last = last
+
     @property
     def items_at_once(self) -> int:
         """On a CPU one: its 1214 tokens fill the cores, and padding a batch would cost seconds."""
@@ -65,11 +72,11 @@ class AstModel(AudioModel["Network"]):
 
     def embed(self, inputs: torch.Tensor) -> torch.Tensor:
         """float32 (batch, 1024, 128) -> (batch, 768)."""
-        pooled: torch.Tensor = self.network(inputs.to(self.dtype))
-        return pooled
+        found: torch.Tensor = self._last(self.network(inputs.to(self.dtype)))
+        return found
 
 
-class Ast(AudioExpert):
+class Ast(WithClasses, AudioExpert):
     """AST (Gong et al. 2021) fine-tuned on AudioSet: mean of the class and the distillation token.
 
     ``embedding`` (768,) of each window: mono sound at 16 kHz, full scale 1, as log filter banks (1024, 128).
@@ -86,6 +93,7 @@ class Ast(AudioExpert):
     network_name = "AST fine-tuned on AudioSet"
     sample_rate = SAMPLE_RATE
     dimension = 768
+    exclusive = False
 
     def weights(self) -> tuple[WeightFile, ...]:
         return (MODEL_FILE,)
@@ -101,7 +109,10 @@ class Ast(AudioExpert):
         return Network()
 
     def model(self, network: Network, resources: Resources) -> Model:
-        return AstModel(network, resources)
+        return AstModel(network, resources, self.last(network.classifier))
+
+    def class_names(self) -> Sequence[str]:
+        return labels("audioset")
 
 
 def padded_fbank(samples: NDArray[np.float32]) -> NDArray[np.float32]:

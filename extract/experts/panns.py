@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from extract.expert import Model, Package, Resources, Tolerance
 from extract.experts._audio import AudioExpert, LogmelModel, check_windows
+from extract.experts._classes import ClassOptions, WithClasses, labels
 from extract.ops.sound.windows import AudioWindows
 from extract.weights.files import WeightFile
 
 if TYPE_CHECKING:
+    import torch
+
     from extract.nets.cnn14 import Cnn14
 
 # The network's own module holds torch, which a tap must not import.
@@ -43,7 +47,7 @@ FILES = {
 
 
 @dataclass(frozen=True)
-class PannsOptions:
+class PannsOptions(ClassOptions):
     """``cnn14_emb128`` is the Audiotag feature of Sulun et al. 2024, as are the window and the hop.
 
     Their paper gives the 3-second window; the hop follows from its 140 steps for 214 seconds.
@@ -54,6 +58,7 @@ class PannsOptions:
     hop_seconds: float = 1.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.model not in EMBEDDING_SIZES:
             raise ValueError(f"model is {self.model!r}; allowed: {', '.join(EMBEDDING_SIZES)}")
         check_windows(
@@ -67,8 +72,16 @@ class PannsOptions:
 class PannsModel(LogmelModel):
     """``samples`` float32 (window,) at 32 kHz -> ``embedding`` float32 (2048,) or (128,)."""
 
+    def __init__(self, network: Cnn14, resources: Resources, last: torch.nn.Module) -> None:
+        super().__init__(network, resources)
+        self._last = last
 
-class Panns(AudioExpert):
+    def embed(self, inputs: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self._last(super().embed(inputs))
+        return found
+
+
+class Panns(WithClasses, AudioExpert):
     """Cnn14 of Kong et al. 2020: the layer before the AudioSet tags, after its ReLU.
 
     ``embedding`` (2048,), of ``cnn14_emb128`` (128,), for each window of mono sound at 32 kHz, full scale 1,
@@ -82,6 +95,7 @@ class Panns(AudioExpert):
     Options = PannsOptions
     packages = (Package("torch", "panns"),)
     sample_rate = SAMPLE_RATE
+    exclusive = False
 
     @property
     def dimension(self) -> int:
@@ -108,4 +122,7 @@ class Panns(AudioExpert):
         return Cnn14(embedding_size=self.dimension)
 
     def model(self, network: Cnn14, resources: Resources) -> Model:
-        return PannsModel(network, resources)
+        return PannsModel(network, resources, self.last(network.fc_audioset))
+
+    def class_names(self) -> Sequence[str]:
+        return labels("audioset")

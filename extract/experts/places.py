@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from extract.expert import Package, Tolerance
+from extract.experts._classes import WithClasses, labels
 from extract.experts._frames import FramesExpert
 from extract.experts._pictures import IMAGE_SIZE
 from extract.ops.picture.images import centre_crop, squash
@@ -29,7 +31,7 @@ FILE = WeightFile(
 )
 
 
-class Places(FramesExpert):
+class Places(WithClasses, FramesExpert):
     """ResNet-18 trained on Places365 (Zhou et al. 2017): the global average pool, (512,).
 
     Input (224, 224, 3) RGB: the picture squeezed to 256 x 256 whatever its aspect, as the authors'
@@ -60,7 +62,8 @@ class Places(FramesExpert):
         return network
 
     def feature(self, network: torch.nn.Module) -> torch.nn.Module:
-        from torch.nn import Identity
-
-        network.fc = Identity()
+        network.fc = self.last(network.fc)  # type: ignore[arg-type]
         return network
+
+    def class_names(self) -> Sequence[str]:
+        return labels("places365")

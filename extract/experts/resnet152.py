@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from extract.errors import WeightsError
 from extract.expert import Column, Package, Tolerance
+from extract.experts._classes import ClassOptions, WithClasses, imagenet, labels
 from extract.experts._pictures import IMAGE_SIZE, IMAGENET, SCENE, Normalisation, PictureExpert
 from extract.nets.caffe_weights import layer_blobs
 from extract.ops.picture.images import centre_crop, resize_shorter, squash, ten_crop
@@ -48,7 +49,7 @@ FILES: Mapping[Weights, WeightFile] = {
 
 
 @dataclass(frozen=True)
-class Resnet152Options:
+class Resnet152Options(ClassOptions):
     """``weights``: torchvision's two trainings on ImageNet, or the Caffe networks of Places365.
 
     ``hybrid1365`` was trained on ImageNet and Places365 together, which is what Wehrmann & Barros
@@ -60,12 +61,13 @@ class Resnet152Options:
     crops: Crops = "centre"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, allowed in (("weights", get_args(Weights)), ("crops", get_args(Crops))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}")
 
 
-class Resnet152(PictureExpert):
+class Resnet152(WithClasses, PictureExpert):
     """ResNet-152 of He et al. 2016: the global average pool, (2048,).
 
     Input (224, 224, 3) RGB, Pillow's bilinear filter:
@@ -145,8 +147,18 @@ class Resnet152(PictureExpert):
             raise WeightsError(f"{path}: {error}") from error
 
     def feature(self, network: torch.nn.Module) -> torch.nn.Module:
-        if not self.is_caffe:
-            from torch.nn import Identity
+        from torch.nn import Sequential
 
-            network.fc = Identity()
+        if not self.is_caffe:
+            network.fc = self.last(network.fc)  # type: ignore[arg-type]
+        elif self.options.classes:  # without, its own forward ends before the last layer
+            return Sequential(network, self.last(network.get_submodule(f"fc{len(self.class_names())}")))
         return network
+
+    def class_names(self) -> Sequence[str]:
+        of_places = labels("places365")
+        known: dict[Weights, Sequence[str]] = {
+            "places365": of_places,
+            "hybrid1365": (*imagenet(), *of_places),
+        }
+        return known.get(self.options.weights) or imagenet()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from extract.errors import WeightsError
 from extract.expert import Package, Tolerance
+from extract.experts._classes import WithClasses, imagenet
 from extract.experts._frames import FramesExpert
 from extract.experts._pictures import IMAGE_SIZE
 from extract.ops.picture.images import centre_crop, resize_shorter
@@ -42,7 +43,7 @@ CADENE_FILE = WeightFile(
 )
 
 
-class Senet(FramesExpert):
+class Senet(WithClasses, FramesExpert):
     """SENet154 of Hu et al. 2018, trained on ImageNet: the global average pool, (2048,).
 
     Input (224, 224, 3) RGB: the shorter side at 256 by Pillow's bilinear filter, the middle 224,
@@ -84,7 +85,8 @@ class Senet(FramesExpert):
         return state
 
     def feature(self, network: torch.nn.Module) -> torch.nn.Module:
-        from torch.nn import Identity
-
-        network.last_linear = Identity()
+        network.last_linear = self.last(network.last_linear)  # type: ignore[arg-type]
         return network
+
+    def class_names(self) -> Sequence[str]:
+        return imagenet()

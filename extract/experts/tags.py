@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.expert import Column, Embedding, Expert, Model, Package, Resources, TableSpec
-from extract.experts._open_clip import ImageTextModel, ModelName, TextEncoder, model_named, text_encoder
+from extract.experts._open_clip import (
+    ImageTextModel,
+    ModelName,
+    TextEncoder,
+    model_named,
+    text_encoder,
+    tokenizer_files,
+)
 from extract.experts.clip import Clip, clip_file
 from extract.types import Item, Row
 from extract.weights.files import WeightFile
@@ -110,8 +117,10 @@ class Tags(Expert):
         return model_named(self.options.model)
 
     def settings(self) -> dict[str, Any]:
+        """With the files of a tokenizer that is not open_clip's own: another one reads other words."""
         lines = [tag.line for tag in self.options.tags]
-        return {"version": self.version, "words": lines, "model": self.model.name}
+        settings = {"version": self.version, "words": lines, "model": self.model.name}
+        return settings | ({"tokenizer": found} if (found := tokenizer_files(self.model)) else {})
 
     def tables(self) -> Mapping[str, TableSpec]:
         tags = self.options.tags

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from extract.errors import MediaError
 from extract.expert import FrameSpec, Model, Package, Resources, Streams, Tap, Tolerance
+from extract.experts._classes import ClassOptions, WithClasses, imagenet
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert, picture_item
 from extract.ops.picture.even_selection import EvenSelection
 from extract.ops.picture.images import centre_crop, resize_shorter, squash
@@ -44,7 +45,7 @@ FILE = WeightFile(
 
 
 @dataclass(frozen=True)
-class Vgg16Options:
+class Vgg16Options(ClassOptions):
     """Which frames, how they become 224 x 224, and which layer.
 
     ``frames``: each shot's keyframe, or 200 frames evenly spaced over the video (all of a video
@@ -59,6 +60,7 @@ class Vgg16Options:
     layer: Layer = "fc7"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, allowed in (("frames", Frames), ("resize", Resize), ("layer", Layer)):
             if getattr(self, name) not in get_args(allowed):
                 raise ValueError(
@@ -93,7 +95,7 @@ class EvenFramesTap(Tap):
             yield picture_item(frame, frame.image, scene=self.scenes[place].index if inside else None)
 
 
-class Vgg16(PictureExpert):
+class Vgg16(WithClasses, PictureExpert):
     """VGG16 of Simonyan & Zisserman 2015, trained on ImageNet: its second hidden layer, (4096,).
 
     Input (224, 224, 3) RGB by Pillow's bilinear filter, ImageNet's mean and standard deviation, as
@@ -138,8 +140,14 @@ class Vgg16(PictureExpert):
         return network
 
     def feature(self, network: torch.nn.Module) -> torch.nn.Module:
-        network.classifier = network.classifier[: DEPTHS[self.options.layer]]  # type: ignore[index]
+        from torch.nn import Sequential
+
+        layers, depth = list(network.classifier.children()), DEPTHS[self.options.layer]  # type: ignore[union-attr]
+        network.classifier = Sequential(*layers[:depth], self.last(Sequential(*layers[depth:])))
         return network
+
+    def class_names(self) -> Sequence[str]:
+        return imagenet()
 
 
 class Posters:

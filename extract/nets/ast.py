@@ -26,6 +26,10 @@ class Classifier(nn.Module):
         self.layernorm = nn.LayerNorm(WIDTH, eps=NORM_EPS)
         self.dense = nn.Linear(WIDTH, CLASSES)
 
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(batch, 768), the mean of both tokens -> the classes' scores before the sigmoid (batch, 527)."""
+        return torch.as_tensor(self.dense(self.layernorm(pooled)))
+
 
 class Ast(nn.Module):
     """``ASTForAudioClassification``, whose classifier is in the file and which :meth:`forward` leaves out."""

@@ -7,7 +7,6 @@ those reads these.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,12 @@ from extract.tables import embedding_matrix
 from pipeline.export.chosen import each
 from pipeline.export.folder import ExportFolder
 from pipeline.report.video_tables import VideoTables
-from pipeline.storage.csv_cells import escaped
+from pipeline.storage.csv_cells import cell_of, escaped
 from pipeline.storage.names import relative_file
 
 
 def _write_csv(video: VideoTables, folder: ExportFolder) -> None:
-    """Everything but pictures; lists are JSON. Names of columns may be anybody's words (tags)."""
+    """Everything but pictures; lists are JSON. Texts and names come from anywhere: all are escaped."""
     for name, table in video.tables.items():
         kept = [field.name for field in table.schema if not pa.types.is_binary(field.type)]
         columns = {escaped(column): _cells(table[column]) for column in kept}
@@ -32,10 +31,10 @@ def _write_csv(video: VideoTables, folder: ExportFolder) -> None:
 
 
 def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
-    if not pa.types.is_list(column.type):
+    """Numbers as they are; an absent text is an empty cell, an empty one has quotation marks."""
+    if not (pa.types.is_list(column.type) or pa.types.is_string(column.type)):
         return column
-    cells = [None if cell is None else json.dumps(cell) for cell in column.to_pylist()]
-    return pa.array(cells, pa.string())
+    return pa.array([None if cell is None else cell_of(cell) for cell in column.to_pylist()], pa.string())
 
 
 def _write_numpy(video: VideoTables, folder: ExportFolder) -> None:

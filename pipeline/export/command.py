@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from extract.errors import count
-from extract.terminal import command_line, console, print_line
+from extract.errors import command, count
+from extract.terminal import command_line, console, print_line, print_next, print_open
 from pipeline.export import Format
 from pipeline.storage.location import location
 from pipeline.store.layout import open_store
@@ -37,3 +37,7 @@ def export(
     print_line(screen, f"{count(made.videos, 'video')}, {count(made.files, 'file')}, {size}: {made.folder}")
     if made.without:
         print_line(screen, f"{count(made.without, 'video')} without anything for {to}")
+    if made.files:
+        print_open(screen, made.folder)
+    else:
+        print_next(screen, command("describe", opened.root))

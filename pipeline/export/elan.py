@@ -19,7 +19,7 @@ from extract.errors import MissingDependency, to_install
 from extract.types import Column
 from pipeline.export.chosen import each
 from pipeline.export.folder import ExportFolder
-from pipeline.report.lanes import Stretches, speech, titles
+from pipeline.report.lanes import Stretches, speech, texts_of, titles
 from pipeline.report.video_tables import VideoTables
 from pipeline.storage.names import relative_file
 
@@ -78,8 +78,8 @@ def _of_lane(lane: Stretches) -> Tier:
 
 def _texts(table: pa.Table, column: Column) -> list[str]:
     """The cells as people read them; empty where there is none, and for all other types."""
-    if column.type == "string":
-        return [cell or "" for cell in table[column.name].to_pylist()]
+    if column.type in ("string", "list<string>"):
+        return [texts_of(cell) for cell in table[column.name].to_pylist()]
     if column.type in ("float32", "float64"):
         cells = table[column.name].to_pylist()
         return ["" if cell is None or math.isnan(cell) else f"{cell:.4g}" for cell in cells]

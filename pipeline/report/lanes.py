@@ -1,13 +1,14 @@
 """What a video's tables show over time: lanes of curves and of stretches with words.
 
 Tables that Marquee knows are shown as people want to see them; of every other table, columns of fractions are
-curves, and columns of text are stretches, under the names and meanings that the table itself states.
+curves, and columns of text or of lists of text are stretches, under the names and meanings that the table
+itself states.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,7 +39,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Stretches:
-    """Intervals with a text each, ascending by start; ``notes`` are shown beside the text."""
+    """Intervals with a text each, ascending by start; ``notes`` are shown beside the text.
+
+    ``quiet``: the page lists the texts only where they are sought: there are many, and nobody wrote them.
+    """
 
     name: str
     about: str
@@ -46,6 +50,7 @@ class Stretches:
     ends: Sequence[float]
     texts: Sequence[str]
     notes: Sequence[str] = ()
+    quiet: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,6 +61,7 @@ class Stretches:
             "to": self.ends,
             "texts": self.texts,
             "notes": self.notes or [""] * len(self.texts),
+            "quiet": self.quiet,
         }
 
 
@@ -164,17 +170,26 @@ def of_any_table(name: str, table: pa.Table, columns: Sequence[Column]) -> Itera
             values = np.array(table[column.name].to_pylist(), np.float64)
             if np.isfinite(values).any():
                 yield _curve(label, column.meaning, starts, ends, values)
-        elif column.type == "string":
-            texts = table[column.name].to_pylist()
-            yield _stretches(
-                label,
-                column.meaning,
-                [
-                    {"text": text, "start": start, "end": end}
-                    for text, start, end in zip(texts, starts.tolist(), ends.tolist(), strict=True)
-                    if text
-                ],
-            )
+        elif column.type in ("string", "list<string>"):
+            texts = [texts_of(cell) for cell in table[column.name].to_pylist()]
+            notes = _scores(table) if column.name == "classes" else [""] * len(table)
+            cells = zip(texts, starts.tolist(), ends.tolist(), notes, strict=True)
+            rows = [
+                {"text": t, "start": start, "end": end, "note": note} for t, start, end, note in cells if t
+            ]
+            yield replace(_stretches(label, column.meaning, rows), quiet=column.type == "list<string>")
+
+
+def texts_of(cell: str | Sequence[str] | None) -> str:
+    """A text, or those of a list as one."""
+    return cell or "" if cell is None or isinstance(cell, str) else " · ".join(cell)
+
+
+def _scores(table: pa.Table) -> list[str]:
+    """How likely each class is, beside the names of the experts' ``classes``."""
+    if "class_scores" not in table.column_names:
+        return [""] * len(table)
+    return [", ".join(f"{score:.2f}" for score in cell or ()) for cell in table["class_scores"].to_pylist()]
 
 
 def _interval(table: pa.Table) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 _ESCAPE = r"(?:x(?:[01][0-9a-f]|7f|[89][0-9a-f]|5c)|u(?:202[89a-e]|206[6-9]))"
@@ -32,6 +32,11 @@ def write_csv(
     writer.writerows([_cell(value, digits) for value in row] for row in rows)
 
 
+def cell_of(value: str | Sequence[Any]) -> str:
+    """A text as it is written, a list as JSON."""
+    return escaped(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
 def escaped(text: str) -> str:
     """A text as it is written; :func:`unescaped` takes it back."""
     text = _UNSEEN.sub(lambda match: _code(ord(match[0])), text)
@@ -50,8 +55,6 @@ def _code(point: int) -> str:
 
 
 def _cell(value: Any, digits: int | None) -> Any:
-    if isinstance(value, list | tuple):
-        value = json.dumps(value, ensure_ascii=False)
-    if isinstance(value, str):
-        return escaped(value)
+    if isinstance(value, str | list | tuple):
+        return cell_of(value)
     return f"{value:.{digits}f}" if digits is not None and isinstance(value, float) else value

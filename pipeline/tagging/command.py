@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from extract.errors import count
-from extract.terminal import command_line, console, print_line
+from extract.errors import command, count
+from extract.terminal import command_line, console, print_line, print_next
 from pipeline.storage.location import location
 from pipeline.store.layout import open_store, run_again
 
@@ -42,4 +42,6 @@ def tag(
             screen,
             f"{count(left, 'video')} without rows of clip: {run_again(opened)} adds them, and their tags",
         )
+    if status != 130:
+        print_next(screen, command("report", opened.root, "--out", "pages"))
     raise typer.Exit(status)

@@ -66,7 +66,7 @@ function step(by) {
   const next = Math.min(Math.max(0, by < 0 && time - (all[here] ?? 0) > 1 ? here : here + by), all.length - 1);
   if (next < 0) return;
   seek(all[next]);
-  const words = film.lanes.filter((lane) => lane.kind === "stretches").flatMap((lane) => lane.texts.filter((_, i) => lane.from[i] <= all[next] + 0.5 && all[next] < lane.to[i]));
+  const words = wordLanes().filter((lane) => !lane.quiet).flatMap((lane) => lane.texts.filter((_, i) => lane.from[i] <= all[next] + 0.5 && all[next] < lane.to[i]));
   const genres = lanes.filter((lane) => lane.mark && lane.say(all[next])).map((lane) => `${lane.name} ${lane.say(all[next])}`);
   byId("spoken").textContent = `Shot ${next + 1} of ${all.length}, ${clock(all[next])}. ${[...genres, ...words].join(". ")}`;
 }
@@ -124,7 +124,7 @@ function screen() {
   box.append(video);
 }
 
-// Titles and speech as a list, in the order of time; what is sought stays.
+// Titles and speech as a list, in the order of time; what is sought stays, and what networks name is there only then.
 const wordLanes = () => film.lanes.filter((lane) => lane.kind === "stretches");
 let entries = [];
 
@@ -148,7 +148,7 @@ function search() {
   found = matches && new Map(wordLanes().map((lane) => [lane, new Set()]));
   let count = 0;
   for (const entry of entries) {
-    const kept = !matches || matches(entry.text);
+    const kept = matches ? matches(entry.text) : !entry.lane.quiet;
     entry.row.hidden = !kept;
     if (kept && matches) found.get(entry.lane).add(entry.i);
     count += kept;
@@ -248,7 +248,7 @@ function about() {
 function table() {
   film.shots?.from.forEach((from, shot) => {
     const to = film.shots.to[shot];
-    const words = entries.filter((entry) => entry.from < to && entry.to > from).map((entry) => entry.text);
+    const words = entries.filter((entry) => !entry.lane.quiet && entry.from < to && entry.to > from).map((entry) => entry.text);
     byId("table").append(element("tr", "", element("td", "", String(shot + 1)), element("td", "", clock(from, 1)), element("td", "", (to - from).toFixed(2)), element("td", "", element("bdi", "", words.join(" · ")))));
   });
 }

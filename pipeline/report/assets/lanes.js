@@ -143,7 +143,8 @@ function stretchesLane(lane, number, matches) {
     });
   };
   const say = (seconds) => {
-    const there = lane.texts.filter((_, i) => lane.from[i] <= seconds && seconds < lane.to[i]);
+    const noted = (text, i) => (lane.quiet && lane.notes[i] ? `${text} (${lane.notes[i]})` : text);
+    const there = lane.texts.map(noted).filter((_, i) => lane.from[i] <= seconds && seconds < lane.to[i]);
     return there.length ? there.slice(0, 4).join(" · ") : null;
   };
   return canvasLane(height, draw, say);

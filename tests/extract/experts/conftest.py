@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from extract.expert import Resources
 from extract.experts._pictures import PictureExpert, PictureModel
+from extract.ops.network.staged import StagedModel
 from extract.types import Frame, Item, MediaInfo, Scene
 from extract.weights.checkpoints import load_state_dict
 
@@ -24,13 +26,15 @@ SCENE = Scene(3, 10, 30, 0.4, 1.2, 20, 20480, 0.8, 0.84)
 class PictureChecks:
     """An expert with loaded weights; ``items`` are two prepared and two whole reference pictures.
 
-    ``classifier`` is the file's last layer, which experts leave out: weight and bias.
+    ``classifier`` is the file's last layer, which vectors leave out: weight and bias.
     """
 
     expert: PictureExpert
-    model: PictureModel
+    model: StagedModel
+    pictures: PictureModel
     items: list[Item]
     rows: NDArray[np.float32]
+    classes: list[list[tuple[str, float]]]
     classifier: tuple[NDArray[np.float32], NDArray[np.float32]]
 
     def logits(self) -> NDArray[np.float32]:
@@ -38,8 +42,15 @@ class PictureChecks:
         weight, bias = self.classifier
         return np.asarray(self.rows[:2] @ weight.T + bias)
 
-    def embeddings(self, items: Sequence[Item], model: PictureModel | None = None) -> NDArray[np.float32]:
+    def embeddings(self, items: Sequence[Item], model: StagedModel | None = None) -> NDArray[np.float32]:
         return np.stack([row["embedding"] for (row,) in (model or self.model)(items)])
+
+    def assert_classes_are_those_of_the_logits(self, names: Sequence[str]) -> None:
+        """The expert's own, of an expert that asks for some, by torch's softmax and order."""
+        scores, places = torch.from_numpy(self.logits()).softmax(1).topk(len(self.classes[0]))
+        for mine, expected, at in zip(self.classes[:2], scores.tolist(), places.tolist(), strict=True):
+            assert [name for name, _ in mine] == [names[place] for place in at]
+            np.testing.assert_allclose([score for _, score in mine], expected, rtol=1e-4)
 
     def assert_rows_do_not_depend_on_the_batch(self) -> None:
         assert self.model([]) == []
@@ -49,9 +60,9 @@ class PictureChecks:
 
     def half_precision_cosines(self) -> NDArray[np.floating]:
         half = PictureModel(
-            deepcopy(self.model.network), Resources(precision="bfloat16"), self.model.normalisation
+            deepcopy(self.pictures.network), Resources(precision="bfloat16"), self.pictures.normalisation
         )
-        mine = self.embeddings(self.items, half).astype(np.float64)
+        mine = self.embeddings(self.items, half)[:, : self.rows.shape[1]].astype(np.float64)
         norms = np.linalg.norm(mine, axis=1) * np.linalg.norm(self.rows, axis=1)
         cosines: NDArray[np.floating] = (mine * self.rows).sum(axis=1) / norms
         return cosines
@@ -87,14 +98,17 @@ def picture_checks(parity: Any, keyframe_items: Any) -> Callable[..., PictureChe
         model = expert.load(Resources(weights={"model": weights}))
         weight, bias = (t.numpy().copy() for t in list(load_state_dict(weights).values())[-2:])
         weights.unlink()  # hundreds of MB
-        assert isinstance(model, PictureModel)
+        pictures = vars(model).get("_model", model)
+        assert isinstance(model, StagedModel) and isinstance(pictures, PictureModel)
         stored = parity.reference(reference)
         seeds = stored["image_seeds"].tolist()
         items = [Item(0.0, 1.0, {"image": parity.inputs.image(224, 224, seed)}) for seed in seeds[:2]]
         for height, width, seed in parity.reference("preprocess")["images"].tolist()[:2]:
             items += keyframe_items(expert, parity.inputs.image(height, width, seed))
-        rows = np.stack([row["embedding"] for (row,) in model(items)])
-        return PictureChecks(expert, model, items, rows, (weight, bias))
+        rows = [row for (row,) in model(items)]
+        vectors = np.stack([row["embedding"] for row in rows])
+        classes = [list(zip(r.get("classes", ()), r.get("class_scores", ()), strict=True)) for r in rows]
+        return PictureChecks(expert, model, pictures, items, vectors, classes, (weight, bias))
 
     return make
 

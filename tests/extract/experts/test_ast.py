@@ -94,7 +94,11 @@ def test_transformers_reads_ours_and_we_read_theirs(one_layer: Any, tmp_path: Pa
     (item,) = items_of(noise(10.0))
     with torch.inference_mode():
         output = theirs.audio_spectrogram_transformer(torch.from_numpy(item.arrays["fbank"])[None])
+        logits = theirs.classifier(output.pooler_output)[0]
     np.testing.assert_allclose(embeddings(one_layer, [item]), output.pooler_output, atol=1e-4)
+    with_classes: Any = Ast(AstOptions(classes=3)).model(one_layer.network, Resources())
+    ((row,),) = with_classes([item])
+    np.testing.assert_allclose(row["embedding"][768:], logits, atol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:At least one mel filter")  # as published
@@ -132,7 +136,8 @@ def test_silence_and_a_few_samples_are_finite(one_layer: Any) -> None:
 def test_half_precision_stays_within_two_percent(one_layer: Any) -> None:
     items = items_of(noise(10.0))
     whole = embeddings(one_layer, items)
-    half = embeddings(AstModel(deepcopy(one_layer.network), Resources(precision="bfloat16")), items)
+    resources = Resources(precision="bfloat16")
+    half = embeddings(AstModel(deepcopy(one_layer.network), resources, torch.nn.Identity()), items)
     assert 0 < np.linalg.norm(half - whole) / np.linalg.norm(whole) < 0.02
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from extract.errors import WeightsError
 from extract.expert import Resources
+from extract.experts._classes import labels
 from extract.experts.panns import Panns, PannsOptions
 from extract.nets import cnn14
 from extract.types import AudioBlock, Item, MediaInfo
@@ -43,14 +44,19 @@ def test_a_published_file_gives_the_reference_embedding(
     reference = parity.reference(table)
     expert = Panns(PannsOptions(model=name))
     assert expert.weights()[0].name == file
-    model = expert.load(Resources(weights={"model": path}))
+    model = Panns(PannsOptions(model=name, classes=100)).load(Resources(weights={"model": path}))
     for index, (length, seed) in enumerate(reference["waves"].tolist()):
         tap = Panns(PannsOptions(model=name, window_seconds=length / RATE)).tap(MEDIA)
         block = AudioBlock(parity.inputs.waveform(length, RATE, seed), RATE, 0.0)
-        mine = embeddings(model, [*tap.audio(block), *tap.close()])
+        ((row,),) = model([*tap.audio(block), *tap.close()])
         key = f"wav{index}_embedding"
-        parity.assert_close(table, key, mine[0], reference[key])
-        assert mine.shape == (1, *expert.tables()["panns"].embedding.shape)  # type: ignore[union-attr]
+        parity.assert_close(table, key, row["embedding"], reference[key])
+        assert row["embedding"].shape == expert.tables()["panns"].embedding.shape  # type: ignore[union-attr]
+        tags = reference[f"wav{index}_clipwise"]
+        places = [labels("audioset").index(named) for named in row["classes"]]
+        limit = parity.tolerances[table][f"wav{index}_clipwise"]
+        np.testing.assert_allclose(row["class_scores"], tags[places], rtol=0, atol=limit)
+        np.testing.assert_allclose(row["class_scores"], np.sort(tags)[::-1][:100], rtol=0, atol=limit)
 
 
 def test_the_other_variants_file_is_refused_by_shape(parity: Any) -> None:

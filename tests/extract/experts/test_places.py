@@ -13,6 +13,8 @@ import torch
 
 from extract.errors import WeightsError
 from extract.expert import Resources
+from extract.experts._classes import labels
+from extract.experts._frames import FrameOptions
 from extract.experts.places import FILE, Places
 
 WHOLE_BATCHES = True  # of two rows, on one thread, a row's last bits depend on its place
@@ -20,7 +22,9 @@ WHOLE_BATCHES = True  # of two rows, on one thread, a row's last bits depend on 
 
 @pytest.fixture(scope="module")
 def checks(picture_checks: Any) -> Iterator[Any]:
-    yield picture_checks(Places(), "resnet18_places365", FILE.name, "resnet18_places365")
+    yield picture_checks(
+        Places(FrameOptions(classes=5)), "resnet18_places365", FILE.name, "resnet18_places365"
+    )
 
 
 def test_features_agree_with_the_reference(checks: Any, parity: Any) -> None:
@@ -29,6 +33,10 @@ def test_features_agree_with_the_reference(checks: Any, parity: Any) -> None:
     parity.assert_close(name, "features", checks.rows[:2], reference["features"])
     parity.assert_close(name, "logits", checks.logits(), reference["logits"])
     parity.assert_close(name, "e2e_features", checks.rows[2:], reference["e2e_features"][:2])
+
+
+def test_classes_are_those_of_the_published_head(checks: Any) -> None:
+    checks.assert_classes_are_those_of_the_logits(labels("places365"))
 
 
 def test_rows_do_not_depend_on_the_batch(checks: Any) -> None:

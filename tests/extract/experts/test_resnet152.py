@@ -13,6 +13,7 @@ import torch
 
 from extract.errors import WeightsError
 from extract.expert import Resources
+from extract.experts._classes import imagenet
 from extract.experts.resnet152 import FILES, Resnet152, Resnet152Options
 from extract.types import Item
 
@@ -23,7 +24,9 @@ HYBRID = Resnet152Options(weights="hybrid1365")
 
 @pytest.fixture(scope="module")
 def checks(picture_checks: Any) -> Iterator[Any]:
-    yield picture_checks(Resnet152(), "resnet152", FILES["imagenet_v1"].name, "resnet152")
+    yield picture_checks(
+        Resnet152(Resnet152Options(classes=3)), "resnet152", FILES["imagenet_v1"].name, "resnet152"
+    )
 
 
 def test_features_agree_with_the_reference(checks: Any, parity: Any) -> None:
@@ -31,6 +34,10 @@ def test_features_agree_with_the_reference(checks: Any, parity: Any) -> None:
     parity.assert_close("resnet152", "features", checks.rows[:2], reference["features"])
     parity.assert_close("resnet152", "logits", checks.logits()[:, ::8], reference["logits"])
     parity.assert_close("resnet152", "e2e_features", checks.rows[2:], reference["e2e_features"][:2])
+
+
+def test_classes_are_those_of_the_published_head(checks: Any) -> None:
+    checks.assert_classes_are_those_of_the_logits(imagenet())
 
 
 def test_rows_do_not_depend_on_the_batch(checks: Any) -> None:

@@ -12,6 +12,8 @@ import torch
 
 from extract.errors import WeightsError
 from extract.expert import Resources
+from extract.experts._classes import imagenet
+from extract.experts._frames import FrameOptions
 from extract.experts.senet import CADENE_FILE, TIMM_FILE, Senet
 
 WHOLE_BATCHES = True  # of two rows, on one thread, a row's last bits depend on its place
@@ -19,7 +21,7 @@ WHOLE_BATCHES = True  # of two rows, on one thread, a row's last bits depend on 
 
 @pytest.fixture(scope="module")
 def checks(picture_checks: Any) -> Iterator[Any]:
-    yield picture_checks(Senet(), "senet154", CADENE_FILE.name, "senet154")
+    yield picture_checks(Senet(FrameOptions(classes=3)), "senet154", CADENE_FILE.name, "senet154")
 
 
 def test_features_agree_with_the_reference(checks: Any, parity: Any) -> None:
@@ -27,6 +29,10 @@ def test_features_agree_with_the_reference(checks: Any, parity: Any) -> None:
     parity.assert_close("senet154", "features", checks.rows[:2], reference["features"])
     parity.assert_close("senet154", "logits", checks.logits()[:, ::8], reference["logits"])
     parity.assert_close("senet154", "e2e_features", checks.rows[2:], reference["e2e_features"][:2])
+
+
+def test_classes_are_those_of_the_published_head(checks: Any) -> None:
+    checks.assert_classes_are_those_of_the_logits(imagenet())
 
 
 def test_rows_do_not_depend_on_the_batch(checks: Any) -> None:

@@ -78,7 +78,7 @@ def test_an_option_chooses_the_layer() -> None:
         with torch.device("meta"):
             expert = Vgg16(Vgg16Options(layer=name))  # type: ignore[arg-type]
             network: Any = expert.feature(expert.build())
-        assert len(network.classifier) == place + 1
+        assert len(network.classifier) == place + 2 and type(network.classifier[-1]) is torch.nn.Identity
 
 
 def test_rows_do_not_depend_on_the_batch(

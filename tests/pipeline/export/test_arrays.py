@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline.export.export import export
+from pipeline.storage.csv_cells import unescaped
 from pipeline.store.layout import Store
 from pipeline.store.reading import read
 from tests.pipeline.about.conftest import level
@@ -37,7 +39,24 @@ def test_csv_keeps_times_and_texts_to_the_last_digit(film: Make, tmp_path: Path,
     made = export(film(said=said), "csv", tmp_path / "export")
     found = pd.read_csv(made.folder / "whisper/a_whisper.csv", encoding="utf-8")
     assert list(zip(found["start_seconds"], found["end_seconds"], strict=True)) == list(said.values())
-    assert found["text"].tolist() == list(said)
+    assert [unescaped(cell) for cell in found["text"]] == list(said)
+
+
+def test_a_spreadsheet_computes_no_title_and_numbers_stay_numbers(film: Make, tmp_path: Path) -> None:
+    formulas = ['=HYPERLINK("http://x","y")', "+1", "@SUM(A1)", "-5", "-2+3", "\t=1"]
+    plain = ["COMING SOON", "-aB_c", "5", "'90s"]
+    texts = {text: (float(n), n + 0.5) for n, text in enumerate(formulas + plain)}
+    lowlevel = {"lowlevel": [level(0, 0.0, 2.0, rms=0.5, luma=0.25, motion=-0.25)], "lowlevel_video": []}
+    store = film(written=texts, said={"": (0.0, 1.0)}, experts={"lowlevel": lowlevel})
+    made = export(store, "csv", tmp_path / "export")
+    with (made.folder / "ocr/a_ocr.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    cells = [row["text"] for row in rows]
+    assert all(cell.startswith("'") for cell in cells[: len(formulas)]) and cells[len(formulas) :] == plain
+    assert [unescaped(cell) for cell in cells] == list(texts)
+    assert {row["score"] for row in rows} == {"0.9"}
+    assert pd.read_csv(made.folder / "lowlevel/a_lowlevel.csv")["motion_content"].tolist() == [-0.25]
+    assert ',"",' in (made.folder / "whisper/a_whisper.csv").read_text(), "a text, and not an absent one"
 
 
 def test_arrays_have_the_names_shapes_and_milliseconds_of_video_features(film: Make, tmp_path: Path) -> None:

@@ -96,7 +96,10 @@ def test_the_command_writes_beside_where_it_runs_and_says_what(
     status, said = told(capsys, monkeypatch, str(films.root), "--to", "srt")
     assert status == 0 and "3 videos, 2 files, 0.0 MB: out-srt" in said
     assert "2 videos without anything for srt" in said
+    assert said.splitlines()[-1] == f"next: open {(tmp_path / 'out-srt').as_uri()}"
     status, said = told(capsys, monkeypatch, str(films.root), "films/a", "--to", "vtt", "--out", "v")
     assert status == 0 and "1 video, 2 files" in said and (tmp_path / "v/speech/films/a.vtt").is_file()
+    status, said = told(capsys, monkeypatch, str(films.root), "films/c", "--to", "vtt", "--out", "nothing")
+    assert status == 0 and re.search(r"next: .*describe \S*out$", said.rstrip()), "nothing to open"
     status, said = told(capsys, monkeypatch, str(films.root), "--to", "mp3")
     assert status == 2 and "'mp3' is not one of 'srt'" in said

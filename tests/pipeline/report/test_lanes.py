@@ -65,6 +65,23 @@ def test_somebody_elses_table_shows_by_its_columns() -> None:
     assert (list(tension.seconds), list(tension.values)) == ([1.0, 3.0, 5.0], [0.25, None, None])
 
 
+def test_classes_are_one_text_with_their_scores_and_are_listed_only_where_they_are_sought() -> None:
+    spec = make_expert("panns", {"classes": 2}).tables()["panns"]
+    rows = [
+        {"start_seconds": 1.5 * n, "end_seconds": 1.5 * n + 3, "classes": names, "class_scores": scores}
+        | {"embedding": [0.0] * 2048}
+        for n, (names, scores) in enumerate(
+            [(["Music", "Speech"], [0.91, 0.305]), (["Rain", "Water"], [0.5, 0.4])]
+        )
+    ]
+    made = pa.Table.from_batches([to_batch(rows, spec=spec, video_id="v")], table_schema(spec))
+    (lane,) = lanes_of({"panns": made}, {"panns": spec.columns})
+    assert isinstance(lane, Stretches) and lane.to_json()["quiet"] and lane.name == "Panns classes"
+    assert list(lane.texts) == ["Music · Speech", "Rain · Water"]
+    assert list(lane.notes) == ["0.91, 0.30", "0.50, 0.40"]
+    assert not titles(table("ocr", title("THE END", 1.0, 1.04))).to_json()["quiet"]
+
+
 def test_shots_have_one_curve_of_their_length() -> None:
     (lane,) = lanes_of({"scenes": table("scenes", shot(0, 0.0, 4.0), shot(1, 4.0, 5.0))}, {})
     assert isinstance(lane, Curve)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +19,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from extract.errors import UsageError
+from extract.errors import UsageError, WeightsError
+from extract.experts.tags import Tags, TagsOptions
 from pipeline import run
 from pipeline.about.cite import cite
 from pipeline.about.describe import describe
@@ -22,17 +28,34 @@ from pipeline.export.export import export
 from pipeline.report.site import report
 from pipeline.search.meaning import Meaning
 from pipeline.search.search import Searches, run_searches
-from pipeline.store import parts
 from pipeline.store.layout import Store, open_store
 from pipeline.store.reading import read
 from pipeline.store.removal import remove
 from pipeline.store.verify import verify
 from pipeline.tagging import command
 from pipeline.tagging.tagging import tagging
-from pipeline.work import shards
 from pipeline.work.run import run_config
-from tests.fixtures.open_clip_models import CLIP_NAME, SIGLIP_NAME, Registered, registered
+from tests.fixtures.open_clip_models import CLIP_NAME, SIGLIP_NAME, TOKENIZER, Registered, registered
 
+ROOT = Path(__file__).parents[3]
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.cli import marquee
+from pipeline.store import parts
+from pipeline.work import shards
+from tests.fixtures.open_clip_models import known
+
+written = []
+def merge_part(*given, **named):
+    if written:
+        os.kill(os.getpid(), signal.SIGKILL)
+    parts.merge_part(*given, **named)
+    written.append(given)
+shards.merge_part = merge_part
+with known(Path(sys.argv.pop(1))):
+    marquee.main()
+"""
 WORDS = ("the sea: a photo of the sea | the sea by day", "two people kiss", "=1+1", "<script>night</script>")
 
 
@@ -106,30 +129,29 @@ def test_scores_are_open_clips_zero_shot_classifier(store: Store, models: dict[s
     assert (best.video_id, best.start_seconds) == (top["video_id"], top["start_seconds"])
 
 
-def test_a_run_that_was_killed_goes_on_and_a_new_list_replaces_the_old(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_a_command_that_was_killed_goes_on(
+    store: Store, models: dict[str, Registered], tmp_path: Path
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    written: list[int] = []
-
-    def merge_part(held: Store, header: Any, rows: Any, **more: Any) -> None:
-        if written:
-            raise Killed
-        written.append(header.shard)
-        parts.merge_part(held, header, rows, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shards, "merge_part", merge_part)
-        with pytest.raises(Killed):
-            tag(store)
-    first = {part.path: part.path.stat().st_ino for part in store.parts("tags")}
-    assert len(first) == 1 and not verify(store).clean
+    """SIGKILL to a process of its own, when it is about to write its second part."""
+    words = tmp_path / "words.txt"
+    words.write_text("\n".join(WORDS))
+    folder = models[SIGLIP_NAME].folder
+    arguments = ["tag", store.root, "--tags", words, "--weights", folder, "--device", "cpu"]
+    program = [sys.executable, "-c", KILLED, *map(str, (folder, *arguments))]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (part,) = store.parts("tags")
+    written = part.path.stat().st_ino
+    assert not verify(store).clean and len(scores(store)["video_id"]) > 0
     resumed = tag(store)
-    assert resumed.computed == (1 if written == [0] else 2) and verify(store).clean
-    assert {path: path.stat().st_ino for path in first} == first, "what was written stays"
+    assert resumed.computed == (1 if part.shard == 0 else 2) and verify(store).clean
+    assert part.path.stat().st_ino == written, "what was written stays"
     assert tag(store).computed == 0
+
+
+def test_a_new_list_replaces_the_old(store: Store) -> None:
+    tag(store)
     before = scores(store)
     tag(store, ["two people kiss"])
     after = scores(store)
@@ -139,6 +161,28 @@ def test_a_run_that_was_killed_goes_on_and_a_new_list_replaces_the_old(
     assert tag(store).computed == 0 and scores(store) == before
     remove(store, ["a"])
     assert set(scores(store)["video_id"]) == {"b", "c"}
+
+
+def test_another_tokenizer_makes_other_rows(store: Store, models: dict[str, Registered]) -> None:
+    """The words that it knows are part of what a score is; a model with open_clip's own has none to name."""
+    tag(store)
+    settings = next(target for target in store.targets() if target.expert == "tags").made_of["settings"]
+    assert settings["tokenizer"].keys() == {"tokenizer.json", "tokenizer_config.json"}
+    file = models[SIGLIP_NAME].folder / TOKENIZER / "tokenizer.json"
+    before, content = scores(store), file.read_text()
+    assert settings["tokenizer"]["tokenizer.json"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    try:
+        file.write_text(content.replace('"sea"', '"lake"'))
+        assert tag(store).computed == 3
+        assert scores(store)["the sea"] != before["the sea"]
+        file.unlink()
+        with pytest.raises(WeightsError, match=r"the tokenizer of .* cannot be loaded: .*HF_HOME"):
+            tag(store)
+    finally:
+        file.write_text(content)
+    assert tag(store).computed == 0 and scores(store) == before
+    assert set(Tags().settings()) == {"version", "words", "model"}
+    assert "tokenizer" not in Tags(TagsOptions(model=CLIP_NAME)).settings()
 
 
 def test_hostile_tags_are_plain_text_wherever_a_store_is_shown(store: Store, tmp_path: Path) -> None:
@@ -162,6 +206,7 @@ def test_the_command_and_what_it_refuses(store: Store, tmp_path: Path, models: d
     shutil.rmtree(str(store.root / "clip"))
     done = CliRunner().invoke(command.app, [str(store.root), "--tags", str(words), "--device", "cpu"])
     assert "3 videos without rows of clip" in done.output.replace("\n", " ")
+    assert re.search(r"next: .*report \S+ --out pages$", done.output.rstrip())
     with pytest.raises(UsageError, match=r"tags.model is ViT-B-32-quickgelu:openai, clip.model is ViT-tiny"):
         options = {"clip": {"model": CLIP_NAME}, "scenes": {"detector": "content"}}
         run(tmp_path, tmp_path / "new", experts=["tags"], options=options, random_seed=0)
