@@ -54,6 +54,12 @@ def prepared(code: str, request: pytest.FixtureRequest, tmp_path: Path) -> tuple
     if "train" in code:
         genre_store(tmp_path)
         return tmp_path, {}
+    if "class_scores" in code:
+        shutil.copytree(request.getfixturevalue("extracted") / "videos", tmp_path / "videos")
+        options: Any = {"places": {"classes": 5}, "scenes": {"detector": "content"}}
+        named: Any = {"experts": ["places"], "options": options, "random_seed": 0, "device": "cpu"}
+        pipeline.run(tmp_path / "videos", tmp_path / "features", **named)
+        return tmp_path, {}
     if "tvl1(" in code:
         import torch
 
