@@ -1,4 +1,4 @@
-"""Every word of the title cards of real trailers is found, also with a letter wrong, where it is on screen."""
+"""Every word of real trailers' title cards is found where it is on screen, also with a letter wrong."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def spelt(cards: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, str, fl
 def test_every_word_of_every_card_is_found(store: Store, cards: dict[str, list[dict[str, Any]]]) -> None:
     words = list(spelt(cards))
     slips = [
-        (f"{word[:at]}{'x' if word[at] != 'x' else 'q'}{word[at + 1 :]}", *where)
-        for word, *where in words
+        (f"{word[:at]}{'x' if word[at] != 'x' else 'q'}{word[at + 1 :]}", name, start, end)
+        for word, name, start, end in words
         if len(word) >= FEWEST_LETTERS
         for at in range(len(word))
     ]
@@ -87,11 +87,9 @@ def test_every_word_of_every_card_is_found(store: Store, cards: dict[str, list[d
     asked = [*words, *slips]
     answers = run_searches(store, Searches(words=tuple(text for text, *_ in asked)), most=100)
     missed = [
-        query
-        for query, answer in zip(asked, answers, strict=True)
-        if not any(
-            hit.video_id == query[1] and query[2] <= hit.start_seconds < query[3] for hit in answer.hits
-        )
+        (text, name, start)
+        for (text, name, start, end), answer in zip(asked, answers, strict=True)
+        if not any(hit.video_id == name and start <= hit.start_seconds < end for hit in answer.hits)
     ]
     assert missed == []
     short = next(word for word, *_ in words if word == "winter")
