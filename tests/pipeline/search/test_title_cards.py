@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from extract.expert import Resources
@@ -30,7 +31,8 @@ def frame_at(path: Path, seconds: float) -> Frame:
     with av.open(str(path)) as container:
         container.seek(round(seconds * av.time_base))
         picture = next(one for one in container.decode(video=0) if one.time >= seconds)
-        return Frame(picture.to_ndarray(format="rgb24"), 0, picture.time, picture.time + 0.04)
+        image = np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
+        return Frame(image, 0, picture.time, picture.time + 0.04)
 
 
 @pytest.fixture(scope="module")
