@@ -42,7 +42,8 @@ def _write(video: VideoTables, folder: ExportFolder) -> None:
     document.remove_tier("default")
     film = PurePath(video.facts["path"])
     kind = mimetypes.guess_type(film.name)[0] or "video/*"
-    address = f"./{quote(film.name)}"  # ELAN looks beside its file, and asks where the film is not there
+    # ELAN looks beside its file, and asks where the film is not there.
+    address = f"./{quote(video.raw_path.rpartition(b'/')[2])}"
     document.add_linked_file(address, relpath=address, mimetype=kind)
     for name, meaning, spans in found:
         for number, layer in enumerate(without_overlaps(spans), 1):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from extract.errors import MissingDependency, to_install
 from pipeline.export.chosen import each
 from pipeline.export.folder import ExportFolder
+from pipeline.export.texts import one_line
 from pipeline.report.lanes import Stretches, speech, titles
 from pipeline.report.video_tables import VideoTables
 from pipeline.storage.names import relative_file
@@ -59,7 +60,7 @@ def _subtitles(lane: Stretches, kind: Kind, least_ms: int) -> SSAFile:
 
 def plain(text: str, kind: Kind) -> str:
     """A text as one line that every reader of this format takes for that text."""
-    line = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
+    line = " ".join(one_line(text).split())
     line = _ESCAPE.sub("＼", _OVERRIDE.sub("｛", line))
     if len(_TIME.findall(line)) > 1:
         line = _TIME.sub("∶", line)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from extract.errors import MissingDependency, to_install
 from pipeline.export.chosen import each
 from pipeline.export.folder import ExportFolder
+from pipeline.export.texts import one_line
 from pipeline.report.video_tables import VideoTables
 from pipeline.storage.names import relative_file
 
@@ -74,7 +75,7 @@ def _timeline(video: VideoTables, *, timecode: bool) -> Timeline | None:
         span = TimeRange(RationalTime(start, rate), RationalTime(end - start, rate))
         track.append(_clip(video, row, span))
         last = end
-    timeline = Timeline(_line(video.video_id))
+    timeline = Timeline(one_line(video.video_id))
     timeline.tracks.append(track)
     return timeline if last else None
 
@@ -85,8 +86,8 @@ def _clip(video: VideoTables, row: dict[str, Any], span: Any) -> Clip:
     film = PurePath(video.facts["path"])
     edl = {"reel": "AX", "comments": [f"SHOT {row['scene']}"]}  # AX: a file, not a tape
     return Clip(
-        _line(film.name),
-        media_reference=ExternalReference(quote(str(film))),
+        one_line(film.name),
+        media_reference=ExternalReference(quote(video.raw_path)),
         source_range=span,
         metadata={"marquee": row, "cmx_3600": edl},
     )
@@ -104,10 +105,6 @@ def timecode_rate(fps: float, *, always: bool) -> float:
         if abs(nearest / (fps * multiple) - 1) < _SAME_RATE:
             return nearest
     return float(RationalTime.nearest_smpte_timecode_rate(fps)) if always else fps
-
-
-def _line(text: str) -> str:
-    return "".join(mark if mark.isprintable() else " " for mark in text)
 
 
 write_otio = each(_write_otio)

@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 _NAME_BYTES = 150  # of the 255 that file systems allow
+_DEVICE = re.compile(
+    r"^(con|prn|aux|nul|(?:com|lpt)[0-9¹²³])(?=\.|$)", re.IGNORECASE
+)  # names of Windows' own
 
 
 def display(raw: bytes) -> str:
@@ -36,6 +39,7 @@ def relative_file(video_id: str, *, dots: bool = True) -> str:
 
 def _portable(part: str) -> str:
     """One name that Windows takes as well, with room for a suffix."""
+    part = _DEVICE.sub(r"_\1", part)
     part = re.sub(r'[\x00-\x1f\x7f<>:"\\|?*]', "_", part).encode()[:_NAME_BYTES].decode("utf-8", "ignore")
     return part.rstrip(" .") or "_"
 

@@ -30,6 +30,8 @@ HOSTILE = (
     "a\x00b\x0bc\ufffe",
     "=1+1",
     "Élise 雪",
+    "می‌خواهم 👨‍👩‍👧",  # joiners are part of the words
+    "\u202eשלום\u200f!",
 )
 
 Make = Callable[..., Store]

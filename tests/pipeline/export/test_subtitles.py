@@ -52,10 +52,11 @@ def test_a_title_stays_long_enough_to_be_read_and_speech_ends_when_it_ends(
 
 
 def test_what_needs_no_change_gets_none() -> None:
-    for text in ("1999", "=1+1", "Élise 雪", "3 < 4 > 2", "{curly}", "10:30"):
+    for text in ("1999", "=1+1", "Élise 雪", HOSTILE[-2], "שלום\u200f!", "3 < 4 > 2", "{curly}", "10:30"):
         assert plain(text, "srt") == text
         assert html.unescape(plain(text, "vtt")) == text
     assert html.unescape(plain(HOSTILE[3], "vtt")) == HOSTILE[3]
+    assert plain(HOSTILE[-1], "srt") == HOSTILE[-1][1:], "without what turns the line"
 
 
 def test_titles_and_speech_are_files_of_their_own_and_what_is_not_said_is_left_out(

@@ -5,12 +5,16 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import opentimelineio as otio
 import pytest
 
 from pipeline.export.export import export
 from pipeline.export.timelines import timecode_rate
+from pipeline.store.videos import update_videos
+from tests.pipeline.about.conftest import shot, write_tables
+from tests.pipeline.conftest import Kit
 from tests.pipeline.export.conftest import RATES, Make
 
 FRAMES = [0, 1, 30, 1799, 1800, 17981, 17982, 107892, 215784]
@@ -112,3 +116,16 @@ def test_a_gap_between_shots_and_a_hostile_name(film: Make, tmp_path: Path, to: 
     clips = list(timeline.find_clips())
     assert [clip.range_in_parent().start_time.value for clip in clips] == [0, 50]
     assert {clip.name for clip in clips} == {"a 001  AX V C & <x>.mp4"}
+
+
+def test_a_timeline_names_the_file_whatever_its_bytes(kit: Kit, tmp_path: Path) -> None:
+    kit.add(b"caf\xe9: 1.mp4")
+    store, (shard,) = kit.store(), kit.plan().shards
+    (video,) = shard.videos
+    shots = {"scenes": {video.video_id: [shot(0, 0.0, 1.0)]}}
+    target = write_tables(store, "scenes", {"detector": "content"}, shots)
+    store.record_run([target], options={}, versions={}, started="2024", root=str(kit.videos))
+    update_videos(store, shard.index, {video.video_id: {"duration_seconds": 1.0, "fps": 25.0}})
+    (clip,) = timeline_of(export(store, "otio", tmp_path / "export"), 25.0).find_clips()
+    assert unquote_to_bytes(clip.media_reference.target_url) == b"caf\xe9: 1.mp4"
+    assert ":" not in clip.media_reference.target_url, "or it would be of a scheme"

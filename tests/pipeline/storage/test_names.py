@@ -71,13 +71,29 @@ def test_every_video_id_becomes_a_name_below_the_folder() -> None:
     assert relative_file("films/a b.1") == "films/a b.1"
     assert relative_file("a.b", dots=False) not in ("a_b", relative_file("a/b", dots=False))
     assert relative_file("a_b", dots=False) == "a_b"
-    odd = ["../a", "/etc/a", "a/./b", "..", "a\\b", 'a<>:"|?*b', "a\nb", "a.", "x" * 300, "é" * 200, ""]
+    odd = [
+        "../a",
+        "/etc/a",
+        "a/./b",
+        "..",
+        "a\\b",
+        'a<>:"|?*b',
+        "a\nb",
+        "a.",
+        "CON",
+        "com1.x/nul",
+        "x" * 300,
+        "é" * 200,
+        "",
+    ]
     made = [relative_file(name) for name in odd]
     assert len(set(made)) == len(odd)
     for name in made:
         parts = name.split("/")
         assert all(part not in ("", ".", "..") and len(part.encode()) < 170 for part in parts)
         assert not set('\\<>:"|?*\n') & set(name)
+        assert not {part.partition(".")[0].upper() for part in parts} & {"CON", "COM1", "NUL"}
+    assert relative_file("console/conan.1") == "console/conan.1"
 
 
 @given(st.sets(st.text("ab./\\:~ é\0", max_size=6), max_size=8))
