@@ -71,7 +71,7 @@ def test_classes_are_one_text_with_their_scores_and_are_listed_only_where_they_a
         {"start_seconds": 1.5 * n, "end_seconds": 1.5 * n + 3, "classes": names, "class_scores": scores}
         | {"embedding": [0.0] * 2048}
         for n, (names, scores) in enumerate(
-            [(["Music", "Speech"], [0.91, 0.305]), (["Rain", "Water"], [0.5, 0.4])]
+            [(["Music", "Speech"], [0.91, 0.3]), (["Rain", "Water"], [0.5, 0.4])]
         )
     ]
     made = pa.Table.from_batches([to_batch(rows, spec=spec, video_id="v")], table_schema(spec))

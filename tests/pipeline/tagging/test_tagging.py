@@ -41,10 +41,11 @@ ROOT = Path(__file__).parents[3]
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+sys.path.append("tests")
 from pipeline.cli import marquee
 from pipeline.store import parts
 from pipeline.work import shards
-from tests.fixtures.open_clip_models import known
+from fixtures.open_clip_models import known
 
 written = []
 def merge_part(*given, **named):
