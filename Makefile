@@ -56,6 +56,7 @@ setup: $(TEST)
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Marquee needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): $(if $(filter cpu,$(TORCH)),about 1.5 GB,6.5 GB or more), some minutes without a word"
 
 # The stamps are files in the environment, so that removing it removes them.
 $(CORE): pyproject.toml constraints.txt | $(PY)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
@@ -70,9 +72,23 @@ def to_install(*extras: str) -> str:
 def command(name: str, *arguments: object) -> str:
     """A command of this project, to be copied: called as this process was, so that it is found again."""
     module = [name] if name in ("extract", "train") else ["extract", name]
-    as_script = sys.argv and PurePath(sys.argv[0]).stem == PROGRAM
-    called = [PROGRAM, name] if as_script else ["python", "-m", *module]
+    script = sys.argv[0] if sys.argv else ""
+    as_script = PurePath(script).stem == PROGRAM
+    called = [typed(PROGRAM, script), name] if as_script else [typed("python", sys.executable), "-m", *module]
     return shlex.join([*called, *map(str, arguments)])
+
+
+def typed(name: str, file: str) -> str:
+    """What a shell is given to run ``file``: its ``name`` where that finds it, else its path.
+
+    Below the current folder the path is relative.
+    """
+    folder = os.path.dirname(file)
+    found = shutil.which(name)
+    if not folder or (found is not None and os.path.dirname(found) == os.path.abspath(folder)):
+        return name
+    near = os.path.relpath(file)
+    return near if os.sep in near and not near.startswith(os.pardir) else os.path.abspath(file)
 
 
 def clean(text: str) -> str:

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from extract.errors import MarqueeError, clean
 
 PIPE_WIDTH = 1000
+FRAMED_WIDTH = 110  # columns in which the frames of typer's help cut no name
 _BadArguments: Any = typer.BadParameter.__mro__[2]  # ClickException, which is not where it was in every typer
 
 
@@ -61,16 +62,17 @@ class Commands(TyperGroup):
     """The group of every command line of ours.
 
     Typer makes a usual exit of Ctrl-C, which waits for threads that compute, and shows flags as ``<bool>``.
+    Without arguments a group shows its help.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _untype_flags(self, ctx)
-        return super().parse_args(ctx, args)
+        _make_readable(self, ctx)
+        return super().parse_args(ctx, args or ["--help"])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
-            _untype_flags(command, ctx)
+            _make_readable(command, ctx)
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
@@ -93,14 +95,19 @@ def command_line(
     )
 
 
-def _untype_flags(command: Any, ctx: Any) -> None:
+def _make_readable(command: Any, ctx: Any) -> None:
+    """Flags show no type; where a frame of columns would cut names, help has none."""
     for parameter in command.get_params(ctx):
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
+    if console().width < FRAMED_WIDTH:
+        command.rich_markup_mode = None
+        for listed in getattr(command, "commands", {}).values():
+            listed.short_help = listed.help  # whole, not its first words
 
 
 def run_app(app: typer.Typer, program: str, *, kept: str) -> None:
-    """Run a command line of the class :class:`Commands`; without arguments it shows its help.
+    """Run a command line of the class :class:`Commands`.
 
     An error is one line on standard error, with exit status 2. Ctrl-C ends the process at once, whatever
     threads still compute, with status 130 and a word on what is ``kept``.
@@ -110,7 +117,7 @@ def run_app(app: typer.Typer, program: str, *, kept: str) -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when a library first loads OpenMP
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], prog_name=program, standalone_mode=False))
+        sys.exit(app(sys.argv[1:], prog_name=program, standalone_mode=False))
     except MarqueeError as error:
         complain(f"error: {error}")
         sys.exit(2)

@@ -82,10 +82,8 @@ def choose(
     return names, merged([kept, *layers])
 
 
-def checked_folder(path: Path | None, flag: str) -> Path:
-    """The folder or file that a flag names. Raises UsageError if it was not given or is not there."""
-    if path is None:
-        raise UsageError(f"{flag} is missing: give {flag} PATH, or put it into --config")
+def checked_folder(path: Path, flag: str) -> Path:
+    """The folder or file that a flag names. Raises UsageError if it is not there."""
     if not os.path.lexists(path):
         raise UsageError(f"{flag} {path}: no such file or folder; give one that exists")
     return path

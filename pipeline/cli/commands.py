@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from extract.errors import UsageError, command
+from extract.errors import UsageError, command, did_you_mean
 from extract.options import Decode, DetectorName, Dtype, Precision
 from extract.terminal import Commands, command_line, console, print_next, run_app
 from pipeline.copies.recipe_name import RecipeName
@@ -21,13 +22,26 @@ class ExtractCommands(Commands):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As every group, after a lone path has got its flag."""
-        if not args:
-            args = ["--help"]
-        if not ctx.resilient_parsing:
-            _, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
-            if rest and rest[0] not in self.commands and _is_path(rest[0]):
-                args = [*args[: len(args) - len(rest)], "--videos", *rest]
+        rest = [] if ctx.resilient_parsing else self._not_flags(ctx, args)
+        if rest and rest[0] not in self.commands:
+            args = [*args[: len(args) - len(rest)], "--videos", *rest]
+            if not _is_path(rest[0]):
+                near = did_you_mean(rest[0], [*self.commands, *glob.glob("*")])
+                raise UsageError(
+                    f"there is no command, file or folder {rest[0]!r}{near}; "
+                    f"{ctx.command_path} --help lists the commands"
+                )
+            more = self._not_flags(ctx, args)
+            if more and more[0] not in self.commands:
+                raise UsageError(
+                    f"{rest[0]!r} and {more[0]!r}: one video can be given, or the folder that has them all"
+                )
         return super().parse_args(ctx, args)
+
+    def _not_flags(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments from the first on that is neither a flag nor a flag's value."""
+        rest: list[str] = self.make_parser(ctx).parse_args(args=list(args))[1]
+        return rest
 
 
 def _is_path(text: str) -> bool:
@@ -35,7 +49,9 @@ def _is_path(text: str) -> bool:
 
 
 app = command_line(
-    ExtractCommands, help="Extract aligned multimodal features from a folder of videos into Parquet."
+    ExtractCommands,
+    help="Extract aligned multimodal features from a folder of videos into Parquet.",
+    subcommand_metavar="[VIDEOS | COMMAND [ARGS]...]",
 )
 Store = Annotated[
     str | None,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from extract.errors import UsageError, unknown
+from extract.errors import UsageError, command, unknown
 from extract.options import convert, field_types
 from extract.registry import expert_names, with_upstream
 from pipeline.cli.remembered import remembered
@@ -97,7 +97,7 @@ def config_of(given: Mapping[str, Any]) -> RunConfig:
     fields = {name: given[name] for name in _SAME if name in given and name in field_types(RunConfig)}
     return RunConfig(
         **fields | {"experts": experts, "options": options},
-        videos=_videos(given.get("videos")),
+        videos=_videos(given.get("videos"), out, known.get("videos")),
         out=out,
         random_seed=given.get("random_weights"),
         queue_memory_bytes=None if memory is None else parse_bytes(memory, "--queue-memory"),
@@ -138,9 +138,18 @@ def _folder_for_flow(text: str) -> str:
     return str(folder.resolve())
 
 
-def _videos(text: str | None) -> Location:
-    videos = None if text is None else location(text, "--videos")
-    return checked_folder(videos, "--videos") if videos is None or isinstance(videos, Path) else videos
+def _videos(text: str | None, out: Location, known: str | None) -> Location:
+    """What was given, or else is ``known`` of the store. Raises UsageError where it is not there."""
+    if text is None:
+        raise UsageError(
+            f"--videos is missing: give --videos PATH, or put it into --config; {str(out)!r} holds no store "
+            "that could be continued without"
+        )
+    videos = location(text, "--videos")
+    if text == known and isinstance(videos, Path) and not os.path.lexists(videos):
+        moved = command("extract", "--videos", "FOLDER", "--out", out, "--new-root")
+        raise UsageError(f"store {str(out)!r}: its videos are no longer at {text!r}; if they moved: {moved}")
+    return checked_folder(videos, "--videos") if isinstance(videos, Path) else videos
 
 
 def _cluster(given: Mapping[str, Any]) -> Cluster:

@@ -84,7 +84,10 @@ def time_left_seconds(progress: RunProgress, now: float) -> float | None:
 
 
 def status_line(progress: RunProgress, *, verbose: bool = False) -> str:
-    """One line: videos done and failed, time left; with ``verbose``, pace and what bounds the run too."""
+    """One line: videos done and failed, time left, or spent until a video is done.
+
+    With ``verbose``, pace and what bounds the run too.
+    """
     now = time.monotonic()
     parts = [progress.stage]
     if progress.total:
@@ -96,7 +99,9 @@ def status_line(progress: RunProgress, *, verbose: bool = False) -> str:
     if verbose:
         parts += _workings(progress, now)
     left = time_left_seconds(progress, now)
-    if left is not None:
+    if left is None:
+        parts.append(f"{timedelta(seconds=int(now - progress.started))} so far")
+    else:
         parts.append(f"about {timedelta(seconds=round(left))} left")
     return " · ".join(parts)
 

@@ -113,6 +113,7 @@ def print_plan(config: RunConfig, console: Console) -> None:
     """What a run would do; checks all that it would, downloads and writes nothing."""
     check_cluster(config.cluster)
     config, told = with_precision(config)
+    found = scan(config.videos, out=config.out).checked()
     try:
         selection = select(replace(config, download=False))
     except MissingWeights as error:
@@ -121,7 +122,6 @@ def print_plan(config: RunConfig, console: Console) -> None:
         print_line(console, f"a run would first download {missing_text(error)}; nothing was done")
         return
     targets = make_targets(selection)
-    found = scan(config.videos, out=config.out).checked()
     counts: Counter[str] = Counter()
     known: set[bytes] = set()
     experts = {target.expert for target in targets}

@@ -41,7 +41,10 @@ def print_status(out: Location, console: Console) -> None:
     state = "complete" if found.complete else "not complete"
     print_line(console, f"{count(found.videos, 'video')} in {count(found.shards, 'shard')}; {state}")
     print_failures(store, console)
-    print_next(console, *([command("describe", out)] if found.complete else []), run_again(store))
+    if found.writer is not None:
+        print_line(console, f"{found.writer} is writing: what it has not written yet shows as missing")
+    else:
+        print_next(console, *([command("describe", out)] if found.complete else []), run_again(store))
 
 
 def print_removal(out: Location, names: list[str], *, undo: bool, console: Console) -> None:

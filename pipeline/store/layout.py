@@ -214,15 +214,18 @@ def open_store(root: Location, *, create: bool = False) -> Store:
         raise StoreError(
             f"--out {os.fsencode(str(root))!r} is not UTF-8: give a folder whose path is"
         ) from None
+    ours = f"a folder that `{command('extract')} --out` wrote"
     if _is_file(root):
+        if not create:
+            raise StoreError(f"{str(root)!r} is not a feature store, it is a file: give {ours}")
         raise StoreError(f"--out {str(root)!r} is a file: give a new or empty folder, or a feature store")
     store = Store(root)
     if (store.run_path.name in names(root) and store.run_record()) or store.shards():
         return store
     if not create:
-        raise StoreError(
-            f"{str(root)!r} is not a feature store: it has no run.json and no videos/part-*.parquet"
-        )
+        there = is_remote(root) or os.path.lexists(root)
+        why = "it has no run.json and no videos/part-*.parquet" if there else "there is no such folder"
+        raise StoreError(f"{str(root)!r} is not a feature store: {why}; give {ours}")
     # A run that was killed early, or whose folder was removed meanwhile, leaves files of ours alone.
     strangers = [found.name for found in entries(root) if found.role == "foreign" and found.name[0] != "."]
     if strangers:

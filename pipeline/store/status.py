@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pipeline.storage.location import ahead, sizes
 from pipeline.store.coverage import shard_outcomes
 from pipeline.store.layout import Store, Target
+from pipeline.store.lock import holder_of
 from pipeline.store.videos import Shard, plan_problems, read_shards
 
 
@@ -32,7 +33,10 @@ class ExpertStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """``root``: the folder of the videos, where it is known; ``random``: experts with random weights."""
+    """``root``: the folder of the videos, where it is known; ``random``: experts with random weights.
+
+    ``writer``: the run that is writing now, whose unwritten rows count as missing.
+    """
 
     videos: int
     shards: int
@@ -40,6 +44,7 @@ class Status:
     root: str | None = None
     problems: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
+    writer: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -55,7 +60,7 @@ def status(store: Store) -> Status:
     random = tuple(t.expert for t in targets if t.made_of.get("random_seed") is not None)
     problems = [*plan_problems(shards), *_without_plan(store, shards)]
     videos = sum(len(shard.videos) for shard in shards)
-    return Status(videos, len(shards), experts, store.videos_root, tuple(problems), random)
+    return Status(videos, len(shards), experts, store.videos_root, tuple(problems), random, holder_of(store))
 
 
 def _without_plan(store: Store, shards: Sequence[Shard]) -> Iterator[str]:

@@ -307,7 +307,10 @@ def _local_cluster(cluster: Cluster) -> LocalCluster:
         except (RuntimeError, OSError) as error:
             if not left:
                 why = error.__cause__ or error
-                raise ClusterError(f"the worker processes do not start: {why}") from error
+                raise ClusterError(
+                    f"the worker processes do not start: {why}; a script of your own must call this below "
+                    "`if __name__ == '__main__':`, since every worker reads it again"
+                ) from error
     raise AssertionError
 
 

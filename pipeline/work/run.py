@@ -111,11 +111,12 @@ def run_config(config: RunConfig, progress: RunProgress | None = None) -> RunRep
     progress = progress or RunProgress()
     check_cluster(config.cluster)
     config, told = with_precision(config)
+    # Before gigabytes are downloaded for a folder that was mistyped.
+    found = None if config.stored_only else scan(config.videos, out=config.out).checked()
     selection = select(config, progress.show_download)
     if config.cluster.in_process:
         selection.check_decoder()
     progress.stage = "planning"
-    found = None if config.stored_only else scan(config.videos, out=config.out).checked()
     store = open_store(config.out, create=not config.stored_only)
     with writing(store, command=shlex.join(sys.argv)) as (held, token), _stop_on_signals(progress):
         finish_removal(held, read_shards(held))

@@ -85,3 +85,8 @@ def test_unknown_names_say_what_was_meant() -> None:
         Cluster(worker=2)  # type: ignore[call-arg]
     with pytest.raises(UsageError, match=r"RunConfig has no field 'decoder'.* did you mean 'decoders'"):
         RunConfig(videos=Path("a"), out=Path("b"), experts=("scenes",), decoder=1)  # type: ignore[call-arg]
+
+
+def test_a_mistyped_folder_is_said_before_weights_are_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere': No such file or directory; give a folder"):
+        pipeline.run(tmp_path / "nowhere", tmp_path / "out", experts=["clip"], download=False)

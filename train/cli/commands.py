@@ -41,7 +41,7 @@ from train.runs.run_folder import RunFolder
 from train.settings import Hardware, load_preset, preset_names
 
 app = command_line(help="Train models that predict genres from a feature store and labels.")
-imports = typer.Typer(help="Import published features and tables into a feature store.")
+imports = command_line(help="Import published features and tables into a feature store.")
 app.add_typer(imports, name="import")
 cli_movies.add_to(imports)
 cli_views.add_to(app)

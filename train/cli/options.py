@@ -28,8 +28,12 @@ AllowRandom = Annotated[
     bool, typer.Option("--allow-random-weights", help="Accept features of random weights, for dry runs.")
 ]
 Run = Annotated[Path, typer.Option(help="Run folder.")]
-Model = Annotated[str | None, typer.Option(help=f"One of: {', '.join(model_names())}.")]
-Preset = Annotated[str | None, typer.Option(help=f"One of: {', '.join(preset_names())}.")]
+Model = Annotated[
+    str | None, typer.Option(autocompletion=model_names, help="Its name; `models` lists all of them.")
+]
+Preset = Annotated[
+    str | None, typer.Option(autocompletion=preset_names, help="Its name; `models` lists them too.")
+]
 Experts = Annotated[
     str | None, typer.Option(help="Comma-separated. Default: the preset's, or all with vectors.")
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.fixtures.fresh_process import loaded_after
 def told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str
 ) -> tuple[int, str]:
-    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/marquee", *arguments])
+    monkeypatch.setattr(sys, "argv", ["marquee", *arguments])
     with pytest.raises(SystemExit) as left:
         marquee.main()
     said = capsys.readouterr()
@@ -44,7 +45,11 @@ def test_help_loads_no_command_and_lists_all(
     ("line", "said"),
     [
         ("statsu", "Did you mean 'status'?; marquee --help"),
-        ("extract statsu", "Did you mean 'status'?; marquee extract --help"),
+        ("extract statsu", "or folder 'statsu'; did you mean 'status'?; marquee extract --help"),
+        ("extract pipelin", "or folder 'pipelin'; did you mean 'pipeline'?"),
+        ("extract docs/a.mp4 docs/b.mp4 --preset offline", "one video can be given, or the folder"),
+        ("status nowhere", "there is no such folder; give a folder that `marquee extract --out` wrote"),
+        ("status README.md", "it is a file: give a folder that `marquee extract --out` wrote"),
         ("extract . --preset Ofline", "did you mean 'offline'?"),
         ("train predct", "Did you mean 'predict'?; marquee train --help"),
         ("status", "Missing argument 'out'; marquee status --help"),
@@ -77,12 +82,54 @@ def test_a_shell_completes(
     assert text.split() == answer
 
 
+@pytest.mark.parametrize(
+    ("line", "whole"),
+    [
+        ("extract --help", "  --random-weights SEED"),
+        ("train", "  evaluate  Evaluate a run's predictions; metrics, tables"),
+        ("train import movies --help", "  --sentence-encoder <path>"),
+    ],
+)
+def test_help_on_a_narrow_terminal_cuts_no_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str, whole: str
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # taken for a terminal
+    monkeypatch.setenv("COLUMNS", "60")
+    status, text = told(capsys, monkeypatch, *line.split())
+    assert status == 0 and whole in text and "…" not in text
+
+
 def test_messages_name_commands_as_they_were_called(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/somewhere/extract/__main__.py"])
     assert command("status", "my store") == "python -m extract status 'my store'"
     assert command("train", "models") == "python -m train models"
-    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/marquee"])
+    monkeypatch.setattr(sys, "argv", ["marquee"])
     assert command("status", "my store") == "marquee status 'my store'"
     assert command("extract", "--out", "x") == "marquee extract --out x"
+
+
+def test_what_the_shell_would_not_find_is_named_by_its_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = tmp_path / "env" / "bin" / "marquee"
+    script.parent.mkdir(parents=True)
+    script.touch(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    assert command("status", "store") == "env/bin/marquee status store"
+    monkeypatch.chdir(script.parent)
+    assert command("status", "store") == f"{script} status store"
+    monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    assert command("train", "models") == f"{script.with_name('python')} -m train models"
+    monkeypatch.setenv("PATH", str(script.parent))  # as in an active environment
+    script.with_name("python").touch(0o755)
+    assert command("train", "models") == "python -m train models"
+    monkeypatch.setattr(sys, "argv", ["env/bin/marquee"])
+    monkeypatch.chdir(tmp_path)
+    assert command("status", "store") == "marquee status store"
+
+
+def test_what_messages_have_in_common() -> None:
     assert to_install("a", "b") == f"pip install '{DISTRIBUTION}[a,b]'"
     assert did_you_mean("CLIP", ["clip", "beats"]) == "; did you mean 'clip'?"
