@@ -66,7 +66,10 @@ class StoreError(MarqueeError):
 
 def to_install(*extras: str) -> str:
     """The command that installs extras of this project."""
-    return f"pip install '{DISTRIBUTION}[{','.join(extras)}]'"
+    pip = os.path.join(os.path.dirname(sys.executable), "pip")
+    return (
+        f"{typed('pip', pip) if os.path.exists(pip) else 'pip'} install '{DISTRIBUTION}[{','.join(extras)}]'"
+    )
 
 
 def command(name: str, *arguments: object) -> str:

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from extract.errors import typed
+
 WANTED = "opencv-contrib-python-headless"
 DISTRIBUTIONS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", WANTED)
 
@@ -77,7 +79,8 @@ def _fix(installed: Sequence[tuple[str, str]]) -> str:
     versions = dict(installed)
     newest = max(versions.values(), key=lambda v: [int(n) for n in v.split(".") if n.isdigit()], default="")
     version = versions.get(WANTED, newest)
-    install = f"python -m pip install --no-deps {WANTED}{'==' if version else ''}{version}"
+    pip = f"{typed('python', sys.executable)} -m pip"
+    install = f"{pip} install --no-deps {WANTED}{'==' if version else ''}{version}"
     if not installed:
         return install
-    return f"python -m pip uninstall --yes {' '.join(name for name, _ in installed)} && {install}"
+    return f"{pip} uninstall --yes {' '.join(name for name, _ in installed)} && {install}"

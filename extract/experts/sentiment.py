@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from extract.errors import MissingDependency, UsageError
+from extract.errors import MissingDependency, UsageError, to_install
 from extract.expert import Column, Embedding, Expert, Model, Package, Resources, TableSpec, Tolerance
 from extract.experts._folders import folder_files, folder_of
 from extract.ops.network.device import to_device
@@ -95,7 +95,7 @@ class Sentiment(Expert):
         if (self.options.translate or self.options.respell) and find_spec("transformers") is None:
             raise MissingDependency(
                 "translate and respell of expert 'sentiment' need transformers, not installed here: "
-                "pip install 'marquee[bart]'"
+                + to_install("bart")
             )
 
     def read_tables(self, tables: Mapping[str, pa.Table]) -> Iterator[Item]:

@@ -223,7 +223,7 @@ def open_store(root: Location, *, create: bool = False) -> Store:
     if (store.run_path.name in names(root) and store.run_record()) or store.shards():
         return store
     if not create:
-        there = is_remote(root) or os.path.lexists(root)
+        there = not isinstance(root, Path) or os.path.lexists(root)
         why = "it has no run.json and no videos/part-*.parquet" if there else "there is no such folder"
         raise StoreError(f"{str(root)!r} is not a feature store: {why}; give {ours}")
     # A run that was killed early, or whose folder was removed meanwhile, leaves files of ours alone.

@@ -119,9 +119,11 @@ def test_what_the_shell_would_not_find_is_named_by_its_path(
     assert command("status", "store") == "env/bin/marquee status store"
     monkeypatch.chdir(script.parent)
     assert command("status", "store") == f"{script} status store"
+    script.with_name("pip").touch(0o755)
     monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
     monkeypatch.setattr(sys, "argv", ["train.py"])
     assert command("train", "models") == f"{script.with_name('python')} -m train models"
+    assert to_install("s3") == f"{script.with_name('pip')} install '{DISTRIBUTION}[s3]'"
     monkeypatch.setenv("PATH", str(script.parent))  # as in an active environment
     script.with_name("python").touch(0o755)
     assert command("train", "models") == "python -m train models"
