@@ -127,5 +127,5 @@ def run_app(app: typer.Typer, program: str, *, kept: str) -> None:
         complain(f"error: {what}; {asked} --help lists what there is")
         sys.exit(2)
     except (_LeftAtOnceError, KeyboardInterrupt, typer.Abort):
-        complain(f"left at once; {kept}")
+        complain(f"left at once; {kept}: a run resumes by the same command")
         os._exit(130)

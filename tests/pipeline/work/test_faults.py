@@ -296,7 +296,10 @@ def test_a_second_sigint_leaves_at_once(
     until(process, lambda: not catches(process, signal.SIGTERM))  # so it has taken up the first one
     os.killpg(process.pid, signal.SIGINT)
     status, lines = finish(process)
-    assert (status, lines[-1]) == (130, "left at once; what was written is kept")
+    assert (status, lines[-1]) == (
+        130,
+        "left at once; what was written is kept: a run resumes by the same command",
+    )
     _, alive = psutil.wait_procs(below, timeout=30)
     assert not alive
     assert contents(out) == contents(whole)
