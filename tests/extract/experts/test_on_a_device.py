@@ -41,7 +41,7 @@ DISPATCHES = {
 }  # fmt: skip
 PRECISIONS: tuple[Any, ...] = ("float32", "bfloat16", "float16")
 # Of the cascade's networks the next one sees what the host chooses: six scales and two networks, and then the
-# expressions. The sentiment of each item is computed alone. Whisper's host asks what has ended, then for words.
+# expressions. Of sentiment each item is computed alone. Whisper's host asks what has ended, then for words.
 WAITS = {"faces": 8, "face_emotion": 9, "sentiment": 2, "whisper": 2}
 MORE = 1.15  # another PyTorch may take a few more
 SMALL = slice(0, 48), slice(0, 64)  # of a frame in which faces are looked for
