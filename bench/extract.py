@@ -42,7 +42,7 @@ COPIES = 2
 
 # Whisper's default model is far too slow for a CPU; the smallest, with few words a window, takes
 # part. The rendered trailers have no speech and random weights say only nonsense: so no VAD, and
-# DistilBERT reads it all the same. They take any texture for faces, so these are looked for where there are few.
+# DistilBERT reads it all the same. They take any texture for a face: only large ones are looked for.
 OPTIONS: Options = {
     "whisper": {"model": "tiny", "sample_len": 16, "vad": False},
     "distilbert": {"skip_hallucinations": False},
