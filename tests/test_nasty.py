@@ -92,7 +92,7 @@ def test_partial_gives_rows_and_says_so(ran: Ran) -> None:
         assert {ran.state(video, expert) for expert in VISUAL} == {"ok"}
         facts = ran.videos[video]
         assert facts["partial"] is True and facts["decode_errors"] > 0
-        assert "damaged packets" in facts["note"]
+        assert "damaged packet" in facts["note"]
     assert "truncated" in ran.videos["truncated_faststart"]["note"]
     assert ran.videos["truncated_faststart"]["duration_seconds"] < 0.6 * SECONDS
 

@@ -18,7 +18,7 @@ from extract.decoder.keyframes import KeyframeBuffer, Timeline
 from extract.decoder.messages import DecodeJob, ExpertFailed, ItemReady, MediaOpened, Message
 from extract.decoder.samples import SceneSamples
 from extract.detectors.base import Detector, Interval, Predictor
-from extract.errors import MediaError
+from extract.errors import MediaError, count
 from extract.media.picture import Picture
 from extract.media.probe import probe
 from extract.media.seek import PictureKey, SecondLook, fetch
@@ -347,9 +347,10 @@ def _note(media: MediaInfo, counts: DecodeCounts, *, by_gpu: bool) -> str | None
         why for why in (media.unreadable_video, media.unreadable_audio, *counts.refused.values()) if why
     ]
     if counts.decode_errors or counts.corrupt_pictures:
-        notes.append(f"{counts.decode_errors} damaged packets, {counts.corrupt_pictures} damaged pictures")
+        packets = count(counts.decode_errors, "damaged packet")
+        notes.append(f"{packets}, {count(counts.corrupt_pictures, 'damaged picture')}")
     if by_gpu and (left := counts.pictures_decoded - counts.pictures_by_gpu):
-        notes.append(f"{left} pictures decoded by the CPU: the GPU does not take them")
+        notes.append(f"{count(left, 'picture')} decoded by the CPU: the GPU does not take them")
     header = media.header_duration_seconds
     seconds = (counts.last_seconds or 0.0) - (counts.first_seconds or 0.0)  # of pictures and sound
     if header and abs(header - seconds) > max(1.0, 0.1 * seconds):

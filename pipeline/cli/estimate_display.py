@@ -18,7 +18,7 @@ def print_estimate(config: RunConfig, console: Console, *, verbose: bool) -> Non
     with show(progress, console, verbose=verbose):
         found = estimate(config, progress)
     failed = f", {found.failed} of them failed" if found.failed else ""
-    print_line(console, f"{found.sample} of {count(found.videos, 'video')} were tried{failed}; for all:")
+    print_line(console, f"tried {found.sample} of {count(found.videos, 'video')}{failed}; for all:")
     low, high = (duration(seconds) for seconds in found.seconds)
     print_line(console, f"one worker: {high}" if low == high else f"one worker: {low} to {high}")
     print_line(

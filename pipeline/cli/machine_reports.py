@@ -90,7 +90,9 @@ def print_doctor(folder: Path | None, console: Console) -> bool:
         checked_folder(folder, "--weights")
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    print_line(console, f"{where}, {os.cpu_count()} cores, GPUs: {', '.join(devices) or 'none'}")
+    print_line(
+        console, f"{where}, {count(os.cpu_count() or 1, 'core')}, GPUs: {', '.join(devices) or 'none'}"
+    )
     found = installed(PACKAGES)
     print_line(console, "  ".join(f"{name} {found.get(name, 'not installed')}" for name in PACKAGES))
     problem = check_opencv()

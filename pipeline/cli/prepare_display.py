@@ -41,7 +41,7 @@ def show(progress: PrepareProgress, console: Console) -> Iterator[None]:
 def status_line(progress: PrepareProgress) -> str:
     """One line: copies there and failed, seconds of video copied per second, time left."""
     elapsed = max(time.monotonic() - progress.started, 1e-9)
-    parts = [f"preparing · {progress.already + progress.done}/{progress.total} videos"]
+    parts = [f"preparing · {progress.already + progress.done}/{count(progress.total, 'video')}"]
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     if progress.seconds:

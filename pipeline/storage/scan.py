@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.errors import UsageError
+from extract.errors import UsageError, count
 from pipeline.storage.location import Location, is_odd, is_remote, storage_errors
 from pipeline.storage.names import display
 
@@ -75,8 +75,9 @@ class Scan:
             )
         other = self.ignored[0]
         raise UsageError(
-            f"--videos {str(self.root)!r} holds no video or sound file, only {len(self.ignored)} others "
-            f"({display(other.raw)!r}: {other.reason}): is it the right folder, and mounted?"
+            f"--videos {str(self.root)!r} holds no video or sound file, only "
+            f"{count(len(self.ignored), 'other')} ({display(other.raw)!r}: {other.reason}): is it the "
+            "right folder, and mounted?"
         )
 
     def without(self, removed: Container[str]) -> Scan:

@@ -7,7 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from extract.errors import UsageError, command, did_you_mean, some
+from extract.errors import UsageError, command, count, did_you_mean, some
 from pipeline.store.coverage import write_derived
 from pipeline.store.layout import PartFile, Store
 from pipeline.store.parts import drop_from_part
@@ -100,8 +100,8 @@ def _chosen(wanted: Sequence[str], known: Mapping[str, str]) -> list[str]:
     if missing:
         near = did_you_mean(missing[0], known) or f"; {command('status', 'STORE')} shows how many there are"
         raise UsageError(
-            f"the store has no video {some(missing)} ({len(missing)} of {len(wanted)} names are unknown, "
-            f"nothing was removed){near}"
+            f"the store has no video {some(missing)} ({len(missing)} of {count(len(wanted), 'name')} "
+            f"unknown, nothing was removed){near}"
         )
     return list(chosen)
 

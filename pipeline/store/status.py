@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from extract.errors import count
 from pipeline.storage.location import ahead, sizes
 from pipeline.store.coverage import shard_outcomes
 from pipeline.store.layout import Store, Target
@@ -69,7 +70,8 @@ def _without_plan(store: Store, shards: Sequence[Shard]) -> Iterator[str]:
     for table in store.tables():
         found = [part for part in store.parts(table) if part.shard not in planned]
         if found:
-            yield f"{table}: {len(found)} files of shards that are not planned ({found[0].path.name})"
+            files = count(len(found), "file")
+            yield f"{table}: {files} of shards that are not planned ({found[0].path.name})"
 
 
 def _expert(store: Store, shards: Sequence[Shard], target: Target) -> ExpertStatus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from extract.errors import count
 from extract.fingerprint import canonical_json, digest
 from pipeline.store.footer import Footer, InvalidPart, read_footer
 from pipeline.store.layout import PartFile, Store
@@ -43,12 +44,12 @@ def faults(part: PartFile, footer: Footer, members: Collection[str] | None) -> I
         yield "its fingerprint does not follow from what the footer says it was made of"
     strangers = set() if members is None else footer.videos.keys() - set(members)
     if strangers:
-        yield f"{len(strangers)} videos are not of this shard: {min(strangers)!r}"
+        yield f"{count(len(strangers), 'video is', 'videos are')} not of this shard: {min(strangers)!r}"
     if list(footer.videos) != sorted(footer.videos):
         yield "its footer's videos are not sorted"
     for video_id, state in footer.videos.items():
         if (state.state == "ok") != (state.rows > 0):
-            yield f"{video_id!r} is {state.state} with {state.rows} rows"
+            yield f"{video_id!r} is {state.state} with {count(state.rows, 'row')}"
 
 
 def lost_plans(store: Store, planned: Collection[int]) -> dict[int, dict[str, int | None]]:

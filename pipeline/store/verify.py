@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from extract.declarations import TableSpec
-from extract.errors import StoreError, some
+from extract.errors import StoreError, command, count, some
 from extract.tables import KEY_COLUMNS, embedding_matrix, valid_vectors
 from pipeline.storage.location import Location, ahead
 from pipeline.storage.parquet import open_parquet
@@ -119,8 +119,9 @@ def _plan_problems(
     removed = store.removed()
     half_gone = [video.video_id for shard in shards for video in shard.videos if video.path in removed]
     if half_gone:
-        said = f"{len(half_gone)} videos are half removed: run the removal again: {some(half_gone)}"
-        yield said, shlex.join(["python", "-m", "extract", "remove", str(store.root), *half_gone])
+        what = count(len(half_gone), "video is", "videos are")
+        said = f"{what} half removed: run the removal again: {some(half_gone)}"
+        yield said, command("remove", store.root, *half_gone)
     claimed = Counter(name for shard in shards for name in shard.members)
     twice = [shard for shard in shards if any(claimed[name] > 1 for name in shard.members)]
     # The file that no part agrees with is the one that is not what its name says.
@@ -132,7 +133,10 @@ def _plan_problems(
         yield problem, f"{fixes.delete(name)} && {fixes.again}"
     for index, videos in lost.items():
         name = store.shard_path(index).name
-        yield f"videos: {name} is missing, and tables have rows of {len(videos)} videos of it", fixes.again
+        yield (
+            f"videos: {name} is missing, and tables have rows of {count(len(videos), 'video')} of it",
+            fixes.again,
+        )
 
 
 def _seen_problems(store: Store, shards: Sequence[Shard], fixes: _Fixes) -> Iterator[Problem]:

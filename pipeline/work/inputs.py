@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from extract.errors import UsageError, command, some
+from extract.errors import UsageError, command, count, some
 from pipeline.storage.content import content_digest
 from pipeline.storage.location import Location, ahead, join, location
 from pipeline.storage.names import display
@@ -68,8 +68,8 @@ class Comparison:
             told = [f"{name!r} ({self.reasons[name]})" for name in sorted(self.with_rows)]
             shown = ", ".join(told[:5]) + (", ..." if len(told) > 5 else "")
             problems.append(
-                f"{len(told)} inputs have changed since they were extracted: {shown}; --replace-changed "
-                "extracts them again in place of their old rows"
+                f"{count(len(told), 'input has', 'inputs have')} changed since: {shown}; "
+                "--replace-changed extracts again in place of the old rows"
             )
         if problems:
             raise UsageError(f"store {str(self.store.root)!r}: {'; '.join(problems)}. Nothing was written")
@@ -79,7 +79,7 @@ class Comparison:
             yield self._another_root(self.root, self.known_root)
         elif len(self.gone) > MOST * self.known and self.known > 1 and not self.single:
             yield (
-                f"{len(self.gone)} of its {self.known} known inputs are gone from {self.root!r} "
+                f"{len(self.gone)} of its {count(self.known, 'known input')} gone from {self.root!r} "
                 f"({some(self.gone)}): is the folder fully mounted? --new-root continues without them, "
                 f"{command('remove', self.store.root)} ID... removes them"
             )
@@ -90,7 +90,7 @@ class Comparison:
             return f"{what}, a subfolder of it: give --videos {known!r}, or another --out"
         if known.startswith(root.rstrip("/") + "/"):
             return f"{what}, which contains it: give --videos {known!r}, or another --out"
-        there = f"{self.same} of {self.known} known inputs are there with the same size"
+        there = f"{self.same} of {count(self.known, 'known input')} there with the same size"
         return f"{what} ({there}): if the folder has moved, add --new-root; if not, give another --out"
 
     def apply(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from extract.errors import StoreError, command, some
+from extract.errors import StoreError, command, count, some
 from pipeline.storage.names import ids_to_choose_from
 from pipeline.storage.scan import Input, Scan
 from pipeline.store.layout import Store
@@ -31,7 +31,7 @@ def restore_plans(store: Store, scan: Scan, shards: Sequence[Shard]) -> tuple[li
         made.append(write_shard(store, Shard(index, tuple(_videos(store, index, members, fresh)))))
         warnings.append(
             f"{str(store.shard_path(index))!r} was missing and has been rebuilt from the tables: "
-            f"{len(members)} videos; their measured properties are null until they are extracted again"
+            f"{count(len(members), 'video')}, of which measured properties are null until a new extraction"
         )
     return sorted(made, key=lambda shard: shard.index), warnings
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from extract.errors import UsageError, some
+from extract.errors import UsageError, count, some
 from pipeline.storage.location import ahead
 from pipeline.storage.names import display, new_ids, without_suffix
 from pipeline.storage.scan import Scan
@@ -52,11 +52,11 @@ def _warnings(ids: Mapping[bytes, str], vanished: list[bytes], scan: Scan) -> It
     kept = sorted(name for raw, name in ids.items() if name != without_suffix(display(raw)))
     if kept:
         yield (
-            f"{len(kept)} inputs keep their suffix in video_id, because other paths differ only in the "
+            f"the suffix stays in {count(len(kept), 'video_id')}, because other paths differ only in the "
             f"suffix: {some(kept)}"
         )
     if vanished:
         yield (
-            f"{len(vanished)} inputs planned earlier are no longer in {str(scan.root)!r}; their rows are "
+            f"{count(len(vanished), 'input')} planned earlier no longer in {str(scan.root)!r}; rows are "
             f"kept: {some(sorted(display(raw) for raw in vanished))}"
         )

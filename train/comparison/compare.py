@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from extract.errors import UsageError
+from extract.errors import UsageError, count
 from pipeline.storage.atomic import atomic
 from train.comparison.config import CellResult, CompareConfig
 from train.comparison.measured import measured
@@ -58,7 +58,7 @@ def compare(
             log(f"failed: {result.error}")
         _write_cells(config, found)
     if found and all(result.error for result in found):
-        raise UsageError(f"all {len(cells)} runs failed; the first: {found[0].error}")
+        raise UsageError(f"{count(len(cells), 'run')}, and all failed; the first: {found[0].error}")
     return write_report(config, found, source)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from extract.errors import UsageError
+from extract.errors import UsageError, count
 from extract.options import Checked
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
@@ -112,8 +112,8 @@ class _Stage:
         missing = sorted(set(known.ids) - set(features.ids))
         if missing:
             raise DataError(
-                f"{str(store)!r} has nothing of {len(missing)} videos of the run, e.g. {missing[0]!r}: give "
-                "--features STORE that the run was trained on"
+                f"{str(store)!r} has nothing of {count(len(missing), 'video')} of the run, e.g. "
+                f"{missing[0]!r}: give --features STORE that the run was trained on"
             )
         made = {
             **record,
@@ -134,8 +134,8 @@ class _Stage:
         options, hardware = self.config.options, self.config.hardware
         ids = {part: self.ids(part) for part in _PARTS}
         log(
-            f"{self.record['model']}: {len(ids['train'])} videos to contrast, {len(ids['validation'])} to "
-            "validate"
+            f"{self.record['model']}: {count(len(ids['train']), 'video')} to contrast, "
+            f"{len(ids['validation'])} to validate"
         )
         genres = dict(zip(self.known.ids, np.asarray(self.known.target, bool), strict=True))
         torch.manual_seed(options.seed)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError, some
+from extract.errors import UsageError, count, some
 from extract.options import Checked
 from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import Location
@@ -106,12 +106,12 @@ class _Movies:
                 names = None
                 odd.append(self.table.rows[i])
             found.append(names or None)
-        self.note(odd, f"rows have no list of names in {column!r}: without it")
+        self.note(odd, f"without {column!r}, which is no list of names there")
         return found
 
     def note(self, rows: Sequence[int], what: str) -> None:
         if rows:
-            self.notes.append(f"{len(rows)} {what} (row {', '.join(map(str, rows[:5]))})")
+            self.notes.append(f"{count(len(rows), 'row')} {what} (row {', '.join(map(str, rows[:5]))})")
 
 
 def import_movies(
@@ -152,7 +152,7 @@ def import_movies(
     if labels is not None and columns.genres is not None:
         _write_labels(labels, movies, columns.genres)
     if posters is not None and posters.failed:
-        movies.notes.append(f"{len(posters.failed)} posters cannot be read, as {posters.failed[0]}")
+        movies.notes.append(f"{count(len(posters.failed), 'poster')} cannot be read, as {posters.failed[0]}")
     return Imported(
         videos=len(there) or len(movies.place),
         rows=len(movies.place),
@@ -183,7 +183,7 @@ def _movies(table: CellTable, asked: str | None) -> _Movies:
     named = asked is not None or any(folded(name) in ID_COLUMNS for name in table.columns)
     place: dict[str, int] = {}
     movies = _Movies(table, place)
-    movies.note(table.odd_rows, "rows have a different number of cells than the header: left out")
+    movies.note(table.odd_rows, "left out, with a different number of cells than the header")
     if not named:
         place |= {f"{number:07d}": i for i, number in enumerate(table.rows)}
         movies.notes.append("no column has ids: rows are named by their number in the file")
@@ -198,8 +198,8 @@ def _movies(table: CellTable, asked: str | None) -> _Movies:
         else:
             seen.add(composed(name))
             place[name] = i
-    movies.note(without, "rows have no id: left out")
-    movies.note(again, "rows repeat an id: the first row of each is used")
+    movies.note(without, "left out, without an id")
+    movies.note(again, "left out, with the id of an earlier row")
     if not place:
         raise DataError(f"{str(table.path)!r} has no row with an id: name the column by --id")
     return movies
@@ -215,9 +215,12 @@ def _matched(movies: _Movies, videos: Sequence[str]) -> _Movies:
         )
     others = [name for name in movies.place if name not in found]
     without = sorted(set(videos) - set(found.values()))
-    for names, what in ((others, "rows match no video of the store"), (without, "videos have no row")):
+    for names, one, what in (
+        (others, "row", "without a video of the store"),
+        (without, "video", "without a row"),
+    ):
         if names:
-            movies.notes.append(f"{len(names)} {what} ({some(names)})")
+            movies.notes.append(f"{count(len(names), one)} {what} ({some(names)})")
     place = {found[name]: i for name, i in movies.place.items() if name in found}
     return _Movies(movies.table, place, movies.notes)
 
@@ -286,4 +289,6 @@ def _write_labels(path: Path, movies: _Movies, column: str) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         write_csv(file, ("video_id", "genres"), sorted(known))
     if len(known) < len(movies.place):
-        movies.notes.append(f"{len(movies.place) - len(known)} rows have no genres: not in {path.name!r}")
+        movies.notes.append(
+            f"{count(len(movies.place) - len(known), 'row')} without genres: not in {path.name!r}"
+        )

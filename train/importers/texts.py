@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import MissingDependency, UsageError
+from extract.errors import MissingDependency, UsageError, count
 from extract.selection import choose_device
 from extract.weights.hashing import sha256_of
 from train.errors import DataError
@@ -67,8 +67,8 @@ class WordVectors:
         self.made_of: Mapping[str, Any] = {"words": sha256_of(path), "steps": steps, "most_words": MOST_WORDS}
         self.notes = (
             (
-                f"{len(odd)} lines of {path.name!r} are not a word and {self.dim} numbers, line {odd[0]} the "
-                "first: left out",
+                f"{count(len(odd), 'line')} of {path.name!r} left out: not a word and {self.dim} numbers "
+                f"(line {odd[0]})",
             )
             if odd
             else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from extract.errors import some
+from extract.errors import count, some
 from train.errors import DataError
 from train.labels.cells import CellTable, shown
 from train.labels.lists import names_of, separator_of
@@ -29,11 +29,8 @@ def genre_lists(table: CellTable, column: str) -> tuple[list[Genres], list[str]]
                 "JSON, a list of Python, NumPy or DuckDB as text, or names separated by |, ; or ,"
             ) from error
     odd = sorted({name for names in lists for name in names or () if any(mark in name for mark in UNSPLIT)})
-    what = (
-        f"genres contain a character that may be a separator: each is one genre ({some(odd)}); put | between "
-        "genres"
-    )
-    return lists, counted(len(odd), what)
+    what = f"a character that may be a separator: read as one genre ({some(odd)}); put | between genres"
+    return lists, counted(len(odd), "genre contains", "genres contain", what)
 
 
 def as_one_name(
@@ -51,7 +48,7 @@ def as_one_name(
     chosen = {key: fixed.get(key, names[0]) for key, names in spellings.items()}
     of = {name: chosen[key] for key, names in spellings.items() for name in names}
     notes = [
-        f"{', '.join(map(repr, others))} is read as {chosen[key]!r}, which is spelt differently"
+        f"{', '.join(map(repr, others))}: read as {chosen[key]!r}, which is spelt differently"
         for key, names in spellings.items()
         if (others := [name for name in names if name != chosen[key]])
     ]
@@ -68,20 +65,21 @@ def vocabulary_of(
     counts = Counter(name for mine in genres for name in mine or ())
     if asked is not None:
         unknown = sorted(counts.keys() - set(asked))
-        what = f"genres are not in the vocabulary: left out ({some(unknown)})"
-        return tuple(sorted(set(asked))), counted(len(unknown), what)
+        what = f"not in the vocabulary: left out ({some(unknown)})"
+        return tuple(sorted(set(asked))), counted(len(unknown), "genre is", "genres are", what)
     rare = sorted(name for name, count in counts.items() if count < least)
     if len(rare) == len(counts):
         raise DataError(f"no genre has {least} videos or more: lower --least-videos, or give more labels")
-    what = f"genres have fewer than {least} videos: left out ({some(rare)})"
-    kept, notes = sorted(counts.keys() - set(rare)), counted(len(rare), what)
+    what = f"fewer than {count(least, 'video')}: left out ({some(rare)})"
+    kept, notes = sorted(counts.keys() - set(rare)), counted(len(rare), "genre has", "genres have", what)
     if most_frequent is None:
         return tuple(kept), notes
     beyond = sorted(kept, key=lambda name: -counts[name])[most_frequent:]
-    what = f"genres are not among the {most_frequent} most frequent: left out ({some(sorted(beyond))})"
-    return tuple(name for name in kept if name not in beyond), [*notes, *counted(len(beyond), what)]
+    what = f"not among the {most_frequent} most frequent: left out ({some(sorted(beyond))})"
+    more = counted(len(beyond), "genre is", "genres are", what)
+    return tuple(name for name in kept if name not in beyond), [*notes, *more]
 
 
-def counted(count: int, what: str) -> list[str]:
-    """A note, if there is anything to say."""
-    return [f"{count} {what}"] if count else []
+def counted(number: int, one: str, many: str, what: str) -> list[str]:
+    """A note, if there is anything to say: "1 row has ...", "2 rows have ..."."""
+    return [f"{count(number, one, many)} {what}"] if number else []

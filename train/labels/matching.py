@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from extract.errors import some
+from extract.errors import count, some
 from pipeline.storage.names import without_suffix
 from pipeline.storage.scan import SUFFIXES
 from train.errors import DataError
@@ -42,9 +42,24 @@ def match(labels: LabelTable, video_ids: Sequence[str]) -> LabelTable:
     unlabelled = sorted(set(video_ids) - set(found.values()))
     doubt = _doubt(strangers, video_ids)
     notes = [
-        *counted(len(strangers), f"labels match no video with features: left out ({some(strangers)}){doubt}"),
-        *counted(len(unlabelled), f"videos with features have no label: left out ({some(unlabelled)})"),
-        *counted(len(found) - len(first), "labels repeat another of the same video: left out"),
+        *counted(
+            len(strangers),
+            "label matches",
+            "labels match",
+            f"no video with features: left out ({some(strangers)}){doubt}",
+        ),
+        *counted(
+            len(unlabelled),
+            "video with features has",
+            "videos with features have",
+            f"no label: left out ({some(unlabelled)})",
+        ),
+        *counted(
+            len(found) - len(first),
+            "label repeats",
+            "labels repeat",
+            "another of the same video: left out",
+        ),
     ]
     chosen = labels.select(kept, *notes)
     return replace(chosen, ids=tuple(found[name] for name in chosen.ids))
@@ -98,7 +113,7 @@ def _only(
 
 
 def _no_match(labels: LabelTable, video_ids: Sequence[str]) -> str:
-    what = f"none of the {len(labels.ids)} labels (as {labels.ids[0]!r}) is a video with features"
+    what = f"none of {count(len(labels.ids), 'label')} (as {labels.ids[0]!r}) is a video with features"
     what += f" (as {video_ids[0]!r})" if video_ids else ", of which there are none"
     usual = ": give labels whose id is the video_id, or the name of the file without suffix"
     return what + (hints(labels, labels.ids, video_ids, {}) or usual)

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError, some
+from extract.errors import UsageError, count, some
 from train.errors import DataError
 from train.labels.files import decoded
 from train.labels.matching import video_ids_of
@@ -135,8 +135,8 @@ def check_genres(split: Split, labels: LabelTable) -> None:
         empty = [labels.genres[i] for i in np.flatnonzero(~labels.rows(ids).any(axis=0))]
         if empty:
             raise DataError(
-                f"the split leaves {part} ({len(ids)} videos) without a video of {some(empty)}: split "
-                "stratified, leave rare genres out (--least-videos), or allow it (--allow-empty-genres)"
+                f"the split leaves {part} ({count(len(ids), 'video')}) without a video of {some(empty)}: "
+                "split stratified, leave rare genres out (--least-videos), or allow it (--allow-empty-genres)"
             )
 
 
@@ -185,9 +185,10 @@ def _given(labels: LabelTable, lists: Mapping[Part, Iterable[str]], source: str)
     notes = []
     unlabelled = sum(name not in known for ids in asked.values() for name in ids)
     if unlabelled:
-        notes.append(f"{unlabelled} ids of {source} have no labels: left out")
+        notes.append(f"no labels for {count(unlabelled, 'id')} of {source}: left out")
     if len(labels.ids) - used > 0:
-        notes.append(f"{len(labels.ids) - used} labelled videos are in no part of {source}: left out")
+        alone = count(len(labels.ids) - used, "labelled video is", "labelled videos are")
+        notes.append(f"{alone} in no part of {source}: left out")
     if not used:
         one = next((name for ids in asked.values() for name in ids), None)
         raise DataError(f"no id of {source} is among the labels: it has {one!r}, they have {labels.ids[0]!r}")

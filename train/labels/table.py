@@ -146,7 +146,7 @@ def duration_filter(labels: LabelTable) -> LabelTable:
     fence = 1.5 * (high - low)
     kept = np.isnan(seconds) | ((seconds >= low - fence) & (seconds <= high + fence))
     beyond = f"shorter than {low - fence:.1f} s or longer than {high + fence:.1f} s"
-    return labels.select(kept, f"{int((~kept).sum())} videos are {beyond}: left out")
+    return labels.select(kept, *counted(int((~kept).sum()), "video is", "videos are", f"{beyond}: left out"))
 
 
 def _check_shape(table: CellTable) -> None:
@@ -188,9 +188,8 @@ def _joined(ids: Sequence[str], genres: list[Genres]) -> tuple[list[Genres], lis
         for name, names in zip(ids, genres, strict=True)
     ]
     first = several[0]
-    return whole, counted(
-        len(several), f"videos have a row for each genre: joined ({first!r}: {', '.join(sorted(of[first]))})"
-    )
+    what = f"a row for each genre: joined ({first!r}: {', '.join(sorted(of[first]))})"
+    return whole, counted(len(several), "video has", "videos have", what)
 
 
 def _rows(
@@ -218,9 +217,14 @@ def _rows(
     if not first:
         raise DataError(f"{str(path)!r} has no row with an id and genres")
     return sorted(first.values()), [
-        *counted(unlabelled, "rows have no id or no genres: left out (empty, N/A and the like are none)"),
-        *counted(0 if repeated else again, "rows are duplicates: left out"),
-        *counted(empty, "videos have an empty list of genres: kept, as videos without genres"),
+        *counted(
+            unlabelled,
+            "row has",
+            "rows have",
+            "no id or no genres: left out (empty, N/A and the like are none)",
+        ),
+        *counted(0 if repeated else again, "row is a duplicate:", "rows are duplicates:", "left out"),
+        *counted(empty, "video has", "videos have", "no genre, in an empty list or row of flags: kept"),
     ]
 
 

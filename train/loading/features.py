@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import some
+from extract.errors import count, some
 from extract.types import State
 from pipeline.storage.location import Location, location
 from pipeline.store.footer import PartHeader
@@ -168,12 +168,14 @@ class FeatureSet:
             counts["still to do"] = max(0, len(planned) - sum(table.states.values()))
             said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
             if said:
-                lines.append(f"{name}: {table.states.get('ok', 0)} of {len(planned)} videos ({said})")
+                lines.append(
+                    f"{name}: {table.states.get('ok', 0)} of {count(len(planned), 'video')} ({said})"
+                )
         for name, paths in self.missing.items():
             if paths:
                 lines.append(
-                    f"{name}: {len(paths)} parts are missing ({some([*map(str, paths)])}); "
-                    f"`{run_again(self.store)}` extracts them"
+                    f"{name}: {count(len(paths), 'part is', 'parts are')} missing "
+                    f"({some([*map(str, paths)])}); `{run_again(self.store)}` extracts them"
                 )
         return lines
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from extract.errors import count
 from train.errors import DataError
 from train.loading.batch import Batch
 from train.loading.collate import Change
@@ -43,7 +44,8 @@ class Loader:
         unknown = [name for name in ids if name not in place]
         if unknown:
             raise DataError(
-                f"{len(unknown)} videos have no features, e.g. {unknown[0]!r}: leave them out or extract them"
+                f"{count(len(unknown), 'video has', 'videos have')} no features, e.g. "
+                f"{unknown[0]!r}: leave them out or extract them"
             )
         if len(set(ids)) != len(ids):
             raise ValueError("videos must come once")

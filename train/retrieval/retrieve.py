@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError, did_you_mean
+from extract.errors import UsageError, count, did_you_mean
 from extract.options import convert
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
@@ -160,7 +160,7 @@ def open_space(
             )
         return StoreVectors(batches.ids, VectorFile(path, len(batches.ids), there["width"]))
     folder.mkdir(parents=True, exist_ok=True)
-    log_of(log)(f"{str(run.root)!r}: {len(batches.ids)} videos")
+    log_of(log)(f"{str(run.root)!r}: {count(len(batches.ids), 'video')}")
 
     def blocks() -> Iterator[NDArray[np.float32]]:
         chosen = {"device": hardware.torch_device, "precision": hardware.precision}

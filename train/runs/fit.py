@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from extract.errors import count
 from train.evaluation.evaluate import evaluate_run
 from train.log import Log, log_of_this_process
 from train.model import GenreModel, SolvedModel
@@ -73,7 +74,7 @@ def _train(
     size = "" if isinstance(model, SolvedModel) else f"{size_of(model):,} parameters; "
     log(
         f"{config.choices.model}: {size}{', '.join(data.inputs)}; "
-        f"{len(data.split.train)} videos to train on, {len(data.split.validation)} to validate, "
+        f"{count(len(data.split.train), 'video')} to train on, {len(data.split.validation)} to validate, "
         f"{len(data.split.test)} to test"
     )
     data.normalisation(run.normalisation_path)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError
+from extract.errors import UsageError, count
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
 from train.evaluation.evaluate import read_predictions
@@ -53,9 +53,9 @@ class Relabelled:
     def summary(self) -> str:
         """One line: how many videos got and lost how many genres, and what that forbids."""
         videos, genres = int(self.added.any(axis=1).sum()), int(self.added.sum())
-        said = f"{videos} of {len(self.added)} videos have {genres} more genres"
+        said = f"{videos} of {count(len(self.added), 'video')} got {count(genres, 'more genre')}"
         if self.removed.any():
-            said += f", {int(self.removed.any(axis=1).sum())} have lost {int(self.removed.sum())}"
+            said += f", {int(self.removed.any(axis=1).sum())} lost {int(self.removed.sum())}"
         tested = np.array(self.predictions.splits) == "test"
         if (self.added | self.removed)[tested].any():
             said += (

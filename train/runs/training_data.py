@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extract.errors import UsageError
+from extract.errors import UsageError, count
 from extract.options import checked
 from extract.presets import merged
 from pipeline.store.videos import durations
 from train.errors import DataError
+from train.labels.genres import counted
 from train.labels.matching import match, video_ids_of
 from train.labels.splits import Part, Split, check_genres, split_by_column, split_by_rule, split_from_json
 from train.labels.table import LabelColumns, LabelTable, duration_filter, read_labels
@@ -142,8 +143,8 @@ def load(config: FitConfig) -> TrainingData:
     labels = matched
     if not split.train or not split.validation:
         raise DataError(
-            f"the split has {len(split.train)} videos to train on and {len(split.validation)} to validate: "
-            "give more labels of videos in the store, or another split"
+            f"the split has {count(len(split.train), 'video')} to train on and {len(split.validation)} to "
+            "validate: give more labels of videos in the store, or another split"
         )
     if not choices.split.allow_empty_genres:
         check_genres(split, labels)
@@ -170,8 +171,8 @@ def _of_enough_shots(labels: LabelTable, features: FeatureSet, least: int) -> La
         )
     shots = dict(zip(features.ids, features.read[SHOTS].steps.tolist(), strict=True))
     kept = np.array([shots[name] >= least for name in labels.ids], bool)
-    few = int((~kept).sum())
-    return labels.select(kept, f"{few} videos have fewer than {least} shots: left out")
+    what = f"fewer than {count(least, 'shot')}: left out"
+    return labels.select(kept, *counted(int((~kept).sum()), "video has", "videos have", what))
 
 
 def _split(options: SplitOptions, labels: LabelTable, matched: LabelTable) -> Split:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.errors import MissingDependency, UsageError, unknown
+from extract.errors import MissingDependency, UsageError, count, unknown
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
 from train.errors import DataError
@@ -65,7 +65,7 @@ def search(config: SearchConfig, log: Log | None = None) -> list[Tried]:
     found = sorted(searching.tried(), key=_from_best)
     _write(config, found)
     if found[0].reached is None:
-        raise DataError(f"all {len(found)} trainings failed; the first: {found[-1].error}")
+        raise DataError(f"{count(len(found), 'training')}, and all failed; the first: {found[-1].error}")
     return found
 
 

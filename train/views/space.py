@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from extract.errors import UsageError
+from extract.errors import UsageError, count
 from extract.options import Checked, Seed
 from pipeline.pages.colours import looks_of
 from pipeline.report.posters import posters_of
@@ -183,13 +183,16 @@ def map_of(
     predicted = (scores >= options.threshold) | (scores == scores.max(axis=1, keepdims=True))
     places = {}
     for method in options.methods:
-        log(f"{METHODS[method]} of {len(ids)} vectors of {vectors.shape[1]} values")
+        log(f"{METHODS[method]} of {count(len(ids), 'vector')} of {count(vectors.shape[1], 'value')}")
         places[METHODS[method]] = project(vectors, method, neighbours=options.neighbours, seed=options.seed)
     name = run.config()["model"]
     part = f" of the {options.part} split" if options.part else ""
     return VideoMap(
         title=run.root.resolve().name,
-        about=f"{len(ids):,} videos{part} where {name} puts them, by vectors of {vectors.shape[1]:,} values",
+        about=(
+            f"{count(len(ids), 'video')}{part} where {name} puts them, by vectors of "
+            f"{count(vectors.shape[1], 'value')}"
+        ),
         ids=ids,
         genres=genres,
         places=places,
@@ -218,7 +221,7 @@ def _chosen(
         if not ids:
             raise DataError(f"no video of the store is in the {options.part} split of {str(run.root)!r}")
     if len(ids) > options.most_videos:
-        log(f"{len(ids)} videos: {options.most_videos} of them are shown (--most-videos)")
+        log(f"{count(len(ids), 'video')}: {options.most_videos} of them are shown (--most-videos)")
         drawn = np.random.default_rng(options.seed).choice(len(ids), options.most_videos, replace=False)
         ids = tuple(ids[i] for i in np.sort(drawn))
     return batches if len(ids) == len(batches.ids) else only(batches, ids)

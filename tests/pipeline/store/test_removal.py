@@ -127,7 +127,7 @@ def test_names_may_be_paths_patterns_and_of_either_form_of_unicode(kit: Any) -> 
 
 
 def test_unknown_names_remove_nothing(store: Store) -> None:
-    with pytest.raises(UsageError, match=r"no video 'bb' \(1 of 2 names are unknown.*did you mean 'b'\?"):
+    with pytest.raises(UsageError, match=r"no video 'bb' \(1 of 2 names unknown.*did you mean 'b'\?"):
         remove(store, ["a", "bb"])
     with pytest.raises(UsageError, match=r"'\?\?'"):
         remove(store, ["??"])

@@ -213,7 +213,7 @@ def test_predictions_that_cannot_be_measured_are_a_failure_too(tmp_path: Path) -
 
 
 def test_nothing_left_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"all 6 runs failed; the first: ValueError: the loss is NaN$"):
+    with pytest.raises(UsageError, match=r"6 runs, and all failed; the first: ValueError: the loss is NaN$"):
         compare(config(tmp_path, tables=("experts",)), Training(lambda cell: True))
 
 

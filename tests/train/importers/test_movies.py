@@ -90,7 +90,7 @@ def test_a_table_becomes_a_store_and_labels(tmp_path: Path, suffix: str) -> None
     labels = read_labels(tmp_path / "labels.csv")
     assert labels.ids == ("Mr. Nobody", "tt1", "tt2") and labels.genres == ("Drama", "War")
     assert labels.matrix.tolist() == [[False, True], [True, True], [True, False]]
-    assert found.notes == ("1 rows have no genres: not in 'labels.csv'",)
+    assert found.notes == ("1 row without genres: not in 'labels.csv'",)
 
 
 def test_odd_rows_are_said_and_the_others_kept(tmp_path: Path) -> None:
@@ -98,10 +98,10 @@ def test_odd_rows_are_said_and_the_others_kept(tmp_path: Path) -> None:
     (tmp_path / "movies.csv").write_text("\ufeff" + text, "utf-8")
     found = bring(tmp_path, tmp_path / "movies.csv", MovieColumns(texts=("plot",), categories=("director",)))
     assert found.notes == (
-        "1 rows have a different number of cells than the header: left out (row 4)",
-        "1 rows have no id: left out (row 3)",
-        "1 rows repeat an id: the first row of each is used (row 5)",
-        "1 rows have no list of names in 'director': without it (row 6)",
+        "1 row left out, with a different number of cells than the header (row 4)",
+        "1 row left out, without an id (row 3)",
+        "1 row left out, with the id of an earlier row (row 5)",
+        "1 row without 'director', which is no list of names there (row 6)",
     )
     assert found.videos == 2 and found.found == {"words": 1, "metadata": 1}
 
@@ -125,8 +125,8 @@ def test_rows_join_the_trailers_of_a_store(tmp_path: Path) -> None:
     found = bring(tmp_path, write(tmp_path / "movies.csv"))
     assert (found.videos, found.rows, found.found) == (3, 2, {"words": 2, "metadata": 2})
     assert found.notes == (
-        "2 rows match no video of the store ('tt3', 'Mr. Nobody')",
-        "1 videos have no row ('films/unknown')",
+        "2 rows without a video of the store ('tt3', 'Mr. Nobody')",
+        "1 video without a row ('films/unknown')",
     )
     store = open_store(tmp_path / "store")
     assert verify(store).problems == ()

@@ -139,7 +139,7 @@ def test_the_cases_of_users_are_read(shared: Path, tmp_path: Path) -> None:
     mixed = read_labels(folder / "case_mixed.csv")
     assert mixed.genres == ("Action", "Comédie", "DRAMA", "Sci-Fi")  # each as most rows spell it
     assert mixed.matrix.tolist() == plain.matrix.tolist()
-    assert "'Drama' is read as 'DRAMA'" in " ".join(mixed.notes)
+    assert "'Drama': read as 'DRAMA'" in " ".join(mixed.notes)
     missing = read_labels(folder / "na_genre.csv")
     assert missing.genres == plain.genres and "8 rows have no id or no genres" in missing.notes[0]
     assert read_labels(folder / "one_class.csv").genres == ("Action",)

@@ -60,7 +60,7 @@ def test_the_suffix_of_a_video_may_stay(tmp_path: Path) -> None:
 def test_labels_of_one_video_must_agree(tmp_path: Path) -> None:
     labels = table(tmp_path / "x.csv", "id,genres\na,War\na.mp4,War\nb,Noir\n")
     found = match(labels, ["a", "b"])
-    assert found.ids == ("a", "b") and found.notes == ("1 labels repeat another of the same video: left out",)
+    assert found.ids == ("a", "b") and found.notes == ("1 label repeats another of the same video: left out",)
     labels = table(tmp_path / "x.csv", "id,genres\na,War\na.mp4,Noir\n")
     with pytest.raises(DataError, match=r"'a' and 'a.mp4' are both labels of the video 'a'"):
         match(labels, ["a", "b"])

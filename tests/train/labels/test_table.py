@@ -50,7 +50,7 @@ def test_genres_in_every_spelling(tmp_path: Path, cells: tuple[str, str]) -> Non
 def test_a_row_for_each_genre_is_joined(tmp_path: Path) -> None:
     labels = table(tmp_path / "x.csv", "id,genre\na,Drama\nb,War\na,Sci-Fi\na,Drama\n")
     assert genres_of(labels) == WANTED
-    assert labels.notes == ("1 videos have a row for each genre: joined ('a': Drama, Sci-Fi)",)
+    assert labels.notes == ("1 video has a row for each genre: joined ('a': Drama, Sci-Fi)",)
 
 
 def test_columns_of_flags_are_genres(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_rows_that_do_not_count_are_counted(tmp_path: Path) -> None:
     assert genres_of(labels) == {"a": ["War"], "c": []}
     assert [note.split(":")[0] for note in labels.notes] == [
         "2 rows have no id or no genres",
-        "1 rows are duplicates",
-        "1 videos have an empty list of genres",
+        "1 row is a duplicate",
+        "1 video has no genre, in an empty list or row of flags",
     ]
 
 
@@ -104,8 +104,8 @@ def test_spellings_of_one_genre_are_one_genre(tmp_path: Path) -> None:
     assert labels.genres == ("Action", "Film Noir", "comédie")  # the most frequent, or the first, spelling
     assert labels.matrix.sum(axis=0).tolist() == [4, 2, 2]
     assert labels.notes == (
-        "'ACTION', 'action' is read as 'Action', which is spelt differently",
-        "'Comédie' is read as 'comédie', which is spelt differently",
+        "'ACTION', 'action': read as 'Action', which is spelt differently",
+        "'Comédie': read as 'comédie', which is spelt differently",
     )
     given = table(tmp_path / "x.csv", text, vocabulary=("ACTION", "Comédie"))
     assert given.genres == ("ACTION", "Comédie") and given.matrix.sum(axis=0).tolist() == [4, 2]
@@ -113,7 +113,7 @@ def test_spellings_of_one_genre_are_one_genre(tmp_path: Path) -> None:
 
 def test_rows_of_one_id_agree_whatever_the_spelling(tmp_path: Path) -> None:
     labels = table(tmp_path / "x.csv", "id,genres\nCafé,War\nCafe\u0301,WAR\nb,War\n")
-    assert labels.ids == ("Café", "b") and "1 rows are duplicates" in labels.notes[0]
+    assert labels.ids == ("Café", "b") and "1 row is a duplicate" in labels.notes[0]
     with pytest.raises(DataError, match=r"twice \(in two Unicode forms\) with different genres"):
         table(tmp_path / "x.csv", "id,genres\nCafé,War|Noir\nCafe\u0301,Drama\n")
 
@@ -126,7 +126,7 @@ def test_a_mark_that_may_separate_is_noted(tmp_path: Path, cells: tuple[str, str
     labels = table(tmp_path / "x.csv", f'id,genres\na,"{cells[0]}"\nb,"{cells[1]}"\n')
     assert name in labels.genres
     (note, *_) = labels.notes
-    assert note.startswith("1 genres contain a character that may be a separator") and repr(name) in note
+    assert note.startswith("1 genre contains a character that may be a separator") and repr(name) in note
 
 
 def test_ids_are_text(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_groups_and_durations_that_are_missing(tmp_path: Path) -> None:
 def test_rare_genres_and_a_given_vocabulary(tmp_path: Path) -> None:
     text = "id,genres\na,War|Drama\nb,War\nc,Drama|Noir\n"
     rare = table(tmp_path / "x.csv", text, least_videos=2)
-    assert rare.genres == ("Drama", "War") and "1 genres have fewer than 2 videos" in rare.notes[0]
+    assert rare.genres == ("Drama", "War") and "1 genre has fewer than 2 videos" in rare.notes[0]
     given = table(tmp_path / "x.csv", text, vocabulary=("War", "Western"))
     assert given.genres == ("War", "Western") and given.matrix.tolist() == [[1, 0], [1, 0], [0, 0]]
     assert "2 genres are not in the vocabulary" in given.notes[0]
@@ -200,7 +200,7 @@ def test_the_duration_filter_is_the_inner_fence(tmp_path: Path) -> None:
     labels = table(tmp_path / "x.csv", text, LabelColumns(duration="t"))
     kept = duration_filter(labels)
     assert kept.ids == ("v0", "v1", "v2", "v3", "v4", "v5", "v6")
-    assert kept.notes[-1].startswith("1 videos are shorter than") and len(kept.columns["t"]) == 7
+    assert kept.notes[-1].startswith("1 video is shorter than") and len(kept.columns["t"]) == 7
     with pytest.raises(UsageError, match="needs durations"):
         duration_filter(table(tmp_path / "x.csv", text))
 

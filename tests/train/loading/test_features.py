@@ -82,7 +82,7 @@ def test_videos_that_a_part_lacks_and_parts_that_are_missing_are_told_apart(stor
     assert features.ids == tuple(names(20)[8:])
     counts, lost = features.report()
     assert counts == "pictures: 12 of 20 videos (1 nothing there, 7 still to do)"
-    assert lost.startswith(f"pictures: 1 parts are missing ({str(parts[1].path)!r}); `python -m extract --")
+    assert lost.startswith(f"pictures: 1 part is missing ({str(parts[1].path)!r}); `python -m extract --")
     assert f"--out {store.root}" in lost and lost.endswith("` extracts them")
     assert sum(len(batch) for batch in Loader(features, features.ids, stream=Stream(5))) == 12
 

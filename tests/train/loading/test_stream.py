@@ -224,7 +224,7 @@ def test_processes_share_an_epoch(features: FeatureSet, ranks: int) -> None:
 
 
 def test_videos_without_features_and_impossible_streams_are_refused(features: FeatureSet) -> None:
-    with pytest.raises(DataError, match=r"1 videos have no features, e.g. 'stranger'"):
+    with pytest.raises(DataError, match=r"1 video has no features, e.g. 'stranger'"):
         Loader(features, ["film001", "stranger"])
     for options in ({"batch_size": 0}, {"buffer_bytes": 0}, {"threads": -1}, {"rank": 1}):
         with pytest.raises(UsageError):

@@ -56,7 +56,7 @@ def test_the_genres_that_are_seen_may_replace_the_label(run: RunFolder) -> None:
     found = relabel(run, replace=True)
     seen = np.array([[0, 1, 0], [0, 1, 1], [1, 1, 0], [1, 0, 0]], bool)
     assert np.array_equal(found.after, seen) and found.removed.sum() == 2
-    assert found.summary().startswith("4 of 4 videos have 5 more genres, 2 have lost 2; those of the test")
+    assert found.summary().startswith("4 of 4 videos got 5 more genres, 2 lost 2; those of the test")
     assert np.array_equal(relabel(run, replace=True, threshold=1.0).after, TARGET), "none seen: as it was"
     kept = relabel(run, replace=True, parts=("train",)).after
     assert np.array_equal(kept, np.vstack([seen[:2], TARGET[2:]]))
@@ -65,7 +65,7 @@ def test_the_genres_that_are_seen_may_replace_the_label(run: RunFolder) -> None:
 def test_other_parts_of_the_split_keep_their_labels(run: RunFolder) -> None:
     found = relabel(run, parts=("train", "validation"))
     assert np.array_equal(found.after, np.vstack([AUGMENTED[:3], TARGET[3:]]))
-    assert found.summary() == "3 of 4 videos have 4 more genres"
+    assert found.summary() == "3 of 4 videos got 4 more genres"
     assert "no longer ground truth (--parts train,validation" in relabel(run).summary()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from extract.errors import count
 from train.comparison.measured import Measured
 from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results, spread_over
@@ -36,8 +37,8 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
         ),
         (),
         (
-            f"{len(chosen)} test videos, evenly spread over the ids, of seed {seed}; genres of a score of "
-            f"{threshold:g} or more. ({paper_table.label}): not among the labels.",
+            f"{count(len(chosen), 'test video')}, evenly spread over the ids, of seed {seed}; genres of a "
+            f"score of {threshold:g} or more. ({paper_table.label}): not among the labels.",
             *results.left_out(paper_table),
         ),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from extract.errors import count
 from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results, spread_over
 from train.errors import DataError
@@ -38,7 +39,7 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
             rows.append((name, (f"{start:.1f} to {end:.1f} s", labels, said)))
     notes = [f"Of {row.name}; genres of a score of {threshold:g} or more, or the one that comes nearest."]
     if left_out:
-        notes.append(f"{len(left_out)} videos are left out: {left_out[0]}")
+        notes.append(f"{count(len(left_out), 'video is', 'videos are')} left out: {left_out[0]}")
     columns = ("shot", "labels of the video", "genres of the shot")
     table = results.table(paper_table, columns, rows, (), (*notes, *results.left_out(paper_table)))
     yield Made(table)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from extract.errors import count
 from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results
 from train.evaluation.svg import bars
@@ -26,7 +27,7 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
         for name, values in shown.items()
         for value, count in values.items()
     ]
-    notes = [f"{len(each)} labelled videos of which the store has something."]
+    notes = [f"{count(len(each), 'labelled video')} of which the store has something."]
     if "year" in paper_table.more and not data.years:
         notes.append("The labels have no column year.")
     title = results.title(paper_table)
