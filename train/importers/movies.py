@@ -27,7 +27,7 @@ from train.importers.writing import Source, add_to_store, unfinished, write_stor
 from train.labels.cells import CellTable, read_cells
 from train.labels.lists import SEPARATORS, names_of, separator_of
 from train.labels.matching import video_ids_of
-from train.labels.spelling import composed, folded, is_missing, text
+from train.labels.spelling import composed, is_missing, text
 from train.labels.table import ID_COLUMNS
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _check(columns: MovieColumns, encoders: Encoders, labels: Path | None) -> No
 
 def _movies(table: CellTable, asked: str | None) -> _Movies:
     """The rows that have an id of their own; all rows, where there is no column of ids."""
-    named = asked is not None or any(folded(name) in ID_COLUMNS for name in table.columns)
+    named = asked is not None or table.usual(ID_COLUMNS) is not None
     place: dict[str, int] = {}
     movies = _Movies(table, place)
     movies.note(table.odd_rows, "left out, with a different number of cells than the header")

@@ -31,18 +31,23 @@ class CellTable:
 
     def column(self, asked: str | None, usual: Sequence[str], what: str) -> str:
         """The name asked for, or else the first usual one, in any case. Raises UsageError for none."""
-        there = {folded(name): name for name in self.columns}
         if asked is not None:
+            there = {folded(name): name for name in self.columns}
             if folded(asked) not in there:
                 raise UsageError(f"{str(self.path)!r} has no column {asked!r}; it has {self._names()}")
             return there[folded(asked)]
-        found = next((there[name] for name in usual if name in there), None)
+        found = self.usual(usual)
         if found is None:
             raise UsageError(
                 f"{str(self.path)!r} has no {what} column with a usual name ({', '.join(usual)}); it has "
                 f"{self._names()}: name one (--{what}-column)"
             )
         return found
+
+    def usual(self, names: Sequence[str]) -> str | None:
+        """The column with the first of these names that is there, or None; ``movieId`` is ``movie_id``."""
+        there = {_letters(name): name for name in self.columns}
+        return next((there[key] for key in map(_letters, names) if key in there), None)
 
     def _names(self) -> str:
         return ", ".join(shown(name, quoted=False) for name in self.columns)
@@ -92,8 +97,13 @@ def _places(path: Path, raw: Raw) -> dict[str, int]:
         raise DataError(
             f"{str(path)!r} has {len(twice)} columns with the same name ({', '.join(map(shown, twice))}): "
             "rename or remove all but one"
+            + (", or add the header, if there is none" if twice[0].isdecimal() else "")
         )
     return places
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in folded(name) if letter.isalnum())
 
 
 def shown(value: Any, *, quoted: bool = True) -> str:

@@ -27,7 +27,7 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _OTHERS = (  # first bytes, what it is, what to do
-    (b"PK\x03\x04", "an Excel workbook or another ZIP file", "save the sheet as CSV UTF-8, or unpack it"),
+    (b"PK\x03\x04", "an Excel workbook, or another ZIP file", "save the sheet as CSV UTF-8, or unpack it"),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook of the old kind", "save the sheet as CSV UTF-8"),
     (b"\x1f\x8b", "compressed by gzip", "unpack it with gunzip"),
     (b"BZh", "compressed by bzip2", "unpack it with bunzip2"),
@@ -35,6 +35,9 @@ _OTHERS = (  # first bytes, what it is, what to do
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it with unzstd"),
     (b"ARROW1", "an Arrow or Feather file", "write it as Parquet or CSV"),
     (b"SQLite format 3", "an SQLite database", "write the table as CSV"),
+    (b"%PDF", "a PDF", "give a table as CSV"),
+    (b"<!doctype", "a web page", "download the table that it shows"),
+    (b"<html", "a web page", "download the table that it shows"),
     (b"\x80", "a pickle, which may run any code when it is read", "write the table as Parquet or CSV"),
 )
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)
@@ -58,7 +61,7 @@ def read_raw(path: Path) -> Raw:
     if begin.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
         return _parquet(path)
     for magic, what, remedy in _OTHERS:
-        if begin.startswith(magic):
+        if begin.startswith(magic) or begin.lower().startswith(magic):
             raise ValueError(f"it is {what}: {remedy}")
     text = decoded(path.read_bytes())
     if path.suffix.lower() in (".json", *JSON_LINES) or text.lstrip()[:1] == "{":
@@ -149,6 +152,8 @@ def _csv(text: str) -> Raw:
     if named:
         lines = list(dropwhile(_is_comment, lines[1:]))
     first = lines[0] if lines else ""
+    if first.count("::") > 1:
+        raise ValueError("its cells are separated by :: (as MovieLens' are): put tabs there, below a header")
     delimiter = named[1] if named else max(DELIMITERS, key=first.count)
     try:
         rows = _rows(lines, delimiter, csv.QUOTE_MINIMAL)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from extract.errors import count, some
 from train.errors import DataError
@@ -13,6 +14,23 @@ from train.labels.spelling import folded
 
 UNSPLIT = "|;,/\\、，；"  # marks in a name that may have been meant to separate
 Genres = list[str] | None  # of a video; None: unknown
+
+
+def numbered_columns(table: CellTable, usual: Sequence[str]) -> list[str]:
+    """Columns that are one of the ``usual`` names and a number: ``genre1``, ``genre_2``."""
+    begins = "|".join(map(re.escape, usual))
+    found = [name for name in table.columns if re.fullmatch(rf"({begins})[ _.-]?\d+", folded(name))]
+    return found if len(found) > 1 else []
+
+
+def united(parts: Iterable[list[Genres]]) -> list[Genres]:
+    """Genres that stand in several columns."""
+    return [
+        None
+        if all(names is None for names in row)
+        else sorted({name for names in row for name in names or ()})
+        for row in zip(*parts, strict=True)
+    ]
 
 
 def genre_lists(table: CellTable, column: str) -> tuple[list[Genres], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -10,11 +11,12 @@ import numpy as np
 
 from extract.errors import count, some
 from pipeline.storage.names import without_suffix
-from pipeline.storage.scan import SUFFIXES
 from train.errors import DataError
 from train.labels.genres import counted
-from train.labels.spelling import composed
+from train.labels.spelling import composed, has_video_suffix
 from train.labels.table import LabelTable
+
+_ROUNDED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
 
 
 def match(labels: LabelTable, video_ids: Sequence[str]) -> LabelTable:
@@ -66,9 +68,10 @@ def match(labels: LabelTable, video_ids: Sequence[str]) -> LabelTable:
 
 
 def video_ids_of(ids: Sequence[str], video_ids: Iterable[str]) -> dict[str, str]:
-    """Label id -> video_id: the id itself, or else the only one that is it in one of these ways, in order.
+    r"""Label id -> video_id: the id itself, or else the only one that is it in one of these ways, in order.
 
     - in another Unicode form: macOS decomposes file names;
+    - with ``\`` for ``/``, as Windows writes paths, and after ``./``;
     - as its last component, the file's name without folders;
     - with the suffix of a video, in any of the ways before.
 
@@ -87,17 +90,21 @@ def video_ids_of(ids: Sequence[str], video_ids: Iterable[str]) -> dict[str, str]
         if name in found:
             continue
         place = lookup(name)
-        if place is None and has_video_suffix(name):
-            bare = without_suffix(name)
-            place = bare if bare in known else lookup(bare)
+        for other in () if place is not None else _other_ways(name):
+            place = other if other in known else lookup(other)
+            if place is not None:
+                break
         if place is not None:
             found[name] = place
     return found
 
 
-def has_video_suffix(name: str) -> bool:
-    """Whether an id ends as a file does that ``extract`` takes for a video."""
-    return name[len(without_suffix(name)) :].lower() in SUFFIXES
+def _other_ways(name: str) -> Iterable[str]:
+    path = name.replace("\\", "/").removeprefix("./")
+    if path != name:
+        yield path
+    if has_video_suffix(path):
+        yield without_suffix(path)
 
 
 def _last(video_id: str) -> str:
@@ -136,10 +143,20 @@ def hints(
 def _doubt(ids: Iterable[str], video_ids: Iterable[str]) -> str:
     """What most likely happened to ids that match nothing; empty: nothing that is known."""
     there = set(video_ids)
+    rounded = next(filter(_ROUNDED.fullmatch, ids), None)
+    if rounded is not None:
+        return f"; {rounded!r} is a number that a spreadsheet has rounded: let it hold the ids as text"
     shorter = {name.lstrip("0"): name for name in there if name.isdecimal()}
     lost = next((shorter[name] for name in ids if name.isdecimal() and name in shorter), None)
     if lost is not None:
         return f"; zeros at the beginning, as of {lost!r}, are lost: write ids as text (pandas: dtype=str)"
+    for name in ids:
+        if name.endswith(".0") and name[:-2] in there:
+            return f"; ids such as {name!r} were once whole numbers: write them so (pandas: dtype=str)"
+        last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+        bare = without_suffix(last) if has_video_suffix(last) else last
+        if bare != name and bare in there:
+            return f"; ids are paths below the videos folder: write {bare!r} for {name!r}"
     forms = Counter(map(composed, there))
     several = next((name for name in ids if forms[composed(name)] > 1), None)
     if several is not None:

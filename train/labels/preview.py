@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pipeline.storage.names import without_suffix
-from train.labels.matching import has_video_suffix, hints, video_ids_of
-from train.labels.spelling import folded
+from train.labels.matching import hints, video_ids_of
+from train.labels.spelling import folded, has_video_suffix
 from train.labels.table import LabelTable
 
 MOST_COMPARED = 5000  # names among which one that is spelt almost alike is searched

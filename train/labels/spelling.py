@@ -5,6 +5,9 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+from pipeline.storage.names import without_suffix
+from pipeline.storage.scan import SUFFIXES
+
 # What stands for nothing in tables of others (OMDb, IMDb, SQL, pandas, R, Excel, MovieLens), in lower case.
 MISSING = frozenset(
     {"", "-", "--", "–", "—", "?", "n/a", "na", "<na>", "nan", "nat", "null", "none", "\\n"}
@@ -46,3 +49,8 @@ def tidy(name: str) -> str:
 def folded(name: str) -> str:
     """For comparing names of genres and columns: tidy, and without case (Unicode 3.13, D145)."""
     return composed(unicodedata.normalize("NFD", tidy(name)).casefold())
+
+
+def has_video_suffix(name: str) -> bool:
+    """Whether an id ends as a file does that ``extract`` takes for a video."""
+    return name[len(without_suffix(name)) :].lower() in SUFFIXES

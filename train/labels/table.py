@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,16 +12,30 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError, some
+from extract.errors import SHOWN, UsageError, some
 from extract.options import Checked
 from train.errors import DataError
 from train.labels.cells import CellTable, read_cells, shown
-from train.labels.genres import Genres, as_one_name, counted, genre_lists, vocabulary_of
-from train.labels.one_hot import flag_columns, flagged
-from train.labels.spelling import composed, is_missing, text
+from train.labels.genres import (
+    Genres,
+    as_one_name,
+    counted,
+    genre_lists,
+    numbered_columns,
+    united,
+    vocabulary_of,
+)
+from train.labels.one_hot import almost_flags, flag_columns, flagged, genre_names
+from train.labels.spelling import composed, folded, has_video_suffix, is_missing, text
 
-ID_COLUMNS = ("video_id", "youtube_id", "id", "video", "imdb_id")
-GENRE_COLUMNS = ("genres", "genre", "labels", "label")
+# In this order, in any case, with or without blanks, hyphens and underscores.
+ID_COLUMNS = (
+    *("video_id", "youtube_id", "id", "video", "imdb_id"),
+    *("tconst", "movie_id", "file", "filename", "path"),
+)
+TITLE_COLUMNS = ("trailer", "film", "movie", "title", "name")  # may name the videos where none of these does
+_WORDS = re.compile(r"\s*[|;,]\s*")
+GENRE_COLUMNS = ("genres", "genre", "labels", "label", "categories", "category")
 
 
 @dataclass(frozen=True)
@@ -102,7 +117,9 @@ def read_labels(
     asked = columns or LabelColumns()
     table = read_cells(source, "labels")
     _check_shape(table)
-    id_column = table.column(asked.id, ID_COLUMNS, "id")
+    if asked.id is None:
+        _check_header(table)
+    id_column = table.column(asked.id, (*ID_COLUMNS, *TITLE_COLUMNS), "id")
     roles = {
         table.column(name, (), "group or duration"): role
         for name, role in ((asked.group, "group"), (asked.duration, "duration"))
@@ -153,7 +170,7 @@ def _check_shape(table: CellTable) -> None:
     if table.odd_rows:
         raise DataError(
             f"{str(table.path)!r}: row {table.odd_rows[0]} has a different number of cells than the header: "
-            "quote cells that hold the separator, and remove comments below the header"
+            "quote cells that hold the separator, or put | between genres; no comments below the header"
         )
     if len(table.columns) == 1:
         raise DataError(
@@ -164,13 +181,50 @@ def _check_shape(table: CellTable) -> None:
 
 def _genres(table: CellTable, asked: LabelColumns, roles: dict[str, str]) -> tuple[list[Genres], list[str]]:
     """The genres of each row, and notes; adds the columns that they are in to ``roles``."""
-    flags = [] if asked.genres is not None else flag_columns(table, GENRE_COLUMNS, roles)
-    if flags:
-        roles.update(dict.fromkeys(flags, "genre"))
-        return flagged(table, flags), [f"{len(flags)} columns of 0 and 1 are genres: {some(flags)}"]
+    if asked.genres is None and table.usual(GENRE_COLUMNS) is None:
+        found = _genres_in_columns(table, roles)
+        if found is not None:
+            return found
     column = table.column(asked.genres, GENRE_COLUMNS, "genres")
     roles[column] = "genres"
     return genre_lists(table, column)
+
+
+def _genres_in_columns(table: CellTable, roles: dict[str, str]) -> tuple[list[Genres], list[str]] | None:
+    """As :func:`_genres`, of several columns; None where there are none."""
+    flags, doubtful = flag_columns(table, GENRE_COLUMNS, roles), almost_flags(table, roles)
+    odd = ", ".join(f"{name!r} has {text(cell)}" for name, cell in list(doubtful.items())[:SHOWN])
+    if flags:
+        roles.update(dict.fromkeys(flags, "genre"))
+        notes = [f"{len(flags)} columns of 0 and 1 are genres: {some(flags)}; remove those that are none"]
+        if doubtful:
+            notes.append(f"other numbers than 0 and 1 are not read: {odd}")
+        return flagged(table, genre_names(flags, GENRE_COLUMNS)), notes
+    numbered = numbered_columns(table, GENRE_COLUMNS)
+    if numbered:
+        roles.update(dict.fromkeys(numbered, "genres"))
+        parts = [genre_lists(table, name) for name in numbered]
+        notes = [f"{len(numbered)} columns are genres: {some(numbered)}"]
+        return united(lists for lists, _ in parts), [*notes, *(note for _, more in parts for note in more)]
+    if doubtful:
+        raise UsageError(
+            f"{str(table.path)!r} has no column of genres, and its columns of numbers are no flags: {odd}; "
+            "write 1 where a video has the genre, else 0, or name a column of genres (--genres-column)"
+        )
+    return None
+
+
+def _check_header(table: CellTable) -> None:
+    """Raises DataError where the first row is one of a video: its genres are also those of others."""
+    if table.usual((*ID_COLUMNS, *TITLE_COLUMNS, *GENRE_COLUMNS)) is not None:
+        return
+    for name, cells in table.columns.items():
+        words = {word for cell in cells for word in _WORDS.split(folded(text(cell)))} - {""}
+        if has_video_suffix(name) or not words.isdisjoint(_WORDS.split(folded(name))):
+            raise DataError(
+                f"{str(table.path)!r} has no header, but begins with {', '.join(map(shown, table.columns))}: "
+                "write names above it, such as video_id,genres"
+            )
 
 
 def _joined(ids: Sequence[str], genres: list[Genres]) -> tuple[list[Genres], list[str]]:

@@ -52,6 +52,8 @@ def test_empty_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
         "id": ["a"],
         "genres": ["War"],
     }
+    with pytest.raises(DataError, match=r"same name \('0', '0'\).*or add the header"):
+        table(tmp_path / "x.csv", "tt1,0,0\ntt2,0,1\n")
     with pytest.raises(DataError, match="columns with the same name"):
         table(tmp_path / "x.csv", "id,genres,,\na,War,x,y\n")
 
@@ -59,6 +61,7 @@ def test_empty_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
 def test_usual_names_are_found_in_any_case(tmp_path: Path) -> None:
     found = table(tmp_path / "x.csv", " Video_ID ,GENRES\na,War\n")
     assert found.column(None, ("id", "video_id"), "id") == "Video_ID"
+    assert found.usual(("tags", "videoId")) == "Video_ID" and found.usual(("tags",)) is None
     assert found.column("GENRES", (), "genres") == "GENRES"
     with pytest.raises(UsageError, match="no column 'tags'; it has Video_ID, GENRES"):
         found.column("tags", (), "genres")

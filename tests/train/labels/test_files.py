@@ -117,6 +117,10 @@ def test_other_kinds_of_files_say_what_to_do(tmp_path: Path) -> None:
         pickle.dumps(raw): "pickle",
         b"ARROW1\0\0": "Parquet",
         b"SQLite format 3\0": "SQLite",
+        b"%PDF-1.7": "a PDF.*CSV",
+        b"<!DOCTYPE html><html>": "a web page.*download the table",
+        b"<HTML><body>": "a web page",
+        b"1::Toy Story (1995)::Comedy\n": "separated by ::.*tabs",
         b"GIF89a\0\1\2\3": "not text",
     }
     for content, remedy in kinds.items():

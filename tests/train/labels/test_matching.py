@@ -57,6 +57,24 @@ def test_the_suffix_of_a_video_may_stay(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_paths_of_other_systems(tmp_path: Path) -> None:
+    there = ["clips/a", "clips/b", "c"]
+    wanted = {"clips\\a.mp4": "clips/a", "./clips/b.mp4": "clips/b", "./c": "c"}
+    assert video_ids_of([*wanted, "/data/c.mp4"], there) == wanted
+    labels = table(tmp_path / "x.csv", "path,genres\n/data/c.mp4,War\n")
+    with pytest.raises(DataError, match=r"paths below the videos folder: write 'c' for '/data/c.mp4'"):
+        match(labels, there)
+
+
+@pytest.mark.parametrize(
+    ("label", "told"), [("603.0", "once whole numbers"), ("1.2E+11", "a spreadsheet has rounded")]
+)
+def test_numbers_that_a_program_made_of_ids(tmp_path: Path, label: str, told: str) -> None:
+    labels = table(tmp_path / "x.csv", f"id,genres\n{label},War\n")
+    with pytest.raises(DataError, match=told):
+        match(labels, ["603", "120000000001"])
+
+
 def test_labels_of_one_video_must_agree(tmp_path: Path) -> None:
     labels = table(tmp_path / "x.csv", "id,genres\na,War\na.mp4,War\nb,Noir\n")
     found = match(labels, ["a", "b"])

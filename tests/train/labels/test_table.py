@@ -57,10 +57,35 @@ def test_columns_of_flags_are_genres(tmp_path: Path) -> None:
     """As pandas and spreadsheets write them; other columns are no genres, and one flag is none either."""
     labels = table(tmp_path / "x.csv", "id,Drama,Sci-Fi,War,year\na,1,True,0,1999\nb,0,FALSE,x,1\nc,,,,1\n")
     assert genres_of(labels) == WANTED
-    assert labels.notes[1] == "3 columns of 0 and 1 are genres: 'Drama', 'Sci-Fi', 'War'"
+    assert labels.notes[1] == (
+        "3 columns of 0 and 1 are genres: 'Drama', 'Sci-Fi', 'War'; remove those that are none"
+    )
     assert labels.roles == {"id": "id", "Drama": "genre", "Sci-Fi": "genre", "War": "genre"}
     with pytest.raises(UsageError, match="no genres column"):
         table(tmp_path / "x.csv", "id,War\na,1\nb,0\n")
+
+
+def test_columns_that_are_almost_flags_are_told(tmp_path: Path) -> None:
+    text = "id,genres_Drama,genres_Sci-Fi,genres_War,year\na,1,{0},0,1999\nb,0,0,1,2001\n"
+    assert genres_of(table(tmp_path / "x.csv", text.format(1))) == WANTED  # pandas.get_dummies(films)
+    labels = table(tmp_path / "x.csv", text.format(0.9))
+    assert labels.genres == ("Drama", "War")
+    assert labels.notes[1] == "other numbers than 0 and 1 are not read: 'genres_Sci-Fi' has 0.9"
+    with pytest.raises(UsageError, match=r"are no flags: 'Drama' has -1, 'War' has -1; write 1 where"):
+        table(tmp_path / "x.csv", "id,Drama,War\na,1,-1\nb,-1,1\n")
+
+
+def test_numbered_columns_are_genres(tmp_path: Path) -> None:
+    labels = table(tmp_path / "x.csv", "Film;Genre 1;Genre 2\nb;War;\na;Sci-Fi;Drama\nc;;N/A\n")
+    assert genres_of(labels) == WANTED
+    assert "2 columns are genres: 'Genre 1', 'Genre 2'" in labels.notes
+    assert labels.roles == {"Film": "id", "Genre 1": "genres", "Genre 2": "genres"}
+
+
+@pytest.mark.parametrize("rows", ["a,War|Drama\nb,Drama\n", "a.mp4,War\nb.mp4,Drama\n"])
+def test_a_missing_header_is_told(tmp_path: Path, rows: str) -> None:
+    with pytest.raises(DataError, match=r"has no header, but begins with 'a.*write names above it"):
+        table(tmp_path / "x.csv", rows)
 
 
 def test_lists_in_parquet_and_other_column_names(tmp_path: Path) -> None:
