@@ -1,15 +1,18 @@
 # Everything that Marquee needs, from a Python, make and a package index.
 # Another interpreter or folder:  make PYTHON=python3.12 VENV=/tmp/venv test
 # The CPU build of torch, without CUDA's libraries:  make TORCH=cpu setup
+# Of what pyproject.toml lets one add, something else than the tests need:  make EXTRA=train setup
 
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= index
+EXTRA ?= test
 DEMO ?= demo
 GPU_REPORT ?= gpu-report.json
 
 PY := $(VENV)/bin/python
 CORE := $(VENV)/marquee-core
+TRAIN := $(VENV)/marquee-train
 TEST := $(VENV)/marquee-test
 DOCS := $(VENV)/marquee-docs
 
@@ -35,10 +38,10 @@ endef
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make setup   a virtual environment in $(VENV) with everything that the tests need;"
-	@echo "             TORCH=cpu takes torch without CUDA, TORCH=cu130 another build (so do demo and test)"
+	@echo "make setup   a virtual environment in $(VENV) with everything that the tests need, or EXTRA=train;"
+	@echo "             TORCH=cpu takes torch without CUDA, TORCH=cu130 another build (so do the others)"
 	@echo "make demo    install the core, render small trailers, extract, print what was found"
-	@echo "make tutorial  setup, then every step of docs/tutorial.md: from rendered trailers to genres"
+	@echo "make tutorial  install the core and the trainer, then every step of docs/tutorial.md"
 	@echo "make check   setup, lint, types, the tests that are not slow and need no real media and no GPU"
 	@echo "make test    setup, lint, types, tests"
 	@echo "make docs    the docs site, in build/site"
@@ -51,7 +54,7 @@ help:
 	@echo "make wheel-test   the built wheel in empty environments of Python 3.11, 3.12 and 3.13, where they are here"
 	@echo "make clean   remove what was built, rendered and cached; the environment stays"
 
-setup: $(TEST)
+setup: $(VENV)/marquee-$(EXTRA)
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Marquee needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
@@ -64,13 +67,8 @@ $(CORE): pyproject.toml constraints.txt | $(PY)
 	$(one_opencv)
 	@touch $@
 
-$(TEST): pyproject.toml constraints.txt | $(PY)
-	$(INSTALL) --editable '.[test]'
-	$(one_opencv)
-	@touch $@ $(CORE)
-
-$(DOCS): pyproject.toml constraints.txt | $(PY)
-	$(INSTALL) --editable '.[docs]'
+$(VENV)/marquee-%: pyproject.toml constraints.txt | $(PY)
+	$(INSTALL) --editable '.[$*]'
 	$(one_opencv)
 	@touch $@ $(CORE)
 
@@ -80,7 +78,7 @@ demo: $(CORE)
 	$(PY) -m extract --videos $(DEMO)/videos --out $(DEMO)/features --preset offline || test $$? -eq 3
 	$(PY) -m bench.demo_report $(DEMO)
 
-tutorial: $(TEST)
+tutorial: $(TRAIN)
 	$(PY) -m bench.tutorial
 
 # The tests wait for processes now and then; the type checker runs meanwhile.

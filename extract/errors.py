@@ -81,6 +81,19 @@ def command(name: str, *arguments: object) -> str:
     return shlex.join([*called, *map(str, arguments)])
 
 
+def again(*added: object, without: str | None = None) -> str:
+    """The command that runs now, to be copied, with arguments added or without one of its flags."""
+    script = PurePath(sys.argv[0])
+    as_module = script.name == "__main__.py"
+    called = (
+        [typed("python", sys.executable), "-m", script.parent.name]
+        if as_module
+        else [typed(PROGRAM, sys.argv[0])]
+    )
+    kept = [argument for argument in sys.argv[1:] if argument != without]
+    return shlex.join([*called, *kept, *map(str, added)])
+
+
 def typed(name: str, file: str) -> str:
     """What a shell is given to run ``file``: its ``name`` where that finds it, else its path.
 

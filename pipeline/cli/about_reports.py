@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from extract.errors import UsageError, command, count
+from extract.terminal import console as beside
 from extract.terminal import make_table, print_line, print_next
 from pipeline.about.cite import cite
 from pipeline.about.describe import ColumnFacts, TableFacts, describe, describe_experts
@@ -29,8 +30,12 @@ def print_description(out: Location | None, table: str | None, console: Console,
         return
     for facts in tables:
         _print_table(facts, console)
-    if out is not None and table is None:
+    if out is None:
+        print_next(console, command("extract", "VIDEOS", "--preset", "offline"))
+    elif table is None:
         print_next(console, command("cite", out), command("summary", out))
+    else:
+        print_next(console, command("export", out, "--to", "csv"))
 
 
 def markdown_of(tables: Sequence[TableFacts]) -> list[str]:
@@ -61,6 +66,7 @@ def print_citations(out: Location, console: Console) -> None:
     for entry in found.entries.values():
         for line in ("", *entry.splitlines()):
             print_line(console, line)
+    print_next(beside(stderr=True), command("cite", out) + " > references.bib")
 
 
 def print_summary(out: Location, path: Path | None, console: Console) -> None:

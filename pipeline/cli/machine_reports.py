@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from extract.errors import MarqueeError, MissingDependency, UsageError, command, count, to_install
+from extract.errors import MarqueeError, MissingDependency, UsageError, again, command, count, to_install
 from extract.opencv import check as check_opencv
 from extract.registry import expert_names, make_expert, with_upstream
 from extract.terminal import print_line, print_next
@@ -58,6 +58,7 @@ def print_weights(
         print_line(console, f"{there}, {whole_size(lacking)} missing")
         place = folder or "DIR"
         print_line(console, f"--fetch downloads them; files from elsewhere are found by --weights {place}")
+        print_next(console, again("--fetch"))
     else:
         print_next(console, command("extract", "VIDEOS", "--experts", ",".join(files)))
     return not lacking
@@ -78,8 +79,10 @@ def print_certificates(folder: Location, days: int, console: Console) -> None:
     )
     print_line(
         console,
-        f"use them: --scheduler tls://HOST:PORT --certificates {folder}, or MARQUEE_CERTIFICATES={folder}",
+        f"every part of the cluster needs them: --certificates {folder}, or MARQUEE_CERTIFICATES={folder}",
     )
+    used = ("--scheduler", "tls://HOST:8786", "--certificates", folder)
+    print_next(console, command("extract", "VIDEOS", *used))
 
 
 def print_doctor(folder: Path | None, console: Console) -> bool:

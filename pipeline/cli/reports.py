@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from extract.errors import clean, command, count
+from extract.errors import again, clean, command, count
 from extract.selection import select
 from extract.terminal import console, make_table, print_line, print_next
 from extract.weights.files import MissingWeights
@@ -47,6 +47,7 @@ def extract_asked(
             print_estimate(plan, screen, verbose=verbose)
         else:
             print_plan(plan, screen)
+        print_next(screen, again(without="--estimate" if only == "estimate" else "--dry-run"))
         return 0
     except MissingWeights as error:
         print_missing(error, plan.experts, merged, console(stderr=True))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from extract.errors import UsageError, clean, clock, count
-from extract.terminal import command_line, console, make_table, print_line, print_open
+from extract.errors import UsageError, again, clean, clock, command, count
+from extract.terminal import command_line, console, make_table, print_line, print_next, print_open
 from pipeline.storage.location import location
 from pipeline.store.layout import Store, open_store
 
@@ -81,6 +81,10 @@ def search(
         print_open(screen, page)
     if cut is not None:
         _cut(screen, cut, opened, answers, encode=cut_encode)
+    if not any(answer.hits for answer in answers):
+        print_next(screen, command("describe", opened.root))  # what there is to search
+    elif page is None:
+        print_next(screen, again("--page", "moments.html"))
 
 
 def _check_outputs(out: Path | None, page: Path | None, site: Path | None) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from extract.errors import UsageError, command, count
-from extract.terminal import command_line, console, print_next, run_app
+from extract.terminal import command_line, console, make_table, print_next, print_open, run_app
 from pipeline.storage.location import location
 from train.cli import fine as cli_fine
 from train.cli import grids as cli_grids
@@ -34,6 +33,7 @@ from train.cli.options import (
     names_in,
     numbers_in,
     set_options,
+    to_train,
 )
 from train.comparison.paper import load_paper, paper_names
 from train.registry import model_class, model_names
@@ -134,7 +134,7 @@ def predict(
             allow_random_weights=allow_random_weights,
             log=log_on(screen),
         )
-    table = Table("video", "genres")
+    table = make_table("video", "genres")
     for video_id, genres in zip(found.ids, found.best(threshold), strict=True):
         table.add_row(video_id, ", ".join(f"{genre} {score:.2f}" for genre, score in genres))
     screen.print(table, markup=False)
@@ -146,7 +146,9 @@ def predict(
         log_on(screen)(f"{count(len(found.ids), 'video')} in {out}")
     if not found.ids:
         raise typer.Exit(3)
-    if out is None:
+    if out is not None:
+        print_open(screen, out)
+    else:
         print_next(screen, command("train", "predict", source, "--run", run, "--out", "predictions.csv"))
     if is_store(place):
         print_next(screen, command("train", "scenes", found.ids[0], "--run", run, "--features", source))
@@ -171,7 +173,7 @@ def evaluate(
         chosen["thresholds"] = numbers_in(thresholds, "--thresholds", float)
     scoring = Scoring(resamples=resamples, confidence=confidence, **chosen)
     evaluation = evaluate_run(run, split=split, scoring=scoring)
-    screen, table = console(), Table("figure", "value", f"{confidence:.0%} from", "to", "random")
+    screen, table = console(), make_table("figure", "value", f"{confidence:.0%} from", "to", "random")
     for name, figure in evaluation.figures.items():
         values = (figure.value, figure.low, figure.high, figure.random)
         table.add_row(name, *(f"{value:.4f}" for value in values))
@@ -197,7 +199,7 @@ def import_sulun(
     dims = ", ".join(f"{name} [{dim}]" for name, dim in sorted(found.dims.items()))
     screen, counts = console(), f"{count(found.videos, 'video')}, {count(len(found.genres), 'genre')}"
     log_on(screen)(f"{counts}, in {out}: {dims}; labels in {labels}")
-    print_next(screen, _training(out, labels))
+    print_next(screen, to_train(out, labels))
 
 
 @imports.command("sulun-classifier")
@@ -247,7 +249,7 @@ def import_lmtd(
         text += f"; {genres} of {labelled} in {labels}"
     log_on(screen)(text)
     if labels is not None:
-        print_next(screen, _training(out, labels))
+        print_next(screen, to_train(out, labels))
 
 
 @imports.command("moviescope")
@@ -273,13 +275,13 @@ def import_moviescope(
     screen = console()
     log_on(screen)(f"{text}; labels in {labels}")
     if out is not None:
-        print_next(screen, _training(out, labels))
+        print_next(screen, to_train(out, labels))
 
 
 @app.command()
 def models() -> None:
     """List the models, the presets, and the papers whose tables compare makes."""
-    screen, table = console(), Table("model, preset or paper", "what it is")
+    screen, table = console(), make_table("model, preset or paper", "what it is")
     for name in model_names():
         table.add_row(name, model_class(name).summary)
     for name in preset_names():
@@ -288,12 +290,7 @@ def models() -> None:
         options = ", ".join(table.option for table in load_paper(name).tables)
         table.add_row(name, f"{load_paper(name).title}: compare --tables {options}")
     screen.print(table, markup=False)
-    print_next(screen, f"{_training('STORE', 'labels.csv')} --preset sulun2024/multi-transformer")
-
-
-def _training(store: str, labels: Path | str) -> str:
-    """The command that trains on a store."""
-    return command("train", "--features", store, "--labels", labels, "--run", "runs/first")
+    print_next(screen, f"{to_train('STORE', 'labels.csv')} --preset sulun2024/multi-transformer")
 
 
 def main() -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from extract.errors import UsageError, command
-from extract.terminal import console, print_next
+from extract.errors import UsageError, again, command
+from extract.terminal import console, make_table, print_next
 from pipeline.storage.location import location
 from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, log_on
 from train.runs.run_folder import RunFolder
@@ -92,11 +91,8 @@ def retrieve(
         log=log_on(screen),
     )
     for query in found.queries:
-        table = Table(title=None)
-        table.add_column("")
-        for name in found.neighbours:
-            table.add_column(name)
-            table.add_column("cosine")
+        heads = [head for name in found.neighbours for head in (name, "cosine")]
+        table = make_table("", *heads)
         nearest = [by_query[query] for by_query in found.neighbours.values()]
         for rank in range(max(map(len, nearest))):
             cells = [
@@ -111,3 +107,8 @@ def retrieve(
         screen.print(table, markup=False)
     if out is not None:
         found.write(out)
+        print_next(
+            screen, command("train", "map", "--run", run[0], "--features", features, "--out", "map.html")
+        )
+    else:
+        print_next(screen, again("--out", "neighbours.csv"))

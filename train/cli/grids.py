@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from extract.errors import command, count
-from extract.terminal import console, print_next
+from extract.errors import again, command, count
+from extract.terminal import console, make_table, print_next, print_open
 from train.cli.label_flags import LabelFlags, flattened
 from train.cli.options import (
     AllowRandom,
@@ -97,13 +96,14 @@ def run_comparison(
     screen = console()
     if not dry_run:
         report = compare(*where, **asked, log=log_on(screen))
-        screen.print(str(report), markup=False, soft_wrap=True)
+        print_open(screen, report)
         return
     found = planned(*where, **asked)
     for cell, state in found:
         screen.print(f"{cell.label}{', ' if state else ''}{state}", markup=False, soft_wrap=True)
     done = sum(state == "done" for _, state in found)
     screen.print(f"{count(len(found), 'training')}, {done} of them done", markup=False)
+    print_next(screen, again(without="--dry-run"))
 
 
 @flattened
@@ -148,7 +148,7 @@ def run_search(
         allow_random_weights=allow_random_weights,
         log=log_on(screen),
     )
-    table = Table("trial", figure, "options")
+    table = make_table("trial", figure, "options")
     for tried in found[:10]:
         reached = tried.error if tried.reached is None else f"{tried.reached:.4f}"
         table.add_row(str(tried.place), reached, " ".join(tried.assignments))

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from extract.errors import count
-from extract.terminal import console
+from extract.errors import again, count
+from extract.terminal import console, make_table, print_next
 from pipeline.storage.location import location
 from pipeline.store.layout import open_store
 from train.cli.label_flags import LeastVideos
-from train.cli.options import Column, Features, log_on
+from train.cli.options import Column, Features, log_on, to_train
 
 LISTED = 10  # ids of those that match nothing
 
@@ -49,11 +48,11 @@ def show_labels(
     screen = console()
     say = log_on(screen)
 
-    roles = Table("column", "read as", "for example")
+    roles = make_table("column", "read as", "for example")
     for name, role in found.roles.items():
         roles.add_row(name, role, next(filter(None, labels.columns[name]), ""))
     screen.print(roles, markup=False)
-    genres = Table("genre", "videos", *(["with features"] if videos else []))
+    genres = make_table("genre", "videos", *(["with features"] if videos else []))
     for genre, (all_of_them, with_features) in found.genres.items():
         genres.add_row(genre, str(all_of_them), *([str(with_features)] if videos else []))
     screen.print(genres, markup=False)
@@ -61,6 +60,7 @@ def show_labels(
         say(note)
     if features is None:
         say(f"{count(len(labels.ids), 'label')}; --features STORE shows which have a video")
+        print_next(screen, again("--features", "STORE"))
         return
     known = f"{len(found.matched)} of {count(len(labels.ids), 'label')}"
     say(f"{known} match one of {count(len(videos), 'video')}")
@@ -76,6 +76,15 @@ def show_labels(
         say(found.hint.removeprefix("; "))
     if not found.matched:
         raise typer.Exit(3)
+    flags = {
+        "--id-column": id_column,
+        "--genres-column": genres_column,
+        "--group-column": group_column,
+        "--duration-column": duration_column,
+        "--least-videos": least_videos,
+    }
+    given = [part for flag, value in flags.items() if value is not None for part in (flag, value)]
+    print_next(screen, to_train(features, file, *given))
 
 
 def _left(what: str, names: Mapping[str, str | None]) -> Iterable[str]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from extract.errors import UsageError, count
-from extract.terminal import console
+from extract.terminal import console, print_line, print_next
 from pipeline.storage.location import location
+from train.cli.options import to_train
 
 if TYPE_CHECKING:
     from train.importers.texts import TextEncoder
@@ -71,8 +72,10 @@ def add_to(app: typer.Typer) -> None:
             f"{name} [{dim}]: {found.found[name]} of {count(found.videos, 'video')}"
             for name, dim in found.dims.items()
         ]
+        screen = console()
         for line in (*found.notes, *counts):
-            console().print(line, markup=False, highlight=False, soft_wrap=True)
+            print_line(screen, line)
+        print_next(screen, to_train(out, labels_out or "labels.csv"))
 
 
 def _text_encoder(

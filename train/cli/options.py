@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from extract.errors import UsageError
+from extract.errors import UsageError, command
 from extract.options import Precision as NetworkPrecision
 from extract.presets import Options, merged
 from extract.terminal import print_line
@@ -74,3 +74,8 @@ def set_options(flags: dict[str, dict[str, Any]], assignments: list[str] | None)
         for section, values in flags.items()
     }
     return merged([chosen, parse_assignments(assignments or [])])
+
+
+def to_train(store: str, labels: Path | str, *more: object) -> str:
+    """The command that trains on a store; ``more`` are further arguments."""
+    return command("train", "--features", store, "--labels", labels, *more, "--run", "runs/first")

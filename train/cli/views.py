@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from extract.errors import clock, command, count
-from extract.terminal import console, print_next, print_open
+from extract.terminal import console, make_table, print_next, print_open
 from pipeline.storage.location import location
 from train.cli.options import (
     AllowRandom,
@@ -121,7 +120,7 @@ def show_scenes(
     )
     found = scorer.sequences(video) if sequences else scorer.shots(video)
     what = "sequence" if sequences else "scene"
-    screen, table = console(), Table(what, "from", "to", "genres")
+    screen, table = console(), make_table(what, "from", "to", "genres")
     times = zip(found.start_seconds.tolist(), found.end_seconds.tolist(), strict=True)
     for shot, ((start, end), genres) in enumerate(zip(times, found.best(threshold), strict=True)):
         named = ", ".join(f"{genre} {score:.2f}" for genre, score in genres)
@@ -156,7 +155,7 @@ def relabel(
 
     found = augmentation.relabel(RunFolder(run), threshold=threshold, parts=names_in(parts), replace=replace)
     found.write(out)
-    screen, table = console(), Table("genre", "before", "added", "removed", "after")
+    screen, table = console(), make_table("genre", "before", "added", "removed", "after")
     for genre, *counts in found.counts():
         table.add_row(genre, *map(str, counts))
     screen.print(table, markup=False)

@@ -108,7 +108,7 @@ def test_a_wrong_footer_is_found(store: Any, key: str, value: Any, message: str)
 
 def test_videos_of_another_shard_are_found(kit: Any, store: Any) -> None:
     merge_part(store, kit.header(kit.target("clip")), [kit.ok("c")])
-    assert any("1 videos are not of this shard: 'c'" in problem for problem in verify(store).problems)
+    assert any("1 video is not of this shard: 'c'" in problem for problem in verify(store).problems)
 
 
 @pytest.mark.parametrize("name", ["text", "embedding.list.element"])

@@ -162,7 +162,7 @@ def test_labels_of_other_videos_are_one_line(
     other.write_text("video_id,genres\ntt001,action\ntt002,comedy\n", "utf-8")
     given = ["--features", folder / "features", "--labels", other, "--run", tmp_path / "run"]
     assert call(monkeypatch, *given, "--device", "cpu") == 2
-    assert "none of the 2 labels (as 'tt001') is a video with features" in capsys.readouterr().err
+    assert "none of 2 labels (as 'tt001') is a video with features" in capsys.readouterr().err
 
 
 @pytest.mark.slow

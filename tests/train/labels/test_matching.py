@@ -26,9 +26,7 @@ def test_labels_find_their_videos_by_id_or_by_file_name(tmp_path: Path) -> None:
 
 def test_labels_of_other_videos_say_which_column_would_do(tmp_path: Path) -> None:
     labels = table(tmp_path / "x.csv", "id,youtube,genres\ntt1,u,War\ntt2,v,Drama\n")
-    with pytest.raises(
-        DataError, match=r"none of the 2 labels .*'tt1'.*'f/v'.*column 'youtube' holds 1 of them"
-    ):
+    with pytest.raises(DataError, match=r"none of 2 labels .*'tt1'.*'f/v'.*column 'youtube' holds 1 of them"):
         match(labels, ["f/v", "f/w"])
     with pytest.raises(DataError, match=r"give labels whose id is the video_id"):
         match(labels, ["f/w"])

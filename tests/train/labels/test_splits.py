@@ -75,7 +75,7 @@ def test_by_column() -> None:
     table = labels(6, part=values)
     split = split_by_column(table, "part")
     assert split.train == tuple(sorted(table.ids[:2])) and split.test == (table.ids[4],)
-    assert split.notes == ("1 labelled videos are in no part of column 'part': left out",)
+    assert split.notes == ("1 labelled video is in no part of column 'part': left out",)
     with pytest.raises(UsageError, match="no column 'fold'; they have part"):
         split_by_column(table, "fold")
     with pytest.raises(DataError, match="holds 'tset'"):
@@ -88,7 +88,10 @@ def test_from_json(tmp_path: Path) -> None:
     path.write_text(json.dumps({"trn": ["v001", "v000"], "val": ["v002"], "tst": ["v003", "gone"]}))
     split = split_from_json(table, path)
     assert (split.train, split.validation, split.test) == (("v000", "v001"), ("v002",), ("v003",))
-    assert [note.split(" of ")[0] for note in split.notes] == ["1 ids", "2 labelled videos are in no part"]
+    assert [note.split(" of ")[0] for note in split.notes] == [
+        "no labels for 1 id",
+        "2 labelled videos are in no part",
+    ]
     for content, what in (
         ({"train": ["v001"], "test": []}, "three lists of ids"),
         (["v001"], "three lists of ids"),

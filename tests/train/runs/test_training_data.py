@@ -76,4 +76,4 @@ def test_the_duration_filter_asks_the_store_where_no_column_is_named(tmp_path: P
         del seconds[second]
         update_videos(store, shard.index, {name: {"duration_seconds": t} for name, t in seconds.items()})
     left, said = loaded(tmp_path, "labels.duration_filter=true")
-    assert everything - left == {first} and "1 videos are shorter than" in said
+    assert everything - left == {first} and "1 video is shorter than" in said

@@ -120,7 +120,7 @@ def test_labels_scenes_and_lengths(fish: Report) -> None:
     assert table["Laws of Attraction (paper)"]["predicted"] == "Comedy, Crime, Drama"
     scenes = fish.rows("figure8")
     assert {row["genres of the shot"] for row in scenes} == {"Action 0.90, Comedy 0.40"}
-    assert len(scenes) == 4 * 3 and "1 videos are left out: the store has no shots of 'v006'" in fish.text
+    assert len(scenes) == 4 * 3 and "1 video is left out: the store has no shots of 'v006'" in fish.text
     lengths = fish.table("table5")
     assert list(lengths)[:4] == ["1", "1 (paper)", "5", "5 (paper)"]
     assert lengths["9 (paper)"]["F1w"] == "0.564" and lengths["9 (paper)"]["Rw"] == ""
