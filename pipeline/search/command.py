@@ -79,12 +79,16 @@ def search(
     if page is not None:
         write_page(page, opened, answers, site=site)
         print_open(screen, page)
+    elif cut is None:
+        print_next(screen, _next(opened, answers))
     if cut is not None:
         _cut(screen, cut, opened, answers, encode=cut_encode)
-    if not any(answer.hits for answer in answers):
-        print_next(screen, command("describe", opened.root))  # what there is to search
-    elif page is None:
-        print_next(screen, again("--page", "moments.html"))
+
+
+def _next(store: Store, answers: Iterable[Answer]) -> str:
+    """The moments with pictures; or what there is to search, where nothing was found."""
+    found = any(answer.hits for answer in answers)
+    return again("--page", "moments.html") if found else command("describe", store.root)
 
 
 def _check_outputs(out: Path | None, page: Path | None, site: Path | None) -> None:
