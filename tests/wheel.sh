@@ -33,6 +33,10 @@ for python in "$@"; do
     "$env/bin/marquee" --version
     "$env/bin/marquee" extract videos --preset offline || test $? -eq 3 # one file is no video
     "$env/bin/marquee" status features
+    "$env/bin/python" -c '
+import pipeline
+read = set(pipeline.read("features", "ocr")["video_id"].to_pylist())
+assert len(read) == 3, f"titles of {sorted(read)}, which are not three trailers"'
   )
   rm -rf "$env" "$work/demo/features"
   tried=$((tried + 1))

@@ -59,7 +59,7 @@ def search(
     from pipeline.search.page import write_page
     from pipeline.search.search import Searches, run_searches
 
-    _check_outputs(out, page, site)
+    _check_outputs(out, page, site, cut)
     if cut_encode and cut is None:
         raise UsageError("--cut-encode says how --cut DIR cuts: give both")
     asked = Searches(tuple(words or ()), tuple(meaning or ()), tuple(image or ()), tuple(like or ()), by)
@@ -68,10 +68,6 @@ def search(
             "nothing is sought: give WORDS, --meaning TEXT, --image PICTURE or --like VIDEO@SECONDS"
         )
     opened, screen = open_store(location(store)), console()
-    if cut is not None:
-        from pipeline.search.cut import check_folder
-
-        check_folder(cut)
     answers = run_searches(opened, asked, most=most, weights=weights, device=device)
     _print(screen, answers)
     if out is not None:
@@ -91,10 +87,14 @@ def _next(store: Store, answers: Iterable[Answer]) -> str:
     return again("--page", "moments.html") if found else command("describe", store.root)
 
 
-def _check_outputs(out: Path | None, page: Path | None, site: Path | None) -> None:
+def _check_outputs(out: Path | None, page: Path | None, site: Path | None, cut: Path | None) -> None:
     from pipeline.search.hits import check_suffix
     from pipeline.search.page import check_page
 
+    if cut is not None:
+        from pipeline.search.cut import check_folder
+
+        check_folder(cut)
     if out is not None:
         check_suffix(out)
     check_page(page, site)
