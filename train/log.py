@@ -21,6 +21,11 @@ def log_of(log: Log | None) -> Log:
     return log or silent
 
 
+def first_process() -> bool:
+    """Whether this is the one that speaks and writes, of several processes on several GPUs."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def log_of_this_process(log: Log | None) -> Log:
-    """The same; of several processes on several GPUs, the first one alone speaks."""
-    return log_of(log) if os.environ.get("LOCAL_RANK", "0") == "0" else silent
+    """The same; of several processes, the first one alone speaks."""
+    return log_of(log) if first_process() else silent

@@ -143,30 +143,27 @@ class Hardware(Checked):
         return f"--{field}"
 
     @property
-    def torch_device(self) -> str:
-        """One device, for a prediction."""
-        chosen = self.trainer
-        return "cpu" if chosen["accelerator"] == "cpu" else f"cuda:{chosen['devices'][0]}"
-
-    @property
-    def on_gpu(self) -> bool:
-        return str(self.trainer["accelerator"]) == "gpu"
-
-    @property
-    def trainer(self) -> dict[str, Any]:
-        """The arguments of Lightning's Trainer. Raises UsageError for a GPU that is not there."""
+    def devices(self) -> list[str]:
+        """One for each process that trains, in torch's words. Raises UsageError for a missing GPU."""
         import torch
 
-        number = {"float32": "32-true", "float16": "16-mixed", "bfloat16": "bf16-mixed"}[self.precision]
         found = torch.cuda.device_count()
         if self.gpus is None and (self.device == "cpu" or (self.device == "auto" and not found)):
-            return {"accelerator": "cpu", "devices": 1, "precision": number}
+            return ["cpu"]
         numbers = self.gpus if self.gpus is not None else self.device.partition(":")[2] or "0"
         wanted = list(range(found)) if numbers == "all" else [int(n) for n in numbers.split(",")]
         if not wanted or max(wanted) >= found:
             raise UsageError(f"GPU {max(wanted, default=0)} was requested; this machine has {found}")
-        strategy = "ddp" if len(wanted) > 1 else "auto"
-        return {"accelerator": "gpu", "devices": wanted, "precision": number, "strategy": strategy}
+        return [f"cuda:{number}" for number in wanted]
+
+    @property
+    def torch_device(self) -> str:
+        """The first device, for a prediction."""
+        return self.devices[0]
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.torch_device != "cpu"
 
 
 def check_one_place(device: str, gpus: str | None) -> None:

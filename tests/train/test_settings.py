@@ -139,26 +139,27 @@ def test_hardware_that_cannot_be_is_refused(hardware: dict[str, Any], words: str
 @pytest.mark.parametrize(
     ("hardware", "gpus", "expected"),
     [
-        (Hardware(), 0, {"accelerator": "cpu", "devices": 1}),
-        (Hardware(), 2, {"accelerator": "gpu", "devices": [0], "strategy": "auto"}),
-        (Hardware(device="cpu"), 2, {"accelerator": "cpu", "devices": 1}),
-        (Hardware(device="cuda:1"), 2, {"accelerator": "gpu", "devices": [1], "strategy": "auto"}),
-        (Hardware(gpus="all"), 3, {"accelerator": "gpu", "devices": [0, 1, 2], "strategy": "ddp"}),
-        (Hardware(gpus="0,2"), 3, {"accelerator": "gpu", "devices": [0, 2], "strategy": "ddp"}),
+        (Hardware(), 0, ["cpu"]),
+        (Hardware(), 2, ["cuda:0"]),
+        (Hardware(device="cpu"), 2, ["cpu"]),
+        (Hardware(device="cuda:1"), 2, ["cuda:1"]),
+        (Hardware(gpus="all"), 3, ["cuda:0", "cuda:1", "cuda:2"]),
+        (Hardware(gpus="0,2"), 3, ["cuda:0", "cuda:2"]),
     ],
 )
-def test_what_lightning_is_asked_for(
-    hardware: Hardware, gpus: int, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_every_process_has_a_device(
+    hardware: Hardware, gpus: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert hardware.trainer == {**expected, "precision": "32-true"}
+    assert hardware.devices == expected
+    assert (hardware.torch_device, hardware.on_gpu) == (expected[0], expected[0] != "cpu")
 
 
 @pytest.mark.parametrize("hardware", [Hardware(device="cuda"), Hardware(gpus="all"), Hardware(gpus="0,1")])
 def test_a_gpu_that_is_not_there_is_refused(hardware: Hardware, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(UsageError, match=r"GPU \d was requested; this machine has 0"):
-        assert hardware.trainer
+        assert hardware.devices
 
 
 def test_the_defaults_are_written_down() -> None:

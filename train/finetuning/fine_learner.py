@@ -138,24 +138,20 @@ class FineLearner(Learner):
     def summary(self, figures: Mapping[str, float]) -> str:
         return f"validation loss {figures[LOSS]:.4f}, silhouette of the genres {figures[SILHOUETTE]:.4f}"
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        super().on_train_batch_start(batch, batch_idx)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = self.options.rate(self.current_epoch)
+    def rate(self, epoch: int) -> float:
+        return self.options.rate(epoch)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         sequences, there = self.model.sequences(batch)
-        loss = self._loss(sequences, *halves(there))
-        self.log("training/loss", loss, batch_size=len(batch))
-        return loss
+        return self._loss(sequences, *halves(there))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validate(self, batch: Batch, index: int) -> None:
         sequences, there = self.model.sequences(batch)
-        generator = torch.Generator().manual_seed(self.options.seed + batch_idx)  # the same in every epoch
+        generator = torch.Generator().manual_seed(self.options.seed + index)  # the same in every epoch
         loss = self._loss(sequences, *halves(there, generator))
         self._validated.append((batch.ids, self.model.pool(sequences).float().cpu(), loss.cpu()))
 
-    def on_validation_epoch_end(self) -> None:
+    def figures(self, epoch: int) -> dict[str, float]:
         if not self._pairs:
             raise DataError(
                 "no video has two sequences to split into halves: fine-tune a model with fewer model.clips "
@@ -165,22 +161,21 @@ class FineLearner(Learner):
         loss = sum(len(names) * float(loss) for names, _, loss in self._validated) / len(ids)
         vectors = torch.cat([vectors for _, vectors, _ in self._validated]).numpy()
         row = {
-            "epoch": self.current_epoch + 1,
-            "learning_rate": self.options.rate(self.current_epoch),
+            "epoch": epoch + 1,
+            "learning_rate": self.rate(epoch),
             "validation_loss": loss,
             "silhouette": genre_silhouette(ids, vectors, self.genres),
         }
-        self.log_dict({LOSS: loss, SILHOUETTE: row["silhouette"]})
         self.history.append(row)
         self._validated, self._pairs = [], 0
-        if self.trainer.is_global_zero:
-            self.record(self.history)
+        self.record(self.history)
+        return {LOSS: loss, SILHOUETTE: row["silhouette"]}
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["history"] = self.history
+    def memory(self) -> dict[str, Any]:
+        return {"history": self.history}
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.history = list(checkpoint["history"])
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        self.history = list(memory["history"])
 
     def _loss(self, sequences: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """NT-Xent over the videos of the batch that have two halves; of fewer than two videos, 0."""

@@ -25,7 +25,7 @@ from train.layers.sequenced import SequencedModel
 from train.loading.features import FeatureSet
 from train.loading.normalise import Normalised, Normaliser
 from train.loading.stream import Loader, Stream
-from train.log import Log, log_of_this_process
+from train.log import Log, first_process, log_of_this_process
 from train.runs.embeddings import embeddings_of
 from train.runs.loop import train
 from train.runs.run_folder import RunFolder, stamp, write_predictions
@@ -139,7 +139,7 @@ class _Stage:
         )
         genres = dict(zip(self.known.ids, np.asarray(self.known.target, bool), strict=True))
         torch.manual_seed(options.seed)
-        module = FineLearner(self.model, options, genres, lambda history: _write_history(self.out, history))
+        module = FineLearner(self.model, options, genres, self.write_history)
         if not self.out.last_checkpoint.exists():
             validation = self.batches(ids["validation"])
             found, vectors = embeddings_of(
@@ -155,6 +155,13 @@ class _Stage:
             log=log,
         )
         return None if trained is None else module
+
+    def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
+        if not first_process():
+            return
+        path, columns = self.out.root / "silhouette.csv", list(history[-1])
+        with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            write_csv(file, columns, ([row.get(name, "") for name in columns] for row in history))
 
     def ids(self, part: str) -> list[str]:
         splits = self.known.splits or ()
@@ -196,9 +203,3 @@ class _Stage:
             scores=scores,
             groups=None if groups is None else [groups[i] for i in order],
         )
-
-
-def _write_history(run: RunFolder, history: Sequence[Mapping[str, Any]]) -> None:
-    with atomic(run.root / "silhouette.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-        columns = list(history[-1])
-        write_csv(file, columns, ([row.get(name, "") for name in columns] for row in history))

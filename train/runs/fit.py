@@ -62,7 +62,7 @@ def fit(config: FitConfig, log: Log | None = None) -> RunFolder:
 def check(config: FitConfig) -> None:
     """What is wrong whatever the data: the model, its options, the device. Raises UsageError."""
     model_options(config.choices.model, config.choices.model_options)
-    assert config.hardware.trainer
+    assert config.hardware.devices
 
 
 def _train(

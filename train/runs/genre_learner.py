@@ -18,9 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import MeanMetric, Metric
-from torchmetrics.classification import BinaryAveragePrecision, MultilabelAveragePrecision
 
+from train.evaluation.metrics import Measures, unit_weights
 from train.loading.batch import Batch
 from train.model import GenreModel, genre_loss
 from train.runs.learner import Learner
@@ -41,13 +40,6 @@ def positive_weights(labels: NDArray[np.bool_], training: Training) -> Tensor:
     return torch.from_numpy(weights.astype(np.float32))
 
 
-def _average_precision(genres: int) -> Metric:
-    """Macro-averaged. Every process sees the whole validation split: there is nothing to gather."""
-    if genres == 1:  # which the metric of many labels refuses
-        return BinaryAveragePrecision(sync_on_compute=False)
-    return MultilabelAveragePrecision(genres, sync_on_compute=False)
-
-
 class GenreLearner(Learner):
     """A model in training. ``weights``: each genre's positive weight, (genres,)."""
 
@@ -57,9 +49,7 @@ class GenreLearner(Learner):
         super().__init__(training)
         self.model = model
         self.register_buffer("weights", weights, persistent=False)
-        self.mean_loss = MeanMetric(sync_on_compute=False)
-        self.average_precision = _average_precision(model.genres)
-        self.pooled_precision = BinaryAveragePrecision(sync_on_compute=False)
+        self._validated: list[tuple[Tensor, Tensor, Tensor]] = []  # scores, labels, loss
 
     @property
     def monitor(self) -> tuple[str, str]:
@@ -69,25 +59,24 @@ class GenreLearner(Learner):
         micro = f", micro {figures[MICRO]:.4f}" if self.training_options.monitor == "micro" else ""
         return f"validation loss {figures[LOSS]:.4f}, validation mAP {figures[MAP]:.4f}{micro}"
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         loss = self.model.loss(batch, self.weights)
-        if self.training_options.sum_genres:
-            loss = loss * self.model.genres
-        self.log("training/loss", loss, batch_size=len(batch))
-        return loss
+        return loss * self.model.genres if self.training_options.sum_genres else loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validate(self, batch: Batch, index: int) -> None:
         assert batch.labels is not None
         logits = self.model(batch)
-        self.mean_loss.update(genre_loss(logits, batch.labels, self.weights), len(batch))
-        scores, labels = logits.float().sigmoid(), batch.labels.int()
-        self.average_precision.update(scores, labels)
-        self.pooled_precision.update(scores.flatten(), labels.flatten())
+        loss = genre_loss(logits, batch.labels, self.weights)
+        self._validated.append((logits.float().sigmoid(), batch.labels, loss * len(batch)))
 
-    def on_validation_epoch_end(self) -> None:
-        self.log(LOSS, self.mean_loss.compute())
-        self.mean_loss.reset()
-        self.log(MAP, self.average_precision.compute())
-        self.average_precision.reset()
-        self.log(MICRO, self.pooled_precision.compute())
-        self.pooled_precision.reset()
+    def figures(self, epoch: int) -> dict[str, float]:
+        scores, labels, losses = zip(*self._validated, strict=True)
+        self._validated = []
+        target = torch.cat(labels).cpu().numpy()
+        measured = Measures(target, torch.cat(scores).cpu().numpy(), thresholds=())
+        overall, _ = measured.figures(unit_weights(len(target)))
+        return {
+            LOSS: float(torch.stack(losses).double().sum()) / len(target),
+            MAP: float(overall["ap_macro"][0]),
+            MICRO: float(overall["ap_micro"][0]),
+        }

@@ -1,6 +1,6 @@
-"""The training loop: Lightning's, over the epochs of any Learner, with checkpoints to resume from exactly.
+"""The training loop over the epochs of any Learner, with checkpoints to resume from exactly.
 
-A checkpoint holds weights, optimiser, early stopping and where the loader stands; what a step draws from
+A checkpoint holds weights, optimiser, what was the best and where the loader stands; what a step draws from
 chance follows from its number (:mod:`train.runs.learner`). So a run that was killed at any instant and
 started again ends with the weights of one that was not: on a CPU to the bit, on a GPU up to the order in
 which its kernels add.
@@ -8,29 +8,31 @@ which its kernels add.
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-import warnings
+import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+import torch
+from torch import Tensor, nn
 
-from extract.errors import MissingDependency, to_install
+from extract.errors import UsageError
+from pipeline.storage.atomic import atomic
+from train.dashboards import Dashboards
 from train.errors import DataError
 from train.loading.batch import Batch
 from train.log import Log, silent
 from train.runs.genre_learner import MAP
 from train.runs.learner import Learner
+from train.runs.processes import Processes, autocast
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware
+
+_FORMAT = 2  # of a checkpoint; those of Lightning's Trainer, which earlier versions wrote, have no number
 
 
 class Batches(Protocol):
@@ -77,224 +79,230 @@ def train(
     Afterwards ``module`` has the weights of the best epoch, or of the last where none counts as the best.
     None in a process that only helped (several GPUs). Raises DataError where the loss is NaN or infinite.
     """
-    options = module.training_options
-    progress = _Progress(run, log, module.monitor)
-    with _quiet():
-        trainer = Trainer(
-            **hardware.trainer,
-            max_epochs=options.epochs,
-            gradient_clip_val=options.clip,
-            callbacks=[*_best(run, module), progress, _LastCheckpoint(run, options.checkpoint_steps)],
-            logger=_loggers(run, wandb),
-            plugins=[_AtomicCheckpoints()],
-            log_every_n_steps=1,
-            num_sanity_val_steps=0,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-        )
-        last = run.last_checkpoint
-        try:
-            trainer.fit(
-                module,
-                datamodule=_Loaders(training, validation),
-                ckpt_path=str(last) if last.exists() else None,
-                weights_only=True,
-            )
-        except SystemExit as error:  # what Lightning makes of an interrupt
-            raise KeyboardInterrupt from error
-    if not trainer.is_global_zero:
-        return None
-    best_epoch = trainer.current_epoch
-    if module.monitor is not None:
-        best_epoch = _load_best(module, run)["epoch"] + 1
-    return Trained(
-        epochs=trainer.current_epoch,
-        best_epoch=best_epoch,
-        best_map=progress.best_map,
-        steps=trainer.global_step,
-        seconds=progress.seconds,
+    processes = Processes(hardware.devices)
+    first = processes.rank == 0
+    loop = _Loop(
+        module,
+        training(processes.rank, processes.ranks),
+        validation,
+        processes=processes,
+        run=run,
+        precision=hardware.precision,
+        log=log or silent,
+        dashboards=Dashboards(run.root, wandb) if first else None,
     )
+    try:
+        loop.resume()
+        while not loop.over:
+            loop.run_epoch()
+        return loop.end() if first else None
+    finally:
+        loop.close()
 
 
-def _best(run: RunFolder, module: Learner) -> list[Callback]:
-    """What goes by the validation: the best weights, and when to stop."""
-    if module.monitor is None:
-        return []
-    (monitor, mode), options = module.monitor, module.training_options
-    best = ModelCheckpoint(
-        dirpath=run.checkpoints,
-        filename=run.best_checkpoint.stem,
-        monitor=monitor,
-        mode=mode,
-        save_weights_only=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=False,  # before last.ckpt, which has to know of it
-    )
-    if options.patience is None:
-        return [best]
-    return [
-        best,
-        _EarlyStopping(monitor, mode=mode, patience=options.patience, check_on_train_epoch_end=False),
-    ]
+@dataclass
+class _Stand:
+    """How far a training is.
+
+    Attributes:
+        epoch, batch: epochs that are over, and batches of the one that is not.
+        step: optimiser steps of all epochs.
+        loss, videos: of this epoch, the sum of the videos' losses and how many there were.
+        best_epoch, best: the best epoch, counted from 1, and its figure, larger where it is better.
+        best_map: that epoch's mAP; NaN where none was measured.
+        seconds: that it took.
+        history: a row of ``epochs.csv`` for each epoch.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    videos: int = 0
+    best_epoch: int = 0
+    best: float = -math.inf
+    best_map: float = math.nan
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
 
 
-def _load_best(module: Learner, run: RunFolder) -> dict[str, Any]:
-    import torch
+class _Loop:
+    """The epochs of one training in one of its processes; ``dashboards`` for the one that writes."""
 
-    checkpoint: dict[str, Any] = torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)
-    module.load_state_dict(checkpoint["state_dict"])
-    return checkpoint
-
-
-def _loggers(run: RunFolder, wandb: str | None) -> list[Logger]:
-    loggers: list[Logger] = [TensorBoardLogger(run.root, name="tensorboard", version="")]
-    if wandb is not None:
-        try:
-            from lightning.pytorch.loggers import WandbLogger
-
-            loggers.append(WandbLogger(project=wandb, name=run.root.name, save_dir=run.root))
-        except ModuleNotFoundError as error:
-            raise MissingDependency(
-                f"--wandb needs a package that is not installed: {to_install('wandb')}"
-            ) from error
-    return loggers
-
-
-class _AtomicCheckpoints(TorchCheckpointIO):
-    """A checkpoint is whole or not there: a run may be killed while it is written."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
+    def __init__(
+        self,
+        learner: Learner,
+        batches: Batches,
+        validation: Batches,
+        *,
+        processes: Processes,
+        run: RunFolder,
+        precision: str,
+        log: Log,
+        dashboards: Dashboards | None,
     ) -> None:
-        beside = Path(path).with_suffix(".partial")
-        beside.unlink(missing_ok=True)  # a link there would be written through
-        super().save_checkpoint(checkpoint, beside, storage_options)
-        os.replace(beside, path)
-
-
-class _EarlyStopping(EarlyStopping):
-    """A training that had stopped before it was killed stays stopped; Lightning would add an epoch."""
-
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-        if self.wait_count >= self.patience:
-            trainer.should_stop = True
-
-
-class _LastCheckpoint(Callback):
-    """``last.ckpt`` after every so many steps, and after every epoch with its validation."""
-
-    def __init__(self, run: RunFolder, steps: int) -> None:
-        self._path, self._steps = run.last_checkpoint, steps
-
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
-        # Not after an epoch's last step: its validation would be left out of a resumed run.
-        if trainer.global_step % self._steps == 0 and batch_idx + 1 < trainer.num_training_batches:
-            trainer.save_checkpoint(self._path)
-
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        trainer.save_checkpoint(self._path)
-
-
-class _Progress(Callback):
-    """A line for each epoch, and a row of ``epochs.csv``; ends a training whose loss is not a number."""
-
-    def __init__(self, run: RunFolder, log: Log | None, monitor: tuple[str, str] | None) -> None:
-        self._run = run
-        self._log = log or silent
-        self._monitor = monitor
-        self._begun = self._epoch_begun = perf_counter()
-        self._before = 0.0
-        self._loss: Any = 0.0
-        self._videos = 0
-        self._best = -math.inf
-        self._history: list[dict[str, float]] = []
-        self.best_map = math.nan
+        self.learner, self.options = learner, learner.training_options
+        self.batches, self.validation = batches, validation
+        self.processes, self.precision = processes, precision
+        self.run, self.log, self.dashboards = run, log, dashboards
+        self.shared = processes.shared(learner)
+        self.optimizer = learner.optimizer()
+        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=precision == "float16")
+        self.stand = _Stand()
+        self._timed = perf_counter()
+        self._losses: list[tuple[Tensor, int]] = []  # on the device: reading them makes the host wait
 
     @property
-    def seconds(self) -> float:
-        return self._before + perf_counter() - self._begun
-
-    def state_dict(self) -> dict[str, Any]:
-        epoch = {"loss": float(self._loss), "videos": self._videos}
-        best = {"best": self._best, "best_map": self.best_map}
-        return epoch | best | {"seconds": self.seconds, "history": self._history}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loss, self._videos = state_dict["loss"], state_dict["videos"]
-        self._best, self.best_map = state_dict["best"], state_dict["best_map"]
-        self._before, self._begun = state_dict["seconds"], perf_counter()
-        self._history = list(state_dict.get("history", []))
-
-    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        self._epoch_begun, self._loss, self._videos = perf_counter(), 0.0, 0
-        loader: Any = trainer.train_dataloader
-        loader.set_epoch(trainer.current_epoch)
-
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
-        self._loss = self._loss + outputs["loss"].detach().double() * len(batch)
-        self._videos += len(batch)
-
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        loss = float(self._loss) / self._videos
-        if not math.isfinite(loss):
-            raise DataError(
-                f"the training loss is {loss} after epoch {trainer.current_epoch + 1}: try a smaller "
-                "--set training.learning_rate=..., or --precision float32"
-            )
-        mark = " (best)" if self._is_best(figures) else ""
-        assert isinstance(module, Learner)
-        validation = {name: value for name, value in figures.items() if name.startswith("validation/")}
-        self._history.append({"epoch": trainer.current_epoch + 1, "training/loss": loss, **validation})
-        if trainer.is_global_zero:
-            self._run.write_history(self._history)
-        self._log(
-            f"epoch {trainer.current_epoch + 1}: training loss {loss:.4f}, {module.summary(figures)}{mark}, "
-            f"{perf_counter() - self._epoch_begun:.1f} s"
+    def over(self) -> bool:
+        stand, patience = self.stand, self.options.patience
+        waits = self.learner.monitor is not None and patience is not None
+        return stand.epoch >= self.options.epochs or (
+            waits and stand.epoch - stand.best_epoch >= patience  # type: ignore[operator]  # waits says so
         )
 
-    def _is_best(self, figures: Mapping[str, float]) -> bool:
-        if self._monitor is None:
+    def run_epoch(self) -> None:
+        stand, begun = self.stand, perf_counter()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learner.rate(stand.epoch)
+        self.batches.set_epoch(stand.epoch)
+        for batch in self.batches:
+            self._step(batch)
+            # Not after an epoch's last step: its validation would be left out of a resumed run.
+            if stand.step % self.options.checkpoint_steps == 0 and stand.batch < len(self.batches):
+                self._save_last()
+        self._read_losses()
+        loss = stand.loss / stand.videos
+        if not math.isfinite(loss):
+            raise DataError(
+                f"the training loss is {loss} after epoch {stand.epoch + 1}: try a smaller "
+                "--set training.learning_rate=..., or --precision float32"
+            )
+        figures = self._validated()
+        stand.epoch, stand.batch, stand.loss, stand.videos = stand.epoch + 1, 0, 0.0, 0
+        mark = " (best)" if self._keep_best(figures) else ""
+        stand.history.append({"epoch": stand.epoch, "training/loss": loss, **figures})
+        if self.dashboards is not None:
+            self.dashboards.write(stand.step, {"epoch": stand.epoch, **figures})
+            self.run.write_history(stand.history)
+        self.log(
+            f"epoch {stand.epoch}: training loss {loss:.4f}, {self.learner.summary(figures)}{mark}, "
+            f"{perf_counter() - begun:.1f} s"
+        )
+        self._save_last()  # after the best, of which it has to know
+
+    def _step(self, batch: Batch) -> None:
+        self.learner.begin_step(self.stand.step, self.processes.rank)
+        with autocast(self.processes.device, self.precision):
+            loss = self.shared(batch.to(self.processes.device, non_blocking=True))
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        if self.options.clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            learned = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+            nn.utils.clip_grad_norm_(learned, self.options.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self._losses.append((loss.detach(), len(batch)))
+        self.stand.step += 1
+        self.stand.batch += 1
+
+    def _read_losses(self) -> None:
+        """Of the steps since the last call: they are added up, and shown."""
+        if not self._losses:
+            return
+        values = torch.stack([loss for loss, _ in self._losses]).double().tolist()
+        for i, (value, (_, videos)) in enumerate(zip(values, self._losses, strict=True)):
+            self.stand.loss += value * videos
+            self.stand.videos += videos
+            if self.dashboards is not None:
+                self.dashboards.write(self.stand.step - len(values) + i, {"training/loss": value})
+        self._losses = []
+
+    def _validated(self) -> dict[str, float]:
+        device = self.processes.device
+        with _evaluating(self.learner), torch.inference_mode():
+            for index, batch in enumerate(self.validation):
+                with autocast(device, self.precision):
+                    self.learner.validate(batch.to(device, non_blocking=True), index)
+        return self.processes.agreed(self.learner.figures(self.stand.epoch))
+
+    def _keep_best(self, figures: Mapping[str, float]) -> bool:
+        """Whether the epoch that ended is the best one; then its weights are kept."""
+        if self.learner.monitor is None:
             return False
-        name, mode = self._monitor
+        (name, mode), stand = self.learner.monitor, self.stand
         reached = figures[name] if mode == "max" else -figures[name]
-        if not reached > self._best:
+        if stand.best_epoch and not reached > stand.best:
             return False
-        self._best, self.best_map = reached, figures.get(MAP, math.nan)
+        stand.best_epoch, stand.best, stand.best_map = stand.epoch, reached, figures.get(MAP, math.nan)
+        self._save(self.run.best_checkpoint, {})
         return True
 
+    def _save_last(self) -> None:
+        self._read_losses()
+        now = perf_counter()
+        self.stand.seconds, self._timed = self.stand.seconds + now - self._timed, now
+        more = {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "learner": self.learner.memory(),
+            "batches": self.batches.state_dict(),
+            "stand": asdict(self.stand),
+        }
+        self._save(self.run.last_checkpoint, more)
 
-class _Loaders(LightningDataModule):
-    """Loaders, made when it is known which of several processes this one is."""
+    def _save(self, path: Path, more: Mapping[str, Any]) -> None:
+        if self.dashboards is None:
+            return
+        counts = {"format": _FORMAT, "epoch": self.stand.epoch, "global_step": self.stand.step}
+        with atomic(path) as temporary:
+            torch.save({**counts, "state_dict": self.learner.state_dict(), **more}, temporary)
 
-    def __init__(self, training: Callable[[int, int], Batches], validation: Batches) -> None:
-        super().__init__()
-        self._training, self._validation = training, validation
+    def resume(self) -> None:
+        """From the run's last checkpoint, if there is one. Raises UsageError for one of an earlier form."""
+        path = self.run.last_checkpoint
+        if not path.exists():
+            return
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if checkpoint.get("format") != _FORMAT:
+            raise UsageError(
+                f"{str(path)!r} was written by another version of marquee, which trained in another way: "
+                f"give another folder, or begin anew: {shlex.join(['rm', '-r', str(self.run.root)])}"
+            )
+        self.learner.load_state_dict(checkpoint["state_dict"])
+        self.learner.remember(checkpoint["learner"])
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        if checkpoint["scaler"]:  # empty where the run was begun at another precision
+            self.scaler.load_state_dict(checkpoint["scaler"])
+        self.batches.load_state_dict(checkpoint["batches"])
+        self.stand = _Stand(**checkpoint["stand"])
 
-    def train_dataloader(self) -> Batches:
-        assert self.trainer is not None
-        return self._training(self.trainer.global_rank, self.trainer.world_size)
+    def end(self) -> Trained:
+        """Leave the best weights in the learner."""
+        stand = self.stand
+        if self.learner.monitor is not None:
+            best = torch.load(self.run.best_checkpoint, map_location="cpu", weights_only=True)
+            self.learner.load_state_dict(best["state_dict"])
+        return Trained(
+            epochs=stand.epoch,
+            best_epoch=stand.best_epoch or stand.epoch,
+            best_map=stand.best_map,
+            steps=stand.step,
+            seconds=stand.seconds,
+        )
 
-    def val_dataloader(self) -> Batches:
-        return self._validation
+    def close(self) -> None:
+        if self.dashboards is not None:
+            self.dashboards.close()
 
 
-class _quiet:
-    """Lightning's advice for other programs is kept from the user's screen."""
-
-    def __enter__(self) -> None:
-        self._caught = warnings.catch_warnings()
-        self._caught.__enter__()
-        warnings.filterwarnings("ignore", module=r"lightning|torchmetrics|torch\.utils\.data")
-        self._logger = logging.getLogger("lightning.pytorch")
-        self._level = self._logger.level
-        self._logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *exception: object) -> None:
-        self._logger.setLevel(self._level)
-        self._caught.__exit__(*exception)  # type: ignore[arg-type]
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode; afterwards every part is in its own mode again, as networks that are frozen."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training

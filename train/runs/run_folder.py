@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from train.settings import Hardware
 
 FORMAT = 1
-VERSIONED = ("torch", "lightning", "torchmetrics", "scikit-learn", "numpy", "pyarrow")
+VERSIONED = ("torch", "lightning", "scikit-learn", "numpy", "pyarrow")
 # Parts of config.json that may differ between two starts of one run.
 NOT_THE_RUN = ("marquee", "versions", "started", "hardware")
 

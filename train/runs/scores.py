@@ -12,6 +12,7 @@ from torch import Tensor
 from train.labels.splits import Part
 from train.loading.batch import Batch
 from train.model import GenreModel
+from train.runs.processes import autocast
 
 
 def scores_of(
@@ -70,11 +71,7 @@ def each_output(
 ) -> Iterator[tuple[tuple[str, ...], NDArray[np.float32]]]:
     """The same batch by batch."""
     model.to(device).eval()
-    half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(precision)
     for batch in batches:
-        with (
-            torch.inference_mode(),
-            torch.autocast(torch.device(device).type, dtype=half, enabled=half is not None),
-        ):
+        with torch.inference_mode(), autocast(device, precision):
             values = output(batch.to(device, non_blocking=True)).float().cpu().numpy()
         yield batch.ids, values

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,21 +139,18 @@ def test_a_stage_that_was_ended_in_mid_epoch_goes_on_to_the_same_weights(
     fine: tuple[RunFolder, list[str]], coarse: RunFolder, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """33 videos in batches of 8 are 5 steps: checkpoints after 3, 5 (an epoch), 6, ... of 20 steps."""
-    step = FineLearner.training_step
+    begin_step = FineLearner.begin_step
 
-    def killed(module: FineLearner, batch: Any, index: int) -> Any:
-        if module.global_step == 8:
+    def killed(module: FineLearner, step: int, rank: int) -> None:
+        if step == 8:
             raise KeyboardInterrupt
-        return step(module, batch, index)
+        begin_step(module, step, rank)
 
-    handler, wanted = signal.getsignal(signal.SIGINT), config(coarse, folder / "killed")
-    try:
-        with monkeypatch.context() as patched:
-            patched.setattr(FineLearner, "training_step", killed)
-            with pytest.raises(KeyboardInterrupt):
-                finetune(wanted)
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    wanted = config(coarse, folder / "killed")
+    with monkeypatch.context() as patched:
+        patched.setattr(FineLearner, "begin_step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(wanted)
     said: list[str] = []
     run = RunFolder(folder / "killed")
     assert not run.finished and not run.model_path.exists()
@@ -190,9 +186,9 @@ def test_videos_of_one_sequence_each_end_the_stage() -> None:
     model = make_model("mmx", {"clip": 6}, 2, SMALL)
     assert isinstance(model, Mmx)
     module = FineLearner(model.eval(), OPTIONS, {}, lambda history: None)
-    module.validation_step(make_batch({"clip": (1, 1)}, {"clip": 6}), 0)
+    module.validate(make_batch({"clip": (1, 1)}, {"clip": 6}), 0)
     with pytest.raises(DataError, match=r"no video has two sequences"):
-        module.on_validation_epoch_end()
+        module.figures(0)
 
 
 def test_the_command(

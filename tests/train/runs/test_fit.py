@@ -178,19 +178,18 @@ def test_an_interrupt_leaves_a_run_that_goes_on(
 ) -> None:
     from train.runs.genre_learner import GenreLearner
 
-    def interrupt(module: GenreLearner, batch: Any, index: int) -> None:
-        if module.current_epoch == 1:
-            raise KeyboardInterrupt
+    rate = GenreLearner.rate
 
-    handler = signal.getsignal(signal.SIGINT)
+    def interrupt(module: GenreLearner, epoch: int) -> float:
+        if epoch == 1:
+            raise KeyboardInterrupt
+        return rate(module, epoch)
+
     wanted = config(folder, tmp_path / "run", "training.epochs=2")
-    try:
-        with monkeypatch.context() as patched:
-            patched.setattr(GenreLearner, "on_train_batch_start", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                fit(wanted)
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    with monkeypatch.context() as patched:
+        patched.setattr(GenreLearner, "rate", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fit(wanted)
     said: list[str] = []
     assert fit(wanted, said.append).finished
     assert [line[:8] for line in said if line.startswith("epoch")] == ["epoch 2:"]
@@ -209,12 +208,12 @@ import os, signal, sys
 from train.cli.commands import main
 from train.runs.genre_learner import GenreLearner
 
-def kill(module, batch, index):
-    if module.global_step == 8:
+def kill(module, step, rank):
+    if step == 8:
         os.kill(os.getpid(), signal.SIGKILL)
-    return batch
+    return begin_step(module, step, rank)
 
-GenreLearner.on_before_batch_transfer = kill
+begin_step, GenreLearner.begin_step = GenreLearner.begin_step, kill
 main()
 """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sklearn.metrics import average_precision_score
+from torch.nn import functional
 
 from tests.fixtures.batches import make_batch
 from train.registry import make_model
@@ -18,7 +20,33 @@ def test_the_loss_may_be_the_sum_over_the_genres() -> None:
     mean = model.loss(batch, weights)
     for summed, factor in ((False, 1), (True, 5)):
         learner = GenreLearner(model, Training(sum_genres=summed), weights)
-        torch.testing.assert_close(learner.training_step(batch, 0), factor * mean)
+        torch.testing.assert_close(learner(batch), factor * mean)
+
+
+def test_a_validation_is_measured_as_a_whole() -> None:
+    """The averages of scikit-learn over all batches, and the loss of each video once."""
+    torch.manual_seed(0)
+    weights = torch.tensor([0.5, 1.0, 2.0])
+    model = make_model("i3d-mean", {"clip": 4}, 3).eval()
+    learner = GenreLearner(model, Training(), weights)
+    batches = [make_batch({"clip": [1] * videos}, {"clip": 4}, genres=3, seed=videos) for videos in (7, 2)]
+    for _ in range(2):  # the second validation knows nothing of the first
+        with torch.inference_mode():
+            for index, batch in enumerate(batches):
+                learner.validate(batch, index)
+        figures = learner.figures(0)
+    with torch.no_grad():
+        logits = torch.cat([model(batch) for batch in batches])
+    labels = torch.cat([batch.labels for batch in batches if batch.labels is not None])
+    assert labels.any(dim=0).all()
+    loss = functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weights)
+    assert figures == pytest.approx(
+        {
+            "validation/loss": float(loss),
+            "validation/map": average_precision_score(labels, logits, average="macro"),
+            "validation/micro": average_precision_score(labels, logits, average="micro"),
+        }
+    )
 
 
 @pytest.mark.parametrize(

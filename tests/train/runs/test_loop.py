@@ -13,10 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from extract.errors import UsageError
 from tests.fixtures.batches import make_batch
 from train.errors import DataError
 from train.loading.batch import Batch
 from train.registry import make_model
+from train.runs import processes
 from train.runs.genre_learner import GenreLearner, positive_weights
 from train.runs.loop import Trained, train
 from train.runs.run_folder import RunFolder
@@ -138,6 +140,13 @@ def test_a_resumed_run_ends_with_the_same_weights(
     assert without_time(resumed) == without_time(said)[len(begun) :]
 
 
+def test_a_checkpoint_of_another_form_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"state_dict": {}, "global_step": 6}, tmp_path / "checkpoints" / "last.ckpt")
+    with pytest.raises(UsageError, match=r"last.ckpt' was written by another version .*begin anew: rm -r "):
+        run(tmp_path)
+
+
 def test_it_stops_when_nothing_improves(tmp_path: Path) -> None:
     said: list[str] = []
     still = replace(OPTIONS, epochs=30, patience=1, learning_rate=1e-30)  # nothing changes, nothing improves
@@ -201,7 +210,7 @@ def test_the_positive_weight_multiplies_the_positive_term() -> None:
     ],
 )
 def test_optimizers(options: Any, kind: type, amsgrad: bool) -> None:
-    made = module(replace(OPTIONS, optimizer=options, weight_decay=0.1)).configure_optimizers()
+    made = module(replace(OPTIONS, optimizer=options, weight_decay=0.1)).optimizer()
     assert type(made) is kind
     assert {k: made.defaults[k] for k in ("lr", "amsgrad", "weight_decay")} == {
         "lr": 1e-3,
@@ -224,6 +233,59 @@ def test_bfloat16_trains_and_keeps_float32_weights(tmp_path: Path) -> None:
     assert {parameter.dtype for parameter in mixed.parameters()} == {torch.float32}
     exact = module(replace(OPTIONS, epochs=1))
     assert not torch.equal(mixed.model.encoders[0].cls, exact.model.encoders[0].cls)  # type: ignore[index,union-attr]
+
+
+def test_a_validation_leaves_every_part_in_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    frozen = module(replace(OPTIONS, epochs=1))
+    frozen.model.encoders[0].eval()  # type: ignore[index,union-attr]
+    before = [part.training for part in frozen.modules()]
+    train(
+        frozen,
+        lambda rank, ranks: Memory(shuffle=True),
+        Memory(shuffle=False),
+        run=RunFolder(tmp_path),
+        hardware=Hardware(device="cpu"),
+    )
+    assert [part.training for part in frozen.modules()] == before and len(set(before)) == 2
+
+
+class Helper:
+    """Stands in for Lightning Fabric in the second of two processes; the first one has other figures."""
+
+    global_rank, world_size, device = 1, 2, torch.device("cpu")
+
+    def setup_module(self, given: torch.nn.Module) -> torch.nn.Module:
+        return given
+
+    def broadcast(self, figures: dict[str, float]) -> dict[str, float]:
+        return dict.fromkeys(figures, 0.5)
+
+
+def test_a_process_that_helps_writes_nothing_and_stops_when_the_first_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(processes, "_launched", lambda devices: started.append(list(devices)) or Helper())
+    monkeypatch.setattr(Hardware, "devices", ["cpu", "cpu"])
+    asked: list[tuple[int, int]] = []
+
+    def part(rank: int, ranks: int) -> Memory:
+        asked.append((rank, ranks))
+        return Memory(shuffle=True)
+
+    said: list[str] = []
+    helper = train(
+        module(replace(OPTIONS, epochs=5, patience=2)),
+        part,
+        Memory(shuffle=False),
+        run=RunFolder(tmp_path),
+        hardware=Hardware(),
+        log=said.append,
+    )
+    assert helper is None and (started, asked) == ([["cpu", "cpu"]], [(1, 2)])
+    assert len(said) == 3 and "mAP 0.5000" in said[-1], "an epoch that is best, and two that are no better"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_process_gets_its_own_part(tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""The curves of a training where they can be watched: TensorBoard and, on request, Weights & Biases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extract.errors import MissingDependency, to_install
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class Dashboards:
+    """Of the run in ``folder``; TensorBoard's files are in it. ``wandb`` names a project of Weights & Biases.
+
+    Raises MissingDependency where that package is not installed.
+    """
+
+    def __init__(self, folder: Path, wandb: str | None) -> None:
+        self._folder = folder / "tensorboard"
+        self._wandb = None if wandb is None else _wandb_run(folder, wandb)
+
+    @cached_property
+    def _tensorboard(self) -> SummaryWriter:
+        from torch.utils.tensorboard import SummaryWriter  # no step waits for it
+
+        return SummaryWriter(self._folder)
+
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            self._tensorboard.add_scalar(name, value, step)
+        if self._wandb is not None:
+            self._wandb.log(dict(figures), step=step)
+
+    def close(self) -> None:
+        if "_tensorboard" in vars(self):
+            self._tensorboard.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+
+def _wandb_run(folder: Path, project: str) -> Any:
+    try:
+        import wandb
+    except ModuleNotFoundError as error:
+        raise MissingDependency(
+            f"--wandb needs a package that is not installed: {to_install('wandb')}"
+        ) from error
+    return wandb.init(project=project, name=folder.name, dir=folder)
