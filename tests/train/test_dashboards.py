@@ -30,8 +30,12 @@ def test_weights_and_biases_is_told_the_same(tmp_path: Path, monkeypatch: pytest
     project = SimpleNamespace(
         log=lambda figures, step: told.append((step, figures)), finish=lambda: told.append("finished")
     )
-    package = SimpleNamespace(init=lambda **given: told.append(given) or project)
-    monkeypatch.setitem(sys.modules, "wandb", package)
+
+    def init(**given: Any) -> SimpleNamespace:
+        told.append(given)
+        return project
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
     shown = Dashboards(tmp_path / "first", "genres")
     shown.write(4, {"validation/map": 0.75})
     shown.close()

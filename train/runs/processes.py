@@ -46,7 +46,7 @@ class Processes:
 
 
 def _launched(devices: Sequence[str]) -> Any:
-    from lightning.fabric import Fabric  # three seconds, which one process alone need not wait
+    from lightning.fabric import Fabric  # four seconds, which one process alone need not wait
 
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.ERROR)  # what they say is for other programs' users

@@ -52,7 +52,7 @@ def train_model(
         parts[name] = trained_alone(
             network, data.select(network.inputs), run.of_network(name), _named(name, log)
         )
-        network.requires_grad_(False).eval()  # Lightning leaves it so
+        network.requires_grad_(False).eval()  # the loop leaves it so
     learns = any(parameter.requires_grad for parameter in model.parameters())
     whole = trained_alone(model, data, run, log) if learns else None
     networks = {name: trained for name, trained in parts.items() if trained is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -266,7 +266,12 @@ def test_a_process_that_helps_writes_nothing_and_stops_when_the_first_one_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr(processes, "_launched", lambda devices: started.append(list(devices)) or Helper())
+
+    def launched(devices: Sequence[str]) -> Helper:
+        started.append(list(devices))
+        return Helper()
+
+    monkeypatch.setattr(processes, "_launched", launched)
     monkeypatch.setattr(Hardware, "devices", ["cpu", "cpu"])
     asked: list[tuple[int, int]] = []
 
