@@ -24,7 +24,7 @@ from unittest.mock import patch
 from bench.demo_trailers import DEMO, Trailer, render_trailer
 from bench.replay import Cost, Decoded, Recorder, compute_only, decode_only
 from extract.engine.engine import Engine
-from extract.engine.models import load_models
+from extract.engine.models import items_at_once, load_models
 from extract.engine.settings import EngineSettings
 from extract.engine.task import VideoTask
 from extract.presets import Options
@@ -42,10 +42,12 @@ COPIES = 2
 
 # Whisper's default model is far too slow for a CPU; the smallest, with few words a window, takes
 # part. The rendered trailers have no speech and random weights say only nonsense: so no VAD, and
-# DistilBERT reads it all the same.
+# DistilBERT reads it all the same. They take any texture for a face: only large ones are looked for.
 OPTIONS: Options = {
     "whisper": {"model": "tiny", "sample_len": 16, "vad": False},
     "distilbert": {"skip_hallucinations": False},
+    "faces": {"least_pixels": 240},
+    "face_emotion": {"least_pixels": 240},
 }
 
 
@@ -54,7 +56,7 @@ class Result:
     """A preset's times: the least of all repetitions, since other programs can only add to them.
 
     ``busy`` is the share of the wall time in which the device lane computed, ``fill`` the mean share of the
-    batch size that a batch had, of each expert of that lane.
+    items that a batch may have that it had, of each expert of that lane.
     """
 
     preset: str
@@ -119,9 +121,9 @@ def measure(config: RunConfig, *, name: str, repeat: int) -> Result:
         cores=usable_cores(),
         busy=busy_seconds / wall.seconds,
         fill={
-            name: sum(sizes) / len(sizes) / settings.batch_size
+            name: sum(sizes) / len(sizes) / items_at_once(expert, settings.batch_size, selection.device)
             for name, sizes in record.batches.items()
-            if selection.experts[name].lane == "device"
+            if (expert := selection.experts[name]).lane == "device"
         },
     )
 

@@ -25,15 +25,15 @@ from bench.gpu.values import Vectors, vectors
 from extract.expert import Precision
 from extract.types import Item
 
-ITEMS = 4  # a batch of the CPU's
+ITEMS = 4
 
 
 def compared(gauge: Gauge, name: str, items: Sequence[Item], precision: Precision) -> tuple[Vectors, float]:
-    """The rows' vectors, and the seconds that a second pass took."""
+    """The rows' vectors, and the processor's seconds that a second pass took."""
     model = load(make(name), resources(gauge, precision, len(items)))
     vectors(model, items[:1])
-    began = time.perf_counter()
-    return vectors(model, items), time.perf_counter() - began
+    began = time.process_time()
+    return vectors(model, items), time.process_time() - began
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--experts", nargs="+", choices=depend, default=depend)
     parser.add_argument("--precision", choices=get_args(Precision)[1:], default="bfloat16")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--items", type=int, default=ITEMS, help="default: a batch of the CPU's")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     print("| expert | cosine | relative error | largest difference | times as fast |\n|---|---|---|---|---|")
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         gauge = Gauge("cpu", replace(dry(), experts=tuple(chosen.experts)), Path(folder))
         items = shown(gauge)
         for name in chosen.experts:
-            mine = many(items[name], ITEMS)
+            mine = many(items[name], chosen.items)
             whole, seconds = compared(gauge, name, mine, "float32")
             half, half_seconds = compared(gauge, name, mine, chosen.precision)
             lengths = np.linalg.norm(whole, axis=1)

@@ -11,6 +11,7 @@ Items have the shapes and the rates of the experts' own declarations, for traile
 from __future__ import annotations
 
 import argparse
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from extract.engine.models import Models
 from extract.engine.task import VideoTask
 from extract.experts import i3d, r2plus1d, whisper
 from extract.experts._audio import AudioExpert
+from extract.experts._frames import FramesExpert
 from extract.experts._pictures import IMAGE_SIZE, PictureExpert
 from extract.ops.motion.frame_grid import SceneStacks
 from extract.ops.network.staged import Stacked, StagedModel
@@ -52,7 +54,7 @@ DECODE_SECONDS = {"sulun2024": 0.028, "fish2021": 0.028 + 0.108 + 0.041}
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a call to the device, and of each item in it; ``most`` items are in a call."""
+    """Seconds of a call to the device, and of each item, or picture, in it; ``most`` are in a call."""
 
     call: float
     item: float
@@ -153,6 +155,9 @@ class Trailers:
                 found = [Item(s, min(s + hop, shots[-1][1]), arrays) for s in starts.tolist()]
             elif isinstance(expert, i3d.I3d | r2plus1d.R2plus1d):
                 found = [item for start, stop in shots for item in stack_items(expert, start, stop)]
+            elif isinstance(expert, FramesExpert) and expert.options.frames == "every":
+                nth = expert.options.nth
+                found = [_frames_item(start, stop, nth) for start, stop in shots]
             elif isinstance(expert, PictureExpert) or name in ("ocr", "clip"):
                 size = (HEIGHT, WIDTH) if name == "ocr" else (IMAGE_SIZE, IMAGE_SIZE)
                 found = [Item(start, stop, {"image": _blank(*size, 3)}) for start, stop in shots]
@@ -234,7 +239,9 @@ class _Model(StagedModel):
         self._fills.append(len(items) / self.items_at_once)
         carried = sum(array.nbytes for item in items for array in item.arrays.values())
         self._machine.spend(carried / STACK_BYTES_PER_SECOND)
-        counts = Counter(item.table or self._name for item in items)
+        counts: Counter[str] = Counter()
+        for item in items:
+            counts[item.table or self._name] += len(item.arrays.get("images", (None,)))
         seconds = sum(FAST_DEVICE[table].seconds(count) for table, count in counts.items())
         return [np.array(self._slower * seconds)]
 
@@ -282,6 +289,12 @@ def stack_items(expert: i3d.I3d | r2plus1d.R2plus1d, start: float, stop: float) 
         shown = length + (stack.following is not None)
         grey = _blank(shown, i3d.SHORT_SIDE, i3d.SHORT_SIDE * WIDTH // HEIGHT)
         yield Item(begin, end, {"grey": grey}, table="i3d_flow")
+
+
+def _frames_item(start: float, stop: float, nth: int) -> Item:
+    """Of one shot the frames whose number is a multiple of n; at least the keyframe."""
+    pictures = max(1, math.ceil(stop * FPS / nth) - math.ceil(start * FPS / nth))
+    return Item(start, stop, {"images": _blank(pictures, IMAGE_SIZE, IMAGE_SIZE, 3)})
 
 
 def _sound_items(expert: AudioExpert | whisper.Whisper) -> tuple[float, Mapping[str, NDArray[Any]]]:

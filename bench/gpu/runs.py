@@ -38,7 +38,6 @@ def _whole(gauge: Gauge, preset: str, experts: tuple[str, ...]) -> Measurement:
         "wall s": result.wall.seconds,
         "decode s": result.decode.cost.seconds,
         "compute s": result.compute.seconds,
-        "start-up s": result.start_up.seconds,
         "device busy": result.busy,
         "efficiency": result.efficiency,
         "fill of batches": ", ".join(f"{name} {share:.0%}" for name, share in result.fill.items()),

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from bench.gpu.measuring import Gauge, Measurement
 from bench.gpu.shown import load, make, many, resources, shown
 from extract.expert import Expert, Model, Precision
+from extract.experts.face_emotion import DIMENSION, FaceEmotionModel
+from extract.experts.faces import FacesModel
 from extract.experts.whisper import Transcriber
 from extract.ops.network.device import free_device_memory
+from extract.ops.picture.mtcnn import Mtcnn
 from extract.ops.sound.speech_chunks import Chunk
 from extract.types import Item
 
 Vectors = NDArray[np.float64]  # (rows, values)
+SEEN = 200  # rows and columns of a frame
 
 
 def values(gauge: Gauge) -> None:
@@ -76,7 +80,13 @@ class _Comparison:
 
 
 def vectors(model: Model, items: Sequence[Item]) -> Vectors:
-    """The embeddings; of Whisper, whose words are decisions, what it hears."""
+    """The embeddings. Words and faces are decisions: of these what the networks hear and see."""
+    images = [item.arrays["image"][:SEEN, :SEEN] for item in items if "image" in item.arrays]
+    if isinstance(model, FacesModel) and isinstance(model.finder.detector, Mtcnn):
+        maps = model.finder.detector.maps(images)
+        return np.concatenate([each.reshape(len(images), -1) for each in maps], axis=1).astype(np.float64)
+    if isinstance(model, FaceEmotionModel):
+        return model.expressions(images)[:, :DIMENSION].astype(np.float64)
     if isinstance(model, Transcriber):
         heard = model.encode([_first_chunk(item) for item in items])
         return np.stack([features.float().cpu().numpy().ravel() for features in heard]).astype(np.float64)

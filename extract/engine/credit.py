@@ -27,7 +27,7 @@ class Credit:
     """
 
     def __init__(self, batch_items: Callable[[str], int], most_bytes: int) -> None:
-        self._batch_items, self._most = batch_items, most_bytes
+        self._batch_items, self.most_bytes = batch_items, most_bytes
         self._batches: dict[str, int] = {}  # bytes of one of each expert
         self._changed = threading.Condition()
         self._waiting: dict[object, int] = {}  # bytes that are asked for, by who asks
@@ -42,7 +42,7 @@ class Credit:
     @property
     def limit(self) -> int:
         """Bytes that may be in flight just now."""
-        return min(self._most, BATCHES * sum(self._batches.values()))
+        return min(self.most_bytes, BATCHES * sum(self._batches.values()))
 
     def has_room(self, asker: object, expert: str, item: Item) -> bool:
         """Whether an item fits; where it does not, its asker waits until it is told otherwise."""

@@ -30,6 +30,7 @@ from extract.engine.settings import EngineSettings
 from extract.engine.stages import ItemBatch
 from extract.engine.task import Tasks, VideoTask
 from extract.errors import DeviceFault, DeviceUnusable
+from extract.ops.network.pinned import limit_pinned_memory
 from extract.scratch import Scratch
 from extract.selection import Selection
 from extract.types import Item, Outcome, Row
@@ -74,6 +75,8 @@ class Engine:
         self._credit = lane_credits(
             selection, self.settings.batch_size, self.settings.host_threads, self.settings.queue_bytes
         )
+        # Of what is in flight the parts that are being copied lie there a second time.
+        limit_pinned_memory(self._credit["device"].most_bytes)
         self._machine = machine
         self._loading: Future[Lanes] = Future()
         if models is None:

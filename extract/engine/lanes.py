@@ -16,13 +16,14 @@ from extract.engine.batches import BatchQueue, LaneName, RequestBatch
 from extract.engine.machine import Machine
 from extract.engine.models import Models
 from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
-from extract.engine.stages import ItemBatch, Stages
+from extract.engine.stages import BATCHES, ItemBatch, Stages
 from extract.ops.network.staged import StagedModel
 from extract.types import Item, Row
 
 WINDOWS = "windows"  # of the shot network
 TURN_SECONDS = 0.25  # that windows wait for the device at most, where batches can be cut
 TABLES = "tables"  # that text experts read
+NEXT = 1  # batches of a lane that wait beside those of its threads, so that none of these waits for the owner
 
 WindowBatch = RequestBatch[WindowRequest, NDArray[np.float32]]
 TableBatch = RequestBatch[TableRequest, list[Item]]
@@ -125,7 +126,6 @@ class Lanes:
                 items.turn_seconds = TURN_SECONDS
         self._urgent: deque[WindowBatch] = deque()
         self._running: dict[LaneName, int] = {"device": 0, "host": 0}
-        self._room: dict[LaneName, int] = {"device": 2, "host": host_threads + 1}
         self._computing: dict[int, tuple[LaneName, float]] = {}  # by thread
         self._pools = {
             "device": machine.pool("device", 1),
@@ -136,6 +136,10 @@ class Lanes:
         if self._staged:
             device = next(iter(self._staged.values())).resources.device
             self._stages = Stages(machine, device, on_device=self._on_device, alone=self._compute)
+        self._room: dict[LaneName, int] = {
+            "device": BATCHES if self._staged else 1 + NEXT,
+            "host": host_threads + NEXT,
+        }
 
     @property
     def idle(self) -> set[LaneName]:

@@ -21,6 +21,7 @@ from extract.ops.network.staged import StagedModel
 from extract.types import Item, Row
 
 AHEAD = 2  # parts that are stacked and not yet computed: one is being computed, one is ready
+BATCHES = AHEAD + 1  # at a time, where each is one part: of one more the rows are made
 
 ItemBatch = RequestBatch[QueuedItem, list[Row]]
 

@@ -71,7 +71,7 @@ class FaceFinder:
     """Frames (height, width, 3) RGB of any sizes to their faces, in pixels of the frame as it was given."""
 
     def __init__(self, detector: FaceDetector, resources: Resources, max_side: int) -> None:
-        self._detector = detector
+        self.detector = detector
         self._resources = resources
         self._max_side = max_side
 
@@ -86,7 +86,7 @@ class FaceFinder:
             while start < len(numbers):
                 size = network_batch(self._resources.device, self._resources.at_most(MOST_FRAMES))
                 part = numbers[start : start + size]
-                faces = self._detector([reduced[number][0] for number in part])
+                faces = self.detector([reduced[number][0] for number in part])
                 found |= dict(zip(part, faces, strict=True))
                 start += size
         return [found[number].enlarged(factor) for number, (_, factor) in enumerate(reduced)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +101,11 @@ class Distilbert(Expert):
                 "vocabulary", vocabulary, VOCABULARY_SHA256, f"{URL}/vocab.txt", 231_508, "Apache-2.0"
             ),
         )
+
+    def settings(self) -> dict[str, Any]:
+        """The options, and the version of what tells languages apart where they ask for that."""
+        telling = {"lingua": version("lingua-language-detector")} if self.options.replace_foreign else {}
+        return {**super().settings(), **telling}
 
     def check_installed(self) -> None:
         super().check_installed()

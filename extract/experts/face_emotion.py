@@ -40,17 +40,22 @@ class FaceEmotionModel:
     def __init__(self, network: torch.nn.Module, resources: Resources, finder: FaceFinder) -> None:
         self._pictures = PictureModel(network, resources, Normalisation(HALF, HALF))
         self.network = network
-        self._finder = finder
+        self.finder = finder
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
         images = [item.arrays["image"] for item in items]
-        faces = self._finder(images)
+        faces = self.finder(images)
         crops = [found.crops(image, MOST_FACES) for found, image in zip(faces, images, strict=True)]
-        seen = [prepared(crop) for mine in crops for crop in mine]
-        values = iter(self._pictures.vectors(np.stack(seen)) if seen else ())
+        values = iter(self.expressions([crop for mine in crops for crop in mine]))
         return [
             list(_rows(item, [next(values) for _ in mine])) for item, mine in zip(items, crops, strict=True)
         ]
+
+    def expressions(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.floating]:
+        """(crops, 775) of crops (height, width, 3): the class token's 768 values, and 7 logits."""
+        if not crops:
+            return np.empty((0, DIMENSION + len(EXPRESSIONS)), np.float32)
+        return self._pictures.vectors(np.stack([prepared(crop) for crop in crops]))
 
 
 def prepared(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -61,7 +66,7 @@ def prepared(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _rows(item: Item, values: Sequence[NDArray[np.floating]]) -> Iterator[Row]:
-    """The mean over the faces; each has 768 values of the class token and 7 logits."""
+    """The mean over the faces."""
     if values:
         logits = values[0][DIMENSION:].astype(np.float64)
         shares = np.exp(logits - logits.max())

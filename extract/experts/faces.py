@@ -33,10 +33,10 @@ class FacesModel:
     """``image`` uint8 (height, width, 3) RGB -> a row for each face, the largest first."""
 
     def __init__(self, finder: FaceFinder) -> None:
-        self._finder = finder
+        self.finder = finder
 
     def __call__(self, items: Sequence[Item], /) -> list[list[Row]]:
-        found = self._finder([item.arrays["image"] for item in items])
+        found = self.finder([item.arrays["image"] for item in items])
         return [_rows(item, faces) for item, faces in zip(items, found, strict=True)]
 
 

@@ -19,6 +19,7 @@ from extract.ops.motion.flow_images import folder_name, write_flow
 from extract.ops.motion.frame_grid import SceneStacks, Stack
 from extract.ops.motion.tvl1 import VARIANTS, check_backend, tvl1
 from extract.ops.network.device import to_device
+from extract.ops.network.staged import to_host
 from extract.types import Item, MediaInfo, Row
 
 SHORT_SIDE = 256
@@ -66,6 +67,8 @@ class FlowModel:
         return rows
 
     def _rows(self, items: Sequence[Item]) -> list[Row]:
+        import torch
+
         from extract.ops.motion.flow_descriptors import flow_descriptors
 
         pairs = to_device(np.stack([item.arrays["grey"] for item in items]), self.resources.device)
@@ -73,19 +76,18 @@ class FlowModel:
         if self.options.keep_flow is not None:
             _keep(Path(self.options.keep_flow), items, fields.cpu().numpy())
         found = flow_descriptors(fields)
-        magnitudes, contents = found.magnitude.tolist(), found.motion_content.tolist()
+        alone = torch.stack([found.magnitude, found.motion_content], dim=1)
+        values = to_host(torch.cat([alone, found.histogram], dim=1))
         return [
             {
                 "start_seconds": item.start_seconds,
                 "end_seconds": item.end_seconds,
                 "scene": item.columns["scene"],
-                "magnitude": magnitude,
-                "motion_content": content,
-                "embedding": histogram,
+                "magnitude": float(mine[0]),
+                "motion_content": float(mine[1]),
+                "embedding": mine[2:],
             }
-            for item, magnitude, content, histogram in zip(
-                items, magnitudes, contents, found.histogram.cpu().numpy(), strict=True
-            )
+            for item, mine in zip(items, values, strict=True)
         ]
 
 

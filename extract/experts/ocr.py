@@ -33,6 +33,7 @@ from extract.ops.text.ocr_engines import (
     TextLine,
     check_onnxruntime_gpu,
     check_paddleocr,
+    paddleocr_identity,
     rapidocr_identity,
 )
 from extract.ops.text.rapidocr_networks import ON_CPU, ON_GPU
@@ -247,7 +248,7 @@ class Ocr(Expert):
 
     def settings(self) -> dict[str, Any]:
         """The options, and the identity of what comes inside packages: models and word lists."""
-        packaged = dict(rapidocr_identity()) if self._by_rapidocr else {}
+        packaged = dict(rapidocr_identity() if self._by_rapidocr else paddleocr_identity())
         if self._by_rapidocr or self.options.spelling == "symspell":  # RapidOCR's scripts need the words
             packaged |= dictionary_identity()
         return {**super().settings(), "packaged": packaged}

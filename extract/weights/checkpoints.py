@@ -10,6 +10,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,20 +174,22 @@ def seeded(module: torch.nn.Module, seed: int) -> None:
     overflow (half precision included) in deep residual networks; vectors near 1, biases near 0.
     Buffers (running statistics, fixed front ends) stay as they were built.
     """
-    import torch
 
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            shape = tuple(parameter.shape)
-            generator = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()) + seed))
-            values = generator.standard_normal(shape, dtype=np.float32)
-            if len(shape) > 1:
-                values = values * np.float32(1 / math.sqrt(math.prod(shape[1:])))
-            elif name.endswith("bias"):
-                values = values * np.float32(0.01)
-            else:
-                values = 1 + values * np.float32(0.1)
-            parameter.copy_(torch.from_numpy(np.asarray(values, np.float32)))
+    def redraw(name: str, parameter: torch.nn.Parameter) -> None:
+        shape = tuple(parameter.shape)
+        generator = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()) + seed))
+        values = generator.standard_normal(shape, dtype=np.float32)
+        if len(shape) > 1:
+            values = values * np.float32(1 / math.sqrt(math.prod(shape[1:])))
+        elif name.endswith("bias"):
+            values = values * np.float32(0.01)
+        else:
+            values = 1 + values * np.float32(0.1)
+        parameter.detach().numpy()[...] = values
+
+    with ThreadPoolExecutor() as pool:  # NumPy draws beside other threads
+        for _ in pool.map(redraw, *zip(*module.named_parameters(), strict=True)):
+            pass
 
 
 def _kind(path: Path) -> str:

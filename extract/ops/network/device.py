@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.ops.network.device_errors import trouble_of
+from extract.ops.network.pinned import pinned
 
 if TYPE_CHECKING:
     import torch
@@ -22,15 +23,15 @@ _forget: list[Callable[[], None]] = []
 def to_device(batch: NDArray[Any] | torch.Tensor, device: str | torch.device) -> torch.Tensor:
     """The batch as a tensor on ``device``; it may share the memory of ``batch`` on the CPU.
 
-    To a GPU it goes through pinned memory, and this returns before it has arrived. That is safe: what
-    reads the tensor is queued behind the copy on the same stream, and PyTorch gives the pinned block
-    to nobody else before the copy is over.
+    To a GPU it goes through pinned memory where there is room (:mod:`extract.ops.network.pinned`), and this
+    returns before it has arrived. That is safe: what reads the tensor is queued behind the copy on the same
+    stream, and PyTorch gives the pinned block to nobody else before the copy is over.
     """
     import torch
 
     tensor = torch.from_numpy(batch) if isinstance(batch, np.ndarray) else batch
     if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
-        return tensor.pin_memory().to(device, non_blocking=True)
+        return pinned(tensor).to(device, non_blocking=True)
     return tensor.to(device)
 
 

@@ -42,7 +42,9 @@ _BROKEN = re.compile(r"EXECUTION_FAILED|EXEC_FAILED|MAPPING_ERROR|INTERNAL_ERROR
 # Of one call, and nothing is lost with it.
 _ONE_CALL = re.compile(
     r"invalid ?(?:argument|configuration|resource ?handle|value|pitch)|too many resources"
-    r"|launch ?out ?of ?resources|not ?supported$|not ?found$",
+    r"|launch ?out ?of ?resources|not ?supported$|not ?found$"
+    r"|\bcaptur(?:e|ing)\b"  # of work into a CUDA graph
+    r"|already ?(?:mapped|registered)",  # memory of the host that is to be pinned
     re.IGNORECASE,
 )
 _UNUSABLE = re.compile(

@@ -70,7 +70,7 @@ class Mtcnn:
         self._min_score = min_score
 
     def __call__(self, images: Sequence[Image]) -> list[Faces]:
-        pictures = [SummedPicture(image, self._device) for image in images]
+        pictures = self._summed(images)
         boxes = self._proposed(pictures)
         boxes, values = self._looked_at(boxes, pictures, self._refinement, REFINEMENT_SIZE, REFINEMENT_BATCH)
         passed = boxes.scores > REFINED
@@ -89,17 +89,27 @@ class Mtcnn:
             for mine in (boxes.frames == number for number in range(len(images)))
         ]
 
-    def _proposed(self, pictures: Sequence[SummedPicture]) -> Boxes:
-        """What the first network takes for faces at any scale, made square."""
+    def maps(self, images: Sequence[Image]) -> list[Array]:
+        """What the first network makes of frames of one size: (frames, 5, rows, columns) at each scale."""
+        return [maps for _, maps in self._maps(self._summed(images))]
+
+    def _summed(self, images: Sequence[Image]) -> list[SummedPicture]:
+        return [SummedPicture(image, self._device) for image in images]
+
+    def _maps(self, pictures: Sequence[SummedPicture]) -> Iterator[tuple[float, Array]]:
         import torch
 
-        found, shifts = [], []
         size = 1 if self._device == "cpu" else len(pictures)  # a large map fills a CPU's cores
         height, width = pictures[0].size
         for scale in self._scales(min(height, width)):
             shape = int(height * scale + 1), int(width * scale + 1)
             scaled = torch.cat([picture.crops(picture.whole, shape) for picture in pictures])
-            maps = self._values(self._proposal, scaled, size)
+            yield scale, self._values(self._proposal, scaled, size)
+
+    def _proposed(self, pictures: Sequence[SummedPicture]) -> Boxes:
+        """What the first network takes for faces at any scale, made square."""
+        found, shifts = [], []
+        for scale, maps in self._maps(pictures):
             boxes, their_shifts = _cells(maps, scale)
             kept = _largest_scores(boxes, 0.5)
             found.append(boxes[kept])

@@ -242,6 +242,11 @@ def check_paddleocr() -> None:
             )
 
 
+def paddleocr_identity() -> Mapping[str, str]:
+    """What determines the engine's reading beside its models, which are files of weights: its version."""
+    return {"paddleocr": importlib.metadata.version("paddleocr")}
+
+
 def check_onnxruntime_gpu() -> None:
     """Raises MissingDependency where onnxruntime's build is the one for CPUs."""
     import onnxruntime

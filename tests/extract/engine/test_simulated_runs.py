@@ -30,7 +30,7 @@ def test_the_device_is_busy_at_the_defaults(preset: str, slower: float, videos: 
 def test_batches_are_full_and_take_no_more_room_than_they_need() -> None:
     report = run("fish2021", slower=FAST, videos=50)
     assert min(report.fill.values()) >= 0.95
-    assert report.peak_bytes <= 4 << 30
+    assert report.peak_bytes <= 6 << 30  # four batches: 3.2 GB of i3d, twice 1.1 of shots of 29 pictures
 
 
 def test_little_room_is_kept_to_and_costs_speed() -> None:

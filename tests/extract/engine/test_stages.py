@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from extract.engine.machine import Machine
@@ -229,8 +230,6 @@ def test_on_a_cpu_the_model_is_called(bench: Callable[..., Bench]) -> None:
 
 def test_each_way_has_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """Computing waits for the copy, the copy back for nothing but its own: CUDA is pretended."""
-    import torch
-
     said: list[str] = []
 
     class Stream:
@@ -272,3 +271,23 @@ def test_each_way_has_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
         "main waits for event of up", "kept for main", "host waits for main",
         "on down", "off down",
     ]  # fmt: skip
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_computes_all_parts_whatever_else_is_copied(bench: Callable[..., Bench]) -> None:
+    """Large parts of several sizes, so that a copy that is read too early, or overwritten, would show."""
+
+    class Sums(Model):
+        def stack(self, items: Sequence[Item]) -> Stacked:
+            numbers = np.array([item.start_seconds for item in items], np.float32)
+            return [np.repeat(numbers[:, None], (1 + int(numbers[0]) % 7) << 18, axis=1)]
+
+        def compute(self, inputs: Sequence[Any]) -> Any:
+            return inputs[0].mean(1) * 2
+
+    run = bench(Sums(), Machine())
+    for _ in range(8):
+        run.put(16)
+        batch = run.next()
+        assert batch.error is None and found(batch) == list(range(16))

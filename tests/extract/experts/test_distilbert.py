@@ -230,5 +230,9 @@ def test_the_detector_of_languages_is_asked_for_only_where_it_is_used(
 
     monkeypatch.setattr("importlib.util.find_spec", find)
     Distilbert().check_installed()
+    replacing = Distilbert(DistilbertOptions(replace_foreign=True))
+    monkeypatch.setattr("extract.experts.distilbert.version", lambda name: f"{name} 2.1")
+    assert replacing.settings()["lingua"] == "lingua-language-detector 2.1"
+    assert "lingua" not in Distilbert().settings()
     with pytest.raises(MissingDependency, match="lingua"):
-        Distilbert(DistilbertOptions(replace_foreign=True)).check_installed()
+        replacing.check_installed()

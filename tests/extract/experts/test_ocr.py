@@ -220,7 +220,7 @@ def test_never_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
         ocr_engines.rapidocr_models.cache_clear()
 
 
-def test_settings_pin_the_packaged_files() -> None:
+def test_settings_pin_the_packaged_files(monkeypatch: pytest.MonkeyPatch) -> None:
     packaged = Ocr().settings()["packaged"]
     # experts.md names these for the wheel of 3.10.0; other versions may carry others.
     if packaged["rapidocr"] == "3.10.0":
@@ -228,8 +228,10 @@ def test_settings_pin_the_packaged_files() -> None:
         assert packaged["PP-OCRv6_rec_small.onnx"].startswith("6f327246b50388f3")
     assert packaged["frequency_dictionary_en_82_765.txt"].startswith("68e9dc81c7e73bd7")
     assert Ocr(OcrOptions(spelling="none")).settings()["packaged"] == packaged  # scripts are told by it too
-    assert Ocr(OcrOptions(engine="paddleocr", spelling="none")).settings()["packaged"] == {}
     assert Ocr(OcrOptions(min_score=0.6)).settings() != Ocr().settings()
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"{name} 3.2")
+    paddle = Ocr(OcrOptions(engine="paddleocr", spelling="none"))
+    assert paddle.settings()["packaged"] == {"paddleocr": "paddleocr 3.2"}
 
 
 @pytest.mark.parametrize(

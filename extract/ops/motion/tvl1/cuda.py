@@ -28,8 +28,8 @@ HALO = 6  # iterations to a launch; divides OpenCV's 30
 BLOCK = 256  # pixels of one program, of all kernels but `iterate`
 WARPS = 16  # of a program of `iterate`: TILE² / (32 * WARPS) pixels to a thread
 PAIRS_AT_ONCE = 512
-SHARE_OF_FREE_MEMORY = 0.25  # that one plan may take
-KEPT_PLANS = 2  # with their graphs and memory
+SHARE_OF_FREE_MEMORY = 0.25  # that all plans may take
+KEPT_PLANS = 32  # with their graphs and memory: pictures of one batch have the sizes of many videos
 
 _Shape = tuple[Size, Tvl1Options, torch.device, int]
 _plans: OrderedDict[tuple[_Shape, int], _Plan] = (
@@ -90,11 +90,15 @@ def _plan(wanted: int, size: Size, options: Tvl1Options, device: torch.device) -
     large_enough = [key for key in _plans if key[0] == shape and key[1] >= wanted]
     key = min(large_enough, key=lambda key: key[1], default=(shape, wanted))
     if key not in _plans:
-        while len(_plans) >= KEPT_PLANS:
-            _plans.popitem(last=False)
+        held = sum(plan.bytes for plan in _plans.values())
+        free = _free_bytes(device) + held
+        pairs = pairs_that_fit(wanted, size, options, free)
+        most = SHARE_OF_FREE_MEMORY * free - pairs * bytes_for_a_pair(size, options)
+        while _plans and (len(_plans) >= KEPT_PLANS or held > most):
+            held -= _plans.popitem(last=False)[1].bytes
         try:
-            pairs = pairs_that_fit(wanted, size, options, _free_bytes(device))
-            _plans[key] = _Plan(pairs, size, options, device)
+            with torch.inference_mode(False):  # tensors made in it could not be used outside of it
+                _plans[key] = _Plan(pairs, size, options, device)
         except torch.OutOfMemoryError:
             _plans.clear()
             raise
@@ -119,6 +123,7 @@ class _Plan:
 
     def __init__(self, pairs: int, size: Size, options: Tvl1Options, device: torch.device) -> None:
         self.pairs = pairs
+        self.bytes = pairs * bytes_for_a_pair(size, options)
         self.options = options
         self.sizes = level_sizes(size, options)
         area = size[0] * size[1]

@@ -94,6 +94,11 @@ UNUSABLE = [
 ]
 OTHER = [
     RuntimeError("shapes do not match"),
+    runtime("operation not permitted when stream is capturing", "cudaErrorStreamCaptureUnsupported"),
+    RuntimeError("CUDA error: operation failed due to a previous error during capture"),
+    RuntimeError("cudaErrorStreamCaptureInvalidated"),
+    RuntimeError("CUDA error: part or all of the requested memory range is already mapped"),
+    RuntimeError("CUDA error: resource already mapped"),
     RuntimeError("CUDA error: invalid configuration argument"),
     RuntimeError("CUDA error: invalid argument"),
     RuntimeError("CUDA error: too many resources requested for launch"),
@@ -151,6 +156,17 @@ def test_what_an_error_came_from_counts() -> None:
             raise ValueError("the expert's own words") from error
     except ValueError as wrapped:
         assert trouble_of(wrapped) == "broken"
+
+
+def test_a_capture_that_found_no_room_found_no_room() -> None:
+    """Its end fails too, behind the error that says why."""
+    try:
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        finally:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+    except RuntimeError as error:
+        assert trouble_of(error) == "full"
 
 
 def test_a_device_that_is_broken_at_the_start_was_broken_by_no_video() -> None:
