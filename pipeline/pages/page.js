@@ -22,6 +22,14 @@ function clock(seconds, digits = 0) {
   return hours ? `${hours}:${String(minutes % 60).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
+// Round times between two moments, as many as fit on so many px, and how many digits they need.
+const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+function ticksOf(from, to, width) {
+  const step = STEPS.find((step) => (step / (to - from)) * width >= 72) ?? STEPS.at(-1);
+  const first = Math.ceil(from / step - 1e-6), count = Math.max(0, Math.floor(to / step + 1e-6) - first + 1);
+  return { times: Array.from({ length: count }, (_, i) => (first + i) * step), digits: step >= 1 ? 0 : step >= 0.1 ? 1 : 2 };
+}
+
 // Without regard to case and accents.
 const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 

@@ -52,12 +52,7 @@ def corpus_json(
         "shots": int(np.nansum(summary.figures.get("shots", np.zeros(0)))),
         "failed": sum(bool(state["failed"]) for state in states),
         "partial": sum(state["partial"] for state in states),
-        "languages": spoken.most_common(8),
-        "outliers": [
-            {"id": one.video_id, "what": _HEADINGS[one.figure][0], "z": round(one.z, 1)}
-            for one in summary.outliers()
-            if one.figure in _HEADINGS
-        ][:12],
+        "languages": spoken.most_common(),
     }
     return {"title": title, "overview": overview, "columns": columns, "table": table}
 

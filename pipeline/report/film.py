@@ -22,17 +22,20 @@ def film_json(
     tables = video.tables
     shots = tables.get("scenes")
     lanes: list[Lane] = [*lanes_of(tables, video.columns)]
+    begin, end = _span(video)
     if genres is not None:
         lanes.insert(0, genres)
     return {
         "id": video.video_id,
-        "seconds": _length(video),
+        "begin": begin,
+        "end": end,
         "fps": facts.get("fps"),
         "size": [facts.get("width"), facts.get("height")],
         "media": media,
         "facts": {name: facts[name] for name in _FACTS if facts.get(name) is not None},
         "partial": bool(facts.get("partial")),
         "failures": failures(video),
+        "read": [table for table, state in video.states.items() if state.failure is None],
         "absent": {table: s.reason for table, s in video.states.items() if s.state == "absent"},
         "shots": None
         if shots is None
@@ -51,10 +54,14 @@ def failures(video: VideoTables) -> list[dict[str, str]]:
     return [{"what": ", ".join(sorted(tables)), "stage": s, "why": w} for (s, w), tables in found.items()]
 
 
-def _length(video: VideoTables) -> float:
-    """Of the video as measured; of what its tables reach to where that is not known."""
-    ends = [float(np.max(table["end_seconds"].to_numpy())) for table in video.tables.values() if len(table)]
-    return round(max([video.facts.get("duration_seconds") or 0.0, *ends]), 3)
+def _span(video: VideoTables) -> tuple[float, float]:
+    """From when to when on the video's clock, which in broadcasts begins anywhere: the shots say where."""
+    tables = [table for table in video.tables.values() if len(table)]
+    shots = video.tables.get("scenes", ())
+    begin = float(np.min(shots["start_seconds"].to_numpy())) if len(shots) else 0.0
+    ends = [float(np.max(table["end_seconds"].to_numpy())) for table in tables]
+    length = video.facts.get("duration_seconds") or 0.0
+    return round(begin, 3), round(max([begin + length, *ends]), 3)
 
 
 def _stills(video: VideoTables) -> dict[str, Any] | None:

@@ -41,7 +41,7 @@ class Curve:
 class Stretches:
     """Intervals with a text each, ascending by start; ``notes`` are shown beside the text.
 
-    ``quiet``: the page lists the texts only where they are sought: there are many, and nobody wrote them.
+    ``quiet``: the page lists the texts only where they are sought: names of what is seen and heard, not words.
     """
 
     name: str
@@ -177,7 +177,7 @@ def of_any_table(name: str, table: pa.Table, columns: Sequence[Column]) -> Itera
             rows = [
                 {"text": t, "start": start, "end": end, "note": note} for t, start, end, note in cells if t
             ]
-            yield replace(_stretches(label, column.meaning, rows), quiet=column.type == "list<string>")
+            yield replace(_stretches(label, column.meaning, rows), quiet=True)
 
 
 def texts_of(cell: str | Sequence[str] | None) -> str:

@@ -22,14 +22,13 @@ function load(name) {
   });
 }
 
-// Whether a line has every word of what is sought: as it is, as its beginning, or with one letter wrong.
+// Whether a plain line has every word of what is sought: as it is, as its beginning, or with one letter wrong.
 function seeker(sought) {
   const phrases = [];
   const rest = plain(sought).replace(/"([^"]*)"/g, (_, phrase) => (phrases.push(phrase.trim()), " "));
   const words = rest.match(/[\p{L}\p{N}]+/gu) ?? [];
   if (!words.length && !phrases.some(Boolean)) return null;
-  return (line) => {
-    const text = plain(line);
+  return (text) => {
     if (!phrases.every((phrase) => text.includes(phrase))) return false;
     const there = text.match(/[\p{L}\p{N}]+/gu) ?? [];
     return words.every((word) => there.some((other) => other.startsWith(word) || near(word, other)));

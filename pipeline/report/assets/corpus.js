@@ -4,7 +4,8 @@
 
 const ROW = 64; // pixels of a row of the table
 let corpus = null, table = null, order = [], sorted = { key: "id", down: false }, kept = null;
-const posters = new Map(), lines = new Map();
+const posters = new Map(), lines = new Map(), drawn = new Map(); // drawn: rows of the table that are there, by video
+const alphabet = new Intl.Collator("en", { numeric: true });
 
 const FORMATS = {
   clock: (value) => clock(value),
@@ -20,54 +21,102 @@ function overview() {
   byId("title").textContent = corpus.title;
   const parts = [`${all.videos.toLocaleString("en")} ${all.videos === 1 ? "video" : "videos"}`, all.hours < 1 ? `${(60 * all.hours).toFixed(1)} minutes` : `${all.hours.toFixed(1)} hours`];
   if (all.shots) parts.push(`${all.shots.toLocaleString("en")} shots`);
-  if (all.languages.length) parts.push(all.languages.map(([name, count]) => `${name} ${count}`).join(", "));
   if (all.failed) parts.push(`${all.failed} with failures`);
   if (all.partial) parts.push(`${all.partial} not read whole`);
   byId("about").textContent = parts.join(" · ");
 }
 
+// The usual questions first; the figures of the table that are left follow.
+const FIRST = ["shot_mean_seconds", "speech_share", "text_share"];
 function charts() {
-  const box = byId("charts");
+  const box = byId("charts"), { languages: spoken } = corpus.overview;
   box.replaceChildren();
   const figure = (name, about, draw) => {
-    const made = element("figure", "", element("figcaption", "", name));
+    const chart = element("div", "chart"), made = element("figure", "", element("figcaption", "", name), chart);
     made.title = about;
-    made.setAttribute("role", "img");
-    made.setAttribute("aria-label", `${name}, ${about}`);
+    chart.setAttribute("role", "img");
+    chart.setAttribute("aria-label", `${name}, ${about}`);
     box.append(made);
-    draw(made);
+    draw(chart);
   };
-  for (const column of corpus.columns) {
+  const distribution = (column) => {
     const values = table[column.key];
-    if (new Set(values.filter((value) => value !== null)).size < 6) continue; // of a few videos the table says more
-    figure(`${column.name} (videos)`, column.about, (made) => bars(made, histogram(values), FORMATS[column.unit]));
-  }
+    if (new Set(values.filter((value) => value !== null)).size < 6) return; // of a few videos the table says more
+    figure(`${column.name} (videos)`, column.about, (made) => bars(made, histogram(values), FORMATS[column.unit], column.unit === "clock" ? STEPS : undefined));
+  };
+  const [first, rest] = [true, false].map((is) => corpus.columns.filter(({ key }) => FIRST.includes(key) === is));
+  first.forEach(distribution);
+  if (spoken.length) box.append(languages(spoken));
   if (table.brightness && table.motion && table.id.length > 5)
     figure("Motion by brightness", "each point is a video", (made) => scatter(made, table.brightness, table.motion, FORMATS["%"], FORMATS["%"]));
+  rest.forEach(distribution);
+}
+
+// In how many videos a language is the most spoken: of more than eight, the last row counts the others.
+function languages(spoken) {
+  const rows = spoken.length > 8 ? [...spoken.slice(0, 7), ["others", spoken.slice(7).reduce((sum, [, count]) => sum + count, 0)]] : spoken;
+  const most = Math.max(...rows.map(([, count]) => count));
+  const list = element("ol", "plain", ...rows.map(([code, count]) => {
+    const bar = element("i");
+    bar.style.width = `${(90 * count) / most}px`;
+    return element("li", "", element("span", "", languageOf(code)), bar, element("span", "", count.toLocaleString("en")));
+  }));
+  return element("figure", "languages", element("figcaption", "", "Language (videos)"), list);
+}
+
+function languageOf(code) {
+  try {
+    return new Intl.DisplayNames("en", { type: "language" }).of(code);
+  } catch {
+    return code;
+  }
+}
+
+// What failed and why, the commonest reason first. Reasons that differ only in a file's name are one.
+function failures() {
+  const reasons = new Map();
+  table.why.forEach((whys, number) => whys.forEach((why) => {
+    const reason = why.replaceAll(/'[^']*'|"[^"]*"/g, "…");
+    if (!reasons.has(reason)) reasons.set(reason, []);
+    reasons.get(reason).push(number);
+  }));
+  byId("failures").hidden = !reasons.size;
+  const videos = (numbers) => numbers.slice(0, 3).flatMap((number, i) => [i ? ", " : "", linkTo(number)]);
+  byId("reasons").append(...[...reasons].sort((a, b) => b[1].length - a[1].length).map(([reason, numbers]) => {
+    const rest = numbers.length - 3;
+    return element("li", "", element("bdi", "", reason), ": ", ...videos(numbers), rest > 0 ? ` and ${rest.toLocaleString("en")} more` : "");
+  }));
+}
+
+function linkTo(number) {
+  const link = element("a", "", element("bdi", "", table.id[number]));
+  link.href = `film.html?v=${number}`;
+  return link;
 }
 
 function head() {
-  const columns = [{ key: "id", name: "Video", about: "" }, ...corpus.columns, { key: "failed", name: "Failures", about: "what could not be extracted" }];
-  byId("head").append(element("th", "poster"));
+  const columns = [{ key: "id", name: "Video", about: "" }, ...corpus.columns];
+  byId("head").append(element("th", "poster", element("span", "unseen", "Picture")));
   for (const column of columns) {
     const button = element("button", "", column.name);
-    const cell = element("th", column.key === "id" ? "id" : column.key === "failed" ? "" : "number", button);
+    const cell = element("th", column.key === "id" ? "id" : "number", button);
     cell.scope = "col";
     cell.dataset.key = column.key;
     button.title = column.about;
     button.addEventListener("click", () => {
       sorted = { key: column.key, down: sorted.key === column.key ? !sorted.down : column.key !== "id" };
       sort();
+      remember();
     });
     byId("head").append(cell);
   }
 }
 
 function sort() {
-  const values = sorted.key === "failed" ? table.failed.map((names) => names.length) : table[sorted.key];
+  const values = table[sorted.key];
   const by = (a, b) => {
     if (values[a] === null || values[b] === null) return (values[a] === null) - (values[b] === null) || a - b; // nothing known comes last
-    const found = typeof values[a] === "string" ? values[a].localeCompare(values[b], "en", { numeric: true }) : values[a] - values[b];
+    const found = typeof values[a] === "string" ? alphabet.compare(values[a], values[b]) : values[a] - values[b];
     return (sorted.down ? -found : found) || a - b;
   };
   order.sort(by);
@@ -79,58 +128,79 @@ function sort() {
   rows();
 }
 
+let names = null; // as the search takes them
 function filter() {
   const sought = byId("find").value.trim(), troubled = byId("troubled").checked;
   const matches = seeker(sought), raw = plain(sought);
+  if (raw) names ??= table.id.map(plain);
   order = table.id.map((_, number) => number).filter((number) => {
     if (troubled && !table.failed[number].length && !table.partial[number]) return false;
-    return !raw || plain(table.id[number]).includes(raw) || Boolean(kept?.has(number)) || Boolean(matches && matches(table.id[number]));
+    return !raw || names[number].includes(raw) || kept?.has(number) || matches?.(names[number]);
   });
   const all = table.id.length;
   byId("count").textContent = order.length === all ? `${all.toLocaleString("en")}` : `${order.length.toLocaleString("en")} of ${all.toLocaleString("en")}`;
+  byId("scroller").firstElementChild.setAttribute("aria-rowcount", order.length + 1);
   sort();
 }
 
-// A piece of data that is fetched once; what needs it is drawn again when it is there.
-function piece(store, kind, index) {
-  if (!store.has(index)) {
-    store.set(index, null);
-    load(`${kind}/${String(index).padStart(4, "0")}`).then((data) => { store.set(index, data); rows(); }, () => {});
+// Posters come in pieces: a piece that is not there is fetched, and then the rows are drawn again.
+const KEPT_PIECES = 60;
+function posterOf(number) {
+  const index = Math.floor(number / corpus.videos_of_a_piece);
+  if (!posters.has(index)) {
+    posters.set(index, []);
+    if (posters.size > KEPT_PIECES) posters.delete(posters.keys().next().value);
+    load(`posters/${pieceName(index)}`).then((data) => { posters.set(index, data); rows(); }, () => {});
   }
-  return store.get(index);
+  return posters.get(index)[number % corpus.videos_of_a_piece];
 }
+const pieceName = (index) => String(index).padStart(4, "0");
 
 const PRINTED = 1000; // rows on paper
+const [above, below] = ["above", "below"].map(() => {
+  const made = element("tr", "space", element("td"));
+  made.setAttribute("aria-hidden", "true");
+  return made;
+});
 
+// Only the rows in sight are there. Those that stay are not touched, so that the focus stays where it is.
 const rows = soon(() => {
   const scroller = byId("scroller");
   const first = printing ? 0 : Math.max(0, Math.floor(scroller.scrollTop / ROW) - 4);
   const last = Math.min(order.length, printing ? PRINTED : first + Math.ceil(scroller.clientHeight / ROW) + 10);
-  const space = (height) => {
-    const cell = element("td");
-    cell.colSpan = corpus.columns.length + 3;
-    cell.style.height = `${printing ? 0 : height}px`;
-    const made = element("tr", "space", cell);
-    made.setAttribute("aria-hidden", "true");
-    return made;
-  };
-  byId("rows").replaceChildren(space(first * ROW), ...order.slice(first, last).map(row), space((order.length - last) * ROW));
+  const wanted = order.slice(first, last), there = new Set(wanted);
+  for (const [number, { line }] of drawn) {
+    if (there.has(number)) continue;
+    line.remove();
+    drawn.delete(number);
+  }
+  let before = above;
+  wanted.forEach((number, i) => {
+    if (!drawn.has(number)) drawn.set(number, row(number));
+    const { line, picture } = drawn.get(number);
+    const poster = picture.hidden && posterOf(number);
+    if (poster) [picture.src, picture.hidden] = [`data:image/webp;base64,${poster}`, false];
+    line.setAttribute("aria-rowindex", first + i + 2); // the heading is the first
+    if (before.nextSibling !== line) before.after(line);
+    before = line;
+  });
+  for (const [space, count] of [[above, first], [below, order.length - last]]) space.firstChild.style.height = `${printing ? 0 : count * ROW}px`;
+  byId("printed").hidden = !(printing && last < order.length);
 });
 
 function row(number) {
-  const poster = piece(posters, "posters", Math.floor(number / corpus.videos_of_a_piece))?.[number % corpus.videos_of_a_piece];
   const picture = element("img");
   picture.alt = "";
-  if (poster) picture.src = `data:image/webp;base64,${poster}`;
-  else picture.hidden = true;
-  const link = element("a", "", element("bdi", "", table.id[number]));
-  link.href = `film.html?v=${number}`;
+  picture.hidden = true;
   const cells = corpus.columns.map((column) => element("td", "number", shown(column, table[column.key][number])));
-  const failed = element("td", table.failed[number].length ? "failed" : "", table.failed[number].join("; ") || (table.partial[number] ? "not read whole" : ""));
-  failed.title = table.why[number].join("\n");
-  const name = element("th", "id", link);
+  const name = element("th", "id", linkTo(number)), failed = table.failed[number].map((what, i) => `${table.why[number][i]} (${what})`);
   name.scope = "row";
-  return element("tr", "", element("td", "poster", picture), name, ...cells, failed);
+  if (table.partial[number]) failed.push("not read whole");
+  if (failed.length) {
+    name.append(element("div", "failed", failed.join("; ")));
+    name.title = failed.join("\n");
+  }
+  return { picture, line: element("tr", "", element("td", "poster", picture), name, ...cells) };
 }
 
 // All lines of all videos, one piece after another; what is found shows as it is found.
@@ -143,21 +213,25 @@ async function searchLines() {
   if (!matches) return;
   list.replaceChildren();
   kept = new Set();
-  let count = 0;
+  let count = 0, paused = performance.now();
   for (let index = 0; index < corpus.pieces; index++) {
-    const all = lines.get(index) ?? (await load(`lines/${String(index).padStart(4, "0")}`));
-    lines.set(index, all);
+    if (!lines.has(index)) lines.set(index, (await load(`lines/${pieceName(index)}`)).map((line) => [...line, plain(line[3])]));
     if (mine !== turn) return;
-    for (const [number, kind, seconds, text] of all) {
-      if (!matches(text)) continue;
+    for (const [number, kind, seconds, text, sought] of lines.get(index)) {
+      if (!matches(sought)) continue;
       kept.add(number);
       if (++count <= 200) list.append(result(number, kind, seconds, text));
     }
-    byId("lines").textContent = `${count.toLocaleString("en")}${count > 200 ? ", the first 200 shown" : ""}${index + 1 < corpus.pieces ? " so far" : ""}`;
+    if (performance.now() - paused < 12) continue; // of a frame
+    byId("lines").textContent = `${foundSoFar(count)} so far`;
     await new Promise((next) => setTimeout(next));
+    paused = performance.now();
   }
-  if (mine === turn) filter();
+  if (mine !== turn) return;
+  byId("lines").textContent = foundSoFar(count);
+  filter();
 }
+const foundSoFar = (count) => `${count.toLocaleString("en")}${count > 200 ? ", the first 200 shown" : ""}`;
 
 function result(number, kind, seconds, text) {
   const link = element("a", "line", element("span", "when", clock(seconds)), element("bdi", "", text), element("span", "kind", `${kind} · `, element("bdi", "", table.id[number])));
@@ -165,12 +239,29 @@ function result(number, kind, seconds, text) {
   return element("li", "", link);
 }
 
+// What is sought, how the table is sorted and where it is stand in the address: who comes back finds it so.
+function remember() {
+  const state = { find: byId("find").value, sort: sorted.key, down: sorted.down ? 1 : "", failed: byId("troubled").checked ? 1 : "", row: Math.round(byId("scroller").scrollTop / ROW) || "" };
+  history.replaceState(null, "", `#${new URLSearchParams(Object.entries(state).filter(([, value]) => value !== ""))}`);
+}
+
+async function recall() {
+  const state = new URLSearchParams(location.hash.slice(1)), key = state.get("sort");
+  if ([...byId("head").children].some((cell) => cell.dataset.key && cell.dataset.key === key)) sorted = { key, down: state.has("down") };
+  byId("find").value = state.get("find") ?? "";
+  byId("troubled").checked = state.has("failed");
+  await searchLines();
+  requestAnimationFrame(() => { byId("scroller").scrollTop = Number(state.get("row")) * ROW || 0; }); // once rows are drawn
+}
+
 async function begin() {
   corpus = await load("corpus");
   ({ table } = corpus);
   overview();
+  failures();
   head();
-  filter();
+  byId("rows").append(above, below);
+  for (const space of [above, below]) space.firstChild.colSpan = corpus.columns.length + 2;
   onTheme(() => {
     charts();
     rows();
@@ -179,12 +270,20 @@ async function begin() {
   onKeys({ "/": () => byId("find").focus() });
   onFind(byId("find"), () => {
     clearTimeout(later);
-    later = setTimeout(searchLines, 150);
+    later = setTimeout(() => {
+      remember();
+      searchLines().catch((error) => trouble(error.message));
+    }, 150);
   });
-  byId("troubled").addEventListener("change", filter);
+  byId("troubled").addEventListener("change", () => {
+    filter();
+    remember();
+  });
   byId("scroller").addEventListener("scroll", rows, { passive: true });
+  byId("scroller").addEventListener("click", (event) => event.target.closest("a") && remember());
   new ResizeObserver(rows).observe(byId("scroller"));
   if (!table.id.length) trouble("This store has no videos yet.");
+  await recall();
 }
 
 begin().catch((error) => trouble(error.message));

@@ -23,10 +23,10 @@ const redraw = soon(() => {
 
 // From here on: a moment, its picture, its place in the lanes, and the address that names it.
 function show(seconds, { named = true, follow = true } = {}) {
-  time = Math.min(Math.max(0, seconds), film.seconds);
+  time = Math.min(Math.max(film.begin, seconds), film.end);
   const shot = shotNow();
   const of = shot < 0 ? "" : ` · shot ${shot + 1} of ${film.shots.from.length}`;
-  byId("now").textContent = `${clock(time, 1)} of ${clock(film.seconds, 1)}${of}`;
+  byId("now").textContent = `${clock(time, 1)} of ${clock(film.end, 1)}${of}`;
   const still = byId("still");
   if (still && film.stills) {
     const place = Math.max(0, placeOf(edges, time));
@@ -44,14 +44,13 @@ function show(seconds, { named = true, follow = true } = {}) {
 
 function seek(seconds) {
   const video = byId("video");
-  if (video && video.readyState) video.currentTime = Math.min(seconds, film.seconds);
+  if (video && video.readyState) video.currentTime = Math.min(seconds, film.end);
   show(seconds);
 }
 
 function zoomTo(from, to) {
-  const shortest = Math.min(film.seconds, 8 * frameSeconds());
-  const length = Math.min(film.seconds, Math.max(shortest, to - from));
-  view.from = Math.min(Math.max(0, from), film.seconds - length);
+  const length = Math.min(film.end - film.begin, Math.max(8 * frameSeconds(), to - from));
+  view.from = Math.min(Math.max(film.begin, from), film.end - length);
   view.to = view.from + length;
   redraw();
 }
@@ -63,8 +62,8 @@ function zoom(factor, around = time) {
 
 function step(by) {
   const all = starts(), here = placeOf(all, time + 1e-6);
-  const next = Math.min(Math.max(0, by < 0 && time - (all[here] ?? 0) > 1 ? here : here + by), all.length - 1);
-  if (next < 0) return;
+  if (!all.length) return seek(time + 5 * by);
+  const next = Math.min(Math.max(0, by < 0 && time - all[here] > 1 ? here : here + by), all.length - 1);
   seek(all[next]);
   const words = wordLanes().filter((lane) => !lane.quiet).flatMap((lane) => lane.texts.filter((_, i) => lane.from[i] <= all[next] + 0.5 && all[next] < lane.to[i]));
   const genres = lanes.filter((lane) => lane.mark && lane.say(all[next])).map((lane) => `${lane.name} ${lane.say(all[next])}`);
@@ -80,7 +79,7 @@ const KEYS = {
   "+": () => zoom(0.5),
   "=": () => zoom(0.5),
   "-": () => zoom(2),
-  0: () => zoomTo(0, film.seconds),
+  0: () => zoomTo(film.begin, film.end),
   Home: () => seek(0),
   End: () => seek(starts().at(-1) ?? 0),
   "/": () => byId("find").focus(),
@@ -98,14 +97,16 @@ function play() {
 function screen() {
   const box = byId("screen");
   const note = (text) => box.append(element("p", "note", text));
-  const stills = () => {
-    if (!film.stills) return note("There are no pictures: extract with --experts +thumbnails to see stills here.");
+  const stills = (why = "") => {
+    if (why || !film.stills) note(`${why} ${film.stills ? "Its stills stand in for it." : "There are no stills of it either."}`);
+    if (!film.stills) return;
     const still = element("img");
     still.id = "still";
     [still.width, still.height] = film.stills.size;
     box.append(still);
   };
-  if (!film.media) return stills();
+  byId("plays").hidden = !film.media;
+  if (!film.media) return stills(film.stills ? "" : "The film is not here.");
   const video = element("video");
   video.id = "video";
   video.controls = true;
@@ -116,20 +117,20 @@ function screen() {
   video.addEventListener("timeupdate", () => { if (!video.seeking) show(video.currentTime, { named: false }); });
   video.addEventListener("error", () => {
     video.remove();
-    stills();
-    note("This browser cannot play the file where it lies: its stills stand in for it.");
+    byId("plays").hidden = true;
+    stills("This browser cannot play the file where it lies.");
     show(time, { named: false });
   }, { once: true });
   video.src = film.media;
   box.append(video);
 }
 
-// Titles and speech as a list, in the order of time; what is sought stays, and what networks name is there only then.
+// Titles and speech as a list, in the order of time. A search finds the words of all lanes.
 const wordLanes = () => film.lanes.filter((lane) => lane.kind === "stretches");
-let entries = [];
+let entries = [], spoken = 0;
 
 function listWords() {
-  entries = wordLanes().flatMap((lane) => lane.texts.map((text, i) => ({ lane, i, text, from: lane.from[i], to: lane.to[i] })));
+  entries = wordLanes().flatMap((lane) => lane.texts.map((text, i) => ({ lane, i, text, sought: plain(text), from: lane.from[i], to: lane.to[i] })));
   entries.sort((a, b) => a.from - b.from);
   for (const entry of entries) {
     const button = element("button", "line", element("span", "when", clock(entry.from)), element("bdi", "", entry.text));
@@ -139,6 +140,7 @@ function listWords() {
     button.addEventListener("click", () => seek(entry.from));
     entry.row = byId("list").appendChild(element("li", "", button));
   }
+  spoken = entries.filter((entry) => !entry.lane.quiet).length;
   byId("words").classList.toggle("empty", !entries.length);
   search();
 }
@@ -148,14 +150,19 @@ function search() {
   found = matches && new Map(wordLanes().map((lane) => [lane, new Set()]));
   let count = 0;
   for (const entry of entries) {
-    const kept = matches ? matches(entry.text) : !entry.lane.quiet;
+    const kept = matches ? matches(entry.sought) : !entry.lane.quiet;
     entry.row.hidden = !kept;
     if (kept && matches) found.get(entry.lane).add(entry.i);
     count += kept;
   }
   const lines = `${count} ${count === 1 ? "line" : "lines"}`;
-  byId("found").textContent = !entries.length ? "No text and no speech in this video." : matches ? `${lines} of ${entries.length}` : lines;
+  byId("found").textContent = matches ? `${lines} of ${entries.length}` : spoken ? lines : noWords();
   redraw();
+}
+
+function noWords() {
+  const [read, unread] = [true, false].map((is) => Object.entries({ ocr: "text", whisper: "speech" }).filter(([table]) => film.read.includes(table) === is).map(([, name]) => name));
+  return [read.length ? `No ${read.join(" and no ")} in this video.` : "", unread.length ? `Not read: ${unread.join(", ")}.` : ""].join(" ");
 }
 
 function mark() {
@@ -174,9 +181,11 @@ function addLane(name, about, lane) {
 }
 
 function layOut() {
+  byId("time").hidden = byId("keys").hidden = !film.stills && !film.shots && !film.lanes.length;
+  addLane("Time", "from the beginning of the video", rulerLane());
   if (film.stills) {
     addLane("Stills", "pictures of the shots", stillsLane(film.stills, edges, redraw));
-    addLane("Barcode", "mean colours of the pictures, from top to bottom", barcodeLane(film.stills, edges, film.seconds));
+    addLane("Barcode", "mean colours of the pictures, from top to bottom", barcodeLane(film.stills, edges, film.end));
   }
   if (film.shots) addLane("Shots", "from cut to cut", shotsLane(film.shots, shotNow));
   film.lanes.forEach((lane, i) => {
@@ -236,16 +245,18 @@ function about() {
   const size = film.size[0] ? `${film.size[0]} × ${film.size[1]}` : null;
   const rate = film.fps ? `${Number(film.fps.toFixed(3))} frames/s` : null;
   const shots = film.shots ? `${film.shots.from.length} shots` : null;
-  byId("about").textContent = [clock(film.seconds), shots, size, rate].filter(Boolean).join(" · ");
+  byId("about").textContent = [film.end > film.begin ? clock(film.end - film.begin) : "", shots, size, rate].filter(Boolean).join(" · ");
   const failed = film.failures.map((failure) => `${failure.what} failed: ${failure.why}`);
   if (film.partial) failed.unshift(`Not all of the file could be read${film.facts.note ? `: ${film.facts.note}` : "."}`);
   if (failed.length) trouble(failed.join("\n"));
   byId("beside").href = `beside.html?a=${number}`;
   const facts = Object.entries({ ...film.facts, ...Object.fromEntries(Object.entries(film.absent).map(([table, why]) => [table, `nothing: ${why}`])) });
+  byId("file").hidden = !facts.length;
   for (const [name, value] of facts) byId("facts").append(element("dt", "", name.replaceAll("_", " ")), element("dd", "", String(value)));
 }
 
 function table() {
+  byId("shots").hidden = !film.shots;
   film.shots?.from.forEach((from, shot) => {
     const to = film.shots.to[shot];
     const words = entries.filter((entry) => !entry.lane.quiet && entry.from < to && entry.to > from).map((entry) => entry.text);
@@ -260,7 +271,7 @@ async function begin() {
   if (!(number >= 0)) throw new Error("The address names no video: open this page from index.html.");
   film = await load(`films/${String(number).padStart(6, "0")}`);
   if (film.stills) edges = edgesOf(film.stills, film.shots);
-  Object.assign(view, { from: 0, to: film.seconds || 1 });
+  Object.assign(view, { from: film.begin, to: film.end });
   about();
   screen();
   layOut();

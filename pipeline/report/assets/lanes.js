@@ -39,6 +39,26 @@ function canvasLane(height, draw, say) {
   };
 }
 
+// Round times, each above its place.
+function rulerLane() {
+  const height = 20;
+  const draw = (pen, x, view, width) => {
+    const { times, digits } = ticksOf(view.from, view.to, width);
+    pen.font = "11px system-ui, sans-serif";
+    pen.textBaseline = "middle";
+    const [line, soft] = [resolved("var(--edge)"), resolved("var(--soft)")];
+    for (const tick of times) {
+      const at = x(tick);
+      pen.fillStyle = line;
+      pen.fillRect(Math.min(at, width - 1), height - 5, 1, 5);
+      pen.fillStyle = soft;
+      pen.textAlign = at < 20 ? "left" : at > width - 20 ? "right" : "center";
+      pen.fillText(clock(tick, digits), Math.min(Math.max(at, 0), width), height / 2 - 2);
+    }
+  };
+  return canvasLane(height, draw, () => null);
+}
+
 // From when each still stands for the film: the cut before it, or halfway from the other still of its shot.
 function edgesOf(stills, shots) {
   return stills.from.map((seconds, i) => {

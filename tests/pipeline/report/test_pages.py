@@ -90,6 +90,9 @@ def test_the_corpus_sorts_filters_and_leads_to_moments(browser: Any, films: Stor
     expect(names).to_have_text(["films/b", "films/a", "films/c"])  # what has no length comes last
     page.get_by_label("with failures only").check()
     expect(names).to_have_text(["films/c"])
+    assert page.locator("#rows .failed").inner_text() == "moov atom not found (ocr, scenes, thumbnails)"
+    page.locator("summary").click()
+    assert page.locator("#reasons li").all_inner_texts() == ["moov atom not found: films/c"]
     page.get_by_label("with failures only").uncheck()
     page.locator("#find").fill("comming")
     line = page.locator("#list a")
@@ -152,6 +155,20 @@ def test_a_theme_is_kept_from_page_to_page_and_paper_is_light(
     assert page.evaluate(ground) == "rgb(255, 255, 255)"
     assert page.locator("#theme").is_hidden() and page.locator("thead button").first.is_visible()
     assert watched.trouble == []
+
+
+def test_a_page_says_what_is_not_there(browser: Any, films: Store, tmp_path: Path) -> None:
+    report(films, tmp_path / "site", media="none")
+    one_shot = opened(browser, tmp_path / "site", "film.html?v=1").page
+    assert one_shot.locator("#found").inner_text() == "No text and no speech in this video."
+    assert one_shot.locator("#plays").is_hidden(), "there is no film that Space could play"
+    failed = opened(browser, tmp_path / "site", "film.html?v=2").page
+    failed.locator("#trouble", has_text="moov atom not found").wait_for()
+    assert failed.locator("#found").inner_text() == "No speech in this video. Not read: text."
+    assert failed.locator(".note").all_inner_texts() == [
+        "The film is not here. There are no stills of it either."
+    ]
+    assert failed.locator("#time").is_hidden() and failed.locator("#keys").is_hidden()
 
 
 def test_an_address_without_a_video_says_so(browser: Any, films: Store, tmp_path: Path) -> None:

@@ -9,13 +9,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from extract.errors import StoreError, UsageError
 from pipeline.pages.pieces import script_json
+from pipeline.report.film import film_json
 from pipeline.report.lanes import Scores
 from pipeline.report.site import report
+from pipeline.report.video_tables import VideoTables
 from pipeline.store.layout import Store
 from tests.pipeline.report.conftest import FILM
 
@@ -32,7 +35,7 @@ def test_a_film_has_its_shots_stills_words_and_failures(films: Store, tmp_path: 
     made = report(films, out)
     assert (made.index, made.videos) == (out / "index.html", 3)
     film = piece(out, "films/000000")
-    assert (film["id"], film["seconds"], film["fps"]) == (FILM, 20.0, 25.0)
+    assert (film["id"], film["begin"], film["end"], film["fps"]) == (FILM, 0.0, 20.0, 25.0)
     assert film["shots"] == {"from": [0, 4, 9, 15], "to": [4, 9, 15, 20]}
     assert [lane["name"] for lane in film["lanes"]] == ["Titles", "Speech", "Shot length", "Brightness"]
     assert film["lanes"][0]["texts"] == ["COMING SOON", "Élise"]
@@ -48,9 +51,8 @@ def test_a_film_has_its_shots_stills_words_and_failures(films: Store, tmp_path: 
 def test_the_corpus_has_figures_posters_and_all_words(films: Store, tmp_path: Path) -> None:
     report(films, tmp_path / "site")
     corpus = piece(tmp_path / "site", "corpus")
-    assert corpus["overview"] | {"outliers": []} == {
+    assert corpus["overview"] == {
         "videos": 3, "hours": 0.01, "shots": 5, "failed": 1, "partial": 0, "languages": [["en", 1]],
-        "outliers": [],
     }  # fmt: skip
     table = corpus["table"]
     assert table["id"] == [FILM, "films/b", "films/c"]
@@ -65,6 +67,15 @@ def test_the_corpus_has_figures_posters_and_all_words(films: Store, tmp_path: Pa
         [0, "titles", 9.0, "Élise"],
         [0, "speech", 1.0, "Who goes there?"],
     ]
+
+
+@pytest.mark.parametrize(("start", "end", "span"), [(0.0, 4.0, (0.0, 20.0)), (100.0, 104.0, (100.0, 120.0))])
+def test_the_axis_begins_where_the_films_clock_does(
+    start: float, end: float, span: tuple[float, float]
+) -> None:
+    shots = pa.table({"start_seconds": [start], "end_seconds": [end], "scene": [0]})
+    film = film_json(VideoTables("v", {"duration_seconds": 20.0}, tables={"scenes": shots}))
+    assert (film["begin"], film["end"]) == span
 
 
 @pytest.mark.parametrize("media", ["link", "copy", "none"])

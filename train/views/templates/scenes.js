@@ -2,7 +2,6 @@ const canvas = byId("shots");
 const pen = canvas.getContext("2d");
 const card = byId("card");
 const [STRIP, GAP, ROW, AXIS] = [34, 6, 24, 28]; // px; STRIP + GAP is the height of the heading beside
-const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 const MOST_WIDTH = 12000; // px, near what browsers draw
 
 const shots = data.starts.length;
@@ -68,17 +67,16 @@ const draw = redrawing(canvas, () => {
 });
 
 function drawAxis(width, height, line, soft) {
-  const seconds = last - first;
-  const step = TICKS.find((tick) => (tick / seconds) * width >= 72) ?? TICKS.at(-1);
+  const { times, digits } = ticksOf(first, last, width);
   pen.font = "12px system-ui, sans-serif";
   pen.textBaseline = "bottom";
-  for (let tick = Math.ceil(first / step) * step; tick <= last; tick += step) {
-    const x = ((tick - first) / seconds) * width;
+  for (const tick of times) {
+    const x = ((tick - first) / (last - first)) * width;
     pen.fillStyle = line;
     pen.fillRect(x, height - AXIS + 2, 1, 6);
     pen.fillStyle = soft;
     pen.textAlign = x < 20 ? "left" : x > width - 20 ? "right" : "center";
-    pen.fillText(clock(tick), Math.min(Math.max(x, 4), width - 4), height - 4);
+    pen.fillText(clock(tick, digits), Math.min(Math.max(x, 4), width - 4), height - 4);
   }
 }
 
