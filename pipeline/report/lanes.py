@@ -41,7 +41,7 @@ class Curve:
 class Stretches:
     """Intervals with a text each, ascending by start; ``notes`` are shown beside the text.
 
-    ``quiet``: the page lists the texts only where they are sought: names of what is seen and heard, not words.
+    ``quiet``: the page lists its texts only where they are sought: names of what is seen or heard, no words.
     """
 
     name: str
