@@ -77,7 +77,7 @@ def command(name: str, *arguments: object) -> str:
     module = [name] if name in ("extract", "train") else ["extract", name]
     script = sys.argv[0] if sys.argv else ""
     as_script = PurePath(script).stem == PROGRAM
-    called = [typed(PROGRAM, script), name] if as_script else [typed("python", sys.executable), "-m", *module]
+    called = [typed(PROGRAM, script), name] if as_script else [*_starting(module[0]), *module[1:]]
     return shlex.join([*called, *map(str, arguments)])
 
 
@@ -85,13 +85,15 @@ def again(*added: object, without: str | None = None) -> str:
     """The command that runs now, to be copied, with arguments added or without one of its flags."""
     script = PurePath(sys.argv[0])
     as_module = script.name == "__main__.py"
-    called = (
-        [typed("python", sys.executable), "-m", script.parent.name]
-        if as_module
-        else [typed(PROGRAM, sys.argv[0])]
-    )
+    called = _starting(script.parent.name) if as_module else [typed(PROGRAM, sys.argv[0])]
     kept = [argument for argument in sys.argv[1:] if argument != without]
     return shlex.join([*called, *kept, *map(str, added)])
+
+
+def _starting(package: str) -> list[str]:
+    """What runs a package: this Python, or in a container what the user types outside (compose.yaml)."""
+    outside = os.environ.get("MARQUEE_LAUNCHER")
+    return [*shlex.split(outside), package] if outside else [typed("python", sys.executable), "-m", package]
 
 
 def typed(name: str, file: str) -> str:

@@ -84,6 +84,12 @@ def test_services_call_the_packages(compose: dict[str, Any], as_caller: ModuleTy
     assert as_caller.SCHEDULER.endswith(":" + services["scheduler"]["command"][3])
 
 
+def test_messages_name_the_commands_of_the_docs(compose: dict[str, Any]) -> None:
+    for name in ("extract", "train"):
+        launcher = compose["services"][name]["environment"]["MARQUEE_LAUNCHER"]
+        assert f"{launcher} extract --videos DIR" in text("docs/docker.md")
+
+
 def test_who_sees_the_callers_files_becomes_the_caller(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         if "volumes" not in service:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.errors import DISTRIBUTION, command, did_you_mean, to_install
+from extract.errors import DISTRIBUTION, again, command, did_you_mean, to_install
 from pipeline.cli import marquee
 from pipeline.settings import preset_names
 from tests.fixtures.fresh_process import loaded_after
@@ -130,6 +130,16 @@ def test_what_the_shell_would_not_find_is_named_by_its_path(
     monkeypatch.setattr(sys, "argv", ["env/bin/marquee"])
     monkeypatch.chdir(tmp_path)
     assert command("status", "store") == "marquee status store"
+
+
+def test_in_a_container_commands_are_what_is_typed_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARQUEE_LAUNCHER", "docker compose run --rm")
+    monkeypatch.setattr(sys, "argv", ["/somewhere/extract/__main__.py", "--out", "my store"])
+    assert command("status", "my store") == "docker compose run --rm extract status 'my store'"
+    assert command("train", "models") == "docker compose run --rm train models"
+    assert again("--retry-failed") == "docker compose run --rm extract --out 'my store' --retry-failed"
+    monkeypatch.setattr(sys, "argv", ["marquee"])
+    assert command("status", "store") == "marquee status store", "in a shell of the container"
 
 
 def test_what_messages_have_in_common() -> None:
