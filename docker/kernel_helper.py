@@ -26,7 +26,7 @@ def main() -> int:
         text = str(error).partition("\n")[0]
         sys.stderr.write(
             f"error: no C compiler that Triton's helper can be built with ({text}): "
-            "build the image with APT_PACKAGES='gcc libc6-dev'\n"
+            "build the image with APT_PACKAGES='gcc libc6-dev', and 'python3-dev' where Python is Debian's\n"
         )
         return 1
     if not Path(helper).is_relative_to(cache.dir):
