@@ -51,11 +51,11 @@ def show_labels(
     roles = make_table("column", "read as", "for example")
     for name, role in found.roles.items():
         roles.add_row(name, role, next(filter(None, labels.columns[name]), ""))
-    screen.print(roles, markup=False)
+    screen.print(roles, "", markup=False)
     genres = make_table("genre", "videos", *(["with features"] if videos else []))
     for genre, (all_of_them, with_features) in found.genres.items():
         genres.add_row(genre, str(all_of_them), *([str(with_features)] if videos else []))
-    screen.print(genres, markup=False)
+    screen.print(genres, "", markup=False)
     for note in labels.notes:
         say(note)
     if features is None:
@@ -64,9 +64,9 @@ def show_labels(
         return
     known = f"{len(found.matched)} of {count(len(labels.ids), 'label')}"
     say(f"{known} match one of {count(len(videos), 'video')}")
-    for line in _left("labels without a video", found.labels_alone):
+    for line in _left("label", "video", found.labels_alone):
         say(line)
-    for line in _left("videos without a label", found.videos_alone):
+    for line in _left("video", "label", found.videos_alone):
         say(line)
     twice = shared_videos(found.matched)
     if twice:
@@ -87,11 +87,11 @@ def show_labels(
     print_next(screen, to_train(features, file, *given))
 
 
-def _left(what: str, names: Mapping[str, str | None]) -> Iterable[str]:
+def _left(one: str, other: str, names: Mapping[str, str | None]) -> Iterable[str]:
     """How many, and the first of them; those that resemble something before the others."""
     if not names:
         return
-    yield f"{len(names)} {what}"
+    yield f"{count(len(names), one)} without a {other}"
     ranked = sorted(names.items(), key=lambda pair: pair[1] is None)
     for name, near in islice(ranked, LISTED):
         yield f"  {name}" + ("" if near is None else f"  (is it {near!r}?)")
