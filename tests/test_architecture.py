@@ -40,6 +40,7 @@ FOR_THE_TRAINER = re.compile(
     r"(?!extract|pipeline)|extract\.(errors|options|plugins|presets|tables|terminal|types|weights\.hashing)$"
     r"|pipeline\.(pages\.(colours|pieces|single)|report\.(lanes|posters))$"
     r"|pipeline\.storage\.(atomic|csv_cells|location|inside|names|parquet|scan|versions)$|pipeline\.store\.(footer|layout|reading|spent|validity|videos)$"
+    r"|pipeline\.vectors\.(vector_file|vector_index)$"
 )
 BEYOND_THE_TRAINER = ("train/importers/", "train/runs/predict.py", "train/runs/workers.py")
 FRONT_DOOR = "extract/__main__.py"  # the one file of extract that hands over to pipeline

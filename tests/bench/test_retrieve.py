@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.retrieve import Films, answer, build, compare
-from train.retrieval.vector_file import VectorFile, unit
+from pipeline.vectors.vector_file import VectorFile, unit
 
 FILMS = Films(width=24, clusters=30, directions=6, noise=0.1)
 
@@ -26,7 +26,7 @@ def test_films_are_the_same_again_and_of_kinds(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_building_and_answering_are_measured(tmp_path: Path) -> None:
-    pytest.importorskip("faiss", reason="marquee-video[retrieve] is not installed")
+    pytest.importorskip("faiss", reason="marquee-video[index] is not installed")
     vectors = VectorFile.write(tmp_path / "vectors.f16", FILMS.blocks(1500, part=0))
     built = build(vectors)
     assert built["bytes"] > 1500 * 24 and built["search"]["recall"] > 0.99
@@ -37,7 +37,7 @@ def test_building_and_answering_are_measured(tmp_path: Path) -> None:
 
 
 def test_all_of_it_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("faiss", reason="marquee-video[retrieve] is not installed")
+    pytest.importorskip("faiss", reason="marquee-video[index] is not installed")
     compare(tmp_path, FILMS, videos=1200, queries=4)
     shown = capsys.readouterr().out
     assert "of memory" in shown and "| index, cold |" in shown and "| exact |" in shown

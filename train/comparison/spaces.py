@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.vectors.vector_file import best, unit
 from train.comparison.results import NO_VALUE, EmbeddedVideos
 from train.evaluation.bootstrap import resample_weights
 from train.evaluation.figures import Scoring
 from train.evaluation.metrics import Floats
 from train.evaluation.tables import Estimate
 from train.finetuning.contrastive import silhouettes
-from train.retrieval.vector_file import best, unit
 
 SHUFFLES = 10  # how often genres are reshuffled for what chance reaches
 _BLOCK_ROWS = 1024

@@ -21,15 +21,17 @@ from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
+from pipeline.vectors.vector_file import VectorFile
+from pipeline.vectors.vector_index import VectorIndex, remove_index
 from train.errors import DataError
 from train.labels.matching import video_ids_of
 from train.log import Log, log_of
-from train.retrieval.vector_file import VectorFile
-from train.retrieval.vector_index import VectorIndex, remove_index
 from train.runs.run_folder import RunFolder
 from train.runs.run_store import batches_of
 from train.runs.scores import each_output
 from train.settings import Hardware, hardware_of
+
+_INDEX = "index"  # its folder beside the vectors
 
 T = TypeVar("T")
 
@@ -121,12 +123,9 @@ def retrieve(
             asked = _known(queries, space.ids)
             by: Callable[[NDArray[Any], int], Any] = space.vectors.nearest
             if index is not None and not exact:
-                opened = VectorIndex.open(space.vectors)
+                opened = VectorIndex.open(space.vectors, folder / _INDEX)
                 by = opened.nearest
-                log(
-                    f"{folder}: {opened.search.lists} lists, {opened.search.candidates} candidates; "
-                    f"recall@10 {opened.search.recall:.4f} when it was built"
-                )
+                log(f"{folder}: recall@10 {opened.recall:.4f} when it was built")
             found[str(run.root)] = space.nearest(asked, neighbours, by=by)
     return Retrieved(asked, found)
 
@@ -167,7 +166,7 @@ def open_space(
         for _, values in each_output(model, batches, model.embed, **chosen):
             yield values
 
-    remove_index(folder)
+    remove_index(folder / _INDEX)
     vectors = VectorFile.write(path, blocks())
     with atomic(described) as temporary:  # the last one: where it is, the vectors are
         temporary.write_text(json.dumps({"width": vectors.width, "made_of": made_of}) + "\n", "utf-8")

@@ -15,7 +15,7 @@ from extract.errors import UsageError
 from train.errors import DataError
 from train.registry import make_model
 from train.retrieval.retrieve import open_space, retrieve
-from train.retrieval.vector_file import unit
+from pipeline.vectors.vector_file import unit
 from train.runs.config import FitConfig
 from train.runs.embeddings import embed_store
 from train.runs.fit import fit
@@ -71,7 +71,7 @@ def test_the_nearest_of_two_runs_side_by_side(
 def test_vectors_and_index_are_kept_in_a_folder_and_used_again(
     runs: tuple[RunFolder, RunFolder], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("faiss", reason="marquee-video[retrieve] is not installed")
+    pytest.importorskip("faiss", reason="marquee-video[index] is not installed")
     asked: dict[str, Any] = {"neighbours": 4, "index": tmp_path / "index", "hardware": CPU}
     said: list[str] = []
     by_index = retrieve(runs, folder / "features", ["films/004"], log=said.append, **asked)
@@ -94,7 +94,7 @@ def test_vectors_and_index_are_kept_in_a_folder_and_used_again(
 def test_runs_of_one_name_are_kept_apart(
     runs: tuple[RunFolder, RunFolder], folder: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("faiss", reason="marquee-video[retrieve] is not installed")
+    pytest.importorskip("faiss", reason="marquee-video[index] is not installed")
     other = RunFolder(tmp_path / "elsewhere" / "before")
     other.root.parent.mkdir()
     other.root.symlink_to(runs[1].root)  # the folder's own name is another
