@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +65,7 @@ class Results:
         self.failed = [result for result in found if not result.measured]
         self.runs = {result.cell: result.measured for result in found if result.measured}
         self.space = lru_cache(SPACES_AT_ONCE)(self._space)
+        self.zero_shot = cache(self._zero_shot)
 
     @property
     def some(self) -> Measured:
@@ -129,7 +130,7 @@ class Results:
     def baselines(self, paper_table: PaperTable) -> list[TableRow]:
         """Rows of the classifiers that see nothing, by the labels of the part."""
         terms = self.paper.columns(paper_table)
-        some = self.some_of(paper_table)
+        some = self.some_of(paper_table.part)
         if paper_table.random == "every":
             return [("random", estimates(terms, {n: Estimate(v) for n, v in every_genre(some)[0].items()}))]
         kinds: dict[str, Callable[[Figure], float]] = {
@@ -140,11 +141,12 @@ class Results:
             (name, estimates(terms, {t: Estimate(value(f)) for t, f in some.figures.items()}))
             for name, value in kinds.items()
         ]
-        untrained = self._zero_shot(some)
+        untrained = self.zero_shot(paper_table.part)
         return rows + ([(ZERO_SHOT, estimates(terms, untrained))] if untrained else [])
 
-    def _zero_shot(self, some: Measured) -> dict[str, Estimate]:
+    def _zero_shot(self, part: Part) -> dict[str, Estimate]:
         """Figures of the store's tags that are named as the genres; empty where it has not one for each."""
+        some = self.some_of(part)
         known = some.predictions
         scores = None if self._source is None else self._source.zero_shot(known.ids, known.genres)
         if scores is None:
@@ -154,10 +156,10 @@ class Results:
         overall, _ = measures.figures(unit_weights(len(target)))
         return {name: Estimate(float(values[0])) for name, values in overall.items()}
 
-    def some_of(self, paper_table: PaperTable) -> Measured:
-        """Any of the runs, measured on the part of a table."""
+    def some_of(self, part: Part) -> Measured:
+        """Any of the runs, measured on a part of the videos."""
         some = self.some
-        return some if paper_table.part == "test" else measured(some.run, some.scoring, paper_table.part)
+        return some if part == "test" else measured(some.run, some.scoring, part)
 
     def _space(self, run: Path, part: Part) -> EmbeddedVideos:
         known = read_predictions(run / "predictions.parquet", split=part)
@@ -192,7 +194,7 @@ class Results:
         said = f"; decisions at a score of {threshold:g}" if decisions and threshold is not None else ""
         about = " ".join(sentences) or RANDOM[paper_table.random]
         part = paper_table.part
-        count = videos[-1] if part == "test" else self.some_of(paper_table).videos
+        count = videos[-1] if part == "test" else self.some_of(part).videos
         notes = [f"{count} {part} videos{said}. {self.spread()} {about}"]
         if len(videos) > 1:
             notes.append(

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.store.layout import Store
-from pipeline.store.reading import current_parts, read, valid_parts
-from pipeline.store.videos import members_of
+from pipeline.store.reading import footer_of, read
 from train.evaluation.metrics import Floats
 
 TABLE = "tags"
@@ -41,8 +40,7 @@ def _columns(store: Store, genres: Sequence[str]) -> list[str] | None:
     target = next((target for target in store.targets() if TABLE in target.tables), None)
     if target is None or target.made_of.get("random_seed") is not None:
         return None
-    parts = valid_parts(store, current_parts(store, TABLE), members_of(store))
-    footer = next((footer for _, footer in parts), None)
+    footer = footer_of(store, TABLE)
     named = {} if footer is None else {c.name.casefold(): c.name for c in footer.header.spec.columns}
     wanted = [" ".join(genre.split()).casefold() for genre in genres]
     return [named[name] for name in wanted] if named.keys() >= set(wanted) else None

@@ -26,7 +26,7 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     rows: list[TableRow] = [
         (name, tuple(values[place] for values in series.values())) for place, name in enumerate(names)
     ]
-    random = results.some_of(paper_table).figures[figure].random
+    random = results.some_of(paper_table.part).figures[figure].random
     blind: tuple[TableEntry, ...] = tuple(Estimate(random) for _ in columns)
     notes = results.notes(
         paper_table,
