@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from pipeline.store.layout import Store, open_store
 
 if TYPE_CHECKING:
     from pipeline.search.hits import Answer
+    from pipeline.search.shots import Shots
 
 app = command_line()
 
@@ -59,26 +61,26 @@ def search(
     from pipeline.search.page import write_page
     from pipeline.search.search import Searches, run_searches
 
-    _check_outputs(out, page, site, cut)
-    if cut_encode and cut is None:
-        raise UsageError("--cut-encode says how --cut DIR cuts: give both")
+    _check_outputs(out, page, site, cut, encode=cut_encode)
     asked = Searches(tuple(words or ()), tuple(meaning or ()), tuple(image or ()), tuple(like or ()), by)
     if not asked:
         raise UsageError(
             "nothing is sought: give WORDS, --meaning TEXT, --image PICTURE or --like VIDEO@SECONDS"
         )
     opened, screen = open_store(location(store)), console()
-    answers = run_searches(opened, asked, most=most, weights=weights, device=device)
+    log = partial(print_line, screen)
+    answers = run_searches(opened, asked, most=most, weights=weights, device=device, log=log)
     _print(screen, answers)
     if out is not None:
         _write_hits(screen, out, answers)
+    shots = _shots(opened, answers) if page is not None or cut is not None else {}
     if page is not None:
-        write_page(page, opened, answers, site=site)
+        write_page(page, opened, answers, shots, site=site)
         print_open(screen, page)
     elif cut is None:
         print_next(screen, _next(opened, answers))
     if cut is not None:
-        _cut(screen, cut, opened, answers, encode=cut_encode)
+        _cut(screen, cut, opened, answers, shots, encode=cut_encode)
 
 
 def _next(store: Store, answers: Iterable[Answer]) -> str:
@@ -87,10 +89,21 @@ def _next(store: Store, answers: Iterable[Answer]) -> str:
     return again("--page", "moments.html") if found else command("describe", store.root)
 
 
-def _check_outputs(out: Path | None, page: Path | None, site: Path | None, cut: Path | None) -> None:
+def _shots(store: Store, answers: Iterable[Answer]) -> dict[str, Shots]:
+    """Those of the videos in which something was found."""
+    from pipeline.search.shots import shots_of
+
+    return shots_of(store, {hit.video_id for answer in answers for hit in answer.hits})
+
+
+def _check_outputs(
+    out: Path | None, page: Path | None, site: Path | None, cut: Path | None, *, encode: bool
+) -> None:
     from pipeline.search.hits import check_suffix
     from pipeline.search.page import check_page
 
+    if encode and cut is None:
+        raise UsageError("--cut-encode says how --cut DIR cuts: give both")
     if cut is not None:
         from pipeline.search.cut import check_folder
 
@@ -120,10 +133,18 @@ def _write_hits(screen: Console, out: Path, answers: Iterable[Answer]) -> None:
     print_line(screen, f"{count(len(hits), 'moment')} in {out}")
 
 
-def _cut(screen: Console, folder: Path, store: Store, answers: list[Answer], *, encode: bool) -> None:
+def _cut(
+    screen: Console,
+    folder: Path,
+    store: Store,
+    answers: list[Answer],
+    shots: Mapping[str, Shots],
+    *,
+    encode: bool,
+) -> None:
     from pipeline.search.cut import cut_out
 
-    done = cut_out(store, answers, folder, encode=encode)
+    done = cut_out(store, answers, shots, folder, encode=encode)
     for line in done.refused:
         print_line(screen, line)
     begin = "" if encode or not done.written else ", each from the keyframe before"

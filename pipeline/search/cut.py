@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from extract.errors import MediaError, StoreError, clock
 from pipeline.copies.stretch import copy_stretch, encode_stretch
 from pipeline.search.hits import Answer, Hit
-from pipeline.search.shots import Shots, shots_of
+from pipeline.search.shots import Shots
 from pipeline.storage.atomic import atomic
 from pipeline.storage.names import relative_file
 from pipeline.store.layout import Store
@@ -31,17 +31,19 @@ class Cuts:
 def cut_out(
     store: Store,
     answers: Sequence[Answer],
+    shots: Mapping[str, Shots],
     folder: Path,
     *,
     encode: bool = False,
 ) -> Cuts:
     """Write a clip of each hit into ``folder``: QUERY-RANK_VIDEO_FROM-TO.mkv, or .mp4 with ``encode``.
 
+    ``shots``: :func:`pipeline.search.shots.shots_of` the hits' videos.
     A clip is the hit's shots (:func:`stretch_of`); hits of one query in the same shots share one. A file that
     is there already is left as it is. Raises StoreError for a folder that cannot be written.
     """
     hits = [hit for answer in answers for hit in answer.hits]
-    films, shots = _films_of(store, hits), shots_of(store, {hit.video_id for hit in hits})
+    films = _films_of(store, hits)
     written, refused = 0, []
     for query, rank, hit, start, end in _stretches(answers, shots):
         suffix = ".mp4" if encode else ".mkv"
@@ -75,7 +77,7 @@ def stretch_of(hit: Hit, shots: Shots) -> tuple[float, float]:
 
 
 def _stretches(
-    answers: Sequence[Answer], shots: dict[str, Shots]
+    answers: Sequence[Answer], shots: Mapping[str, Shots]
 ) -> Iterator[tuple[int, int, Hit, float, float]]:
     """Number of the query, rank of the hit in it, and what to cut; the same stretch once for each query."""
     for query, answer in enumerate(answers, 1):

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from extract.errors import UsageError
-from pipeline.search.vectors import Moment
+from pipeline.search.vector_rows import Moment
 from pipeline.search.word_index import FoundLine
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv

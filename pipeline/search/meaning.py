@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from extract.declarations import Resources
 from extract.errors import MediaError, UsageError, WeightsError
@@ -19,10 +18,9 @@ from extract.weights.locate import resolve
 from pipeline.recorded import options_of
 from pipeline.search.vectors import vector_footer
 from pipeline.store.layout import Store
+from pipeline.vectors.vector_file import Vectors
 
 TABLE = "clip"
-
-Vectors = NDArray[np.float32]
 
 
 class Meaning:

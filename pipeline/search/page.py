@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from extract.errors import UsageError
 from pipeline.pages.pieces import read_piece
 from pipeline.pages.single import single_page
 from pipeline.search.hits import Answer, Hit
+from pipeline.search.shots import Shots
 from pipeline.search.stills import stills_of
 from pipeline.storage.atomic import atomic
 from pipeline.store.layout import Store
@@ -21,16 +22,24 @@ from pipeline.store.layout import Store
 MOST_ON_PAGE = 1000  # moments with their pictures: some 15 MB
 
 
-def write_page(path: Path, store: Store, answers: Sequence[Answer], *, site: Path | None = None) -> None:
+def write_page(
+    path: Path,
+    store: Store,
+    answers: Sequence[Answer],
+    shots: Mapping[str, Shots],
+    *,
+    site: Path | None = None,
+) -> None:
     """Write the page ``path``; with ``site``, a folder of ``marquee report``, moments are links into it.
 
-    Of more than a thousand moments the first of each query are shown. Raises UsageError for a folder that is
-    no report, StoreError where the page cannot be written.
+    ``shots``: :func:`pipeline.search.shots.shots_of` the hits' videos. Of more than a thousand moments the
+    first of each query are shown. Raises UsageError for a folder that is no report, StoreError where the page
+    cannot be written.
     """
     pages = {} if site is None else _pages(site)
     share = MOST_ON_PAGE // max(1, len(answers))
     of_query = [answer.hits[:share] for answer in answers]
-    stills = iter(stills_of(store, [hit for hits in of_query for hit in hits]))
+    stills = iter(stills_of(store, [hit for hits in of_query for hit in hits], shots))
     shown = [
         {
             "query": answer.query,

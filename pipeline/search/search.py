@@ -11,9 +11,11 @@ import numpy as np
 from extract.errors import UsageError
 from pipeline.search.hits import Answer, answer_of_lines, answer_of_moments
 from pipeline.search.meaning import TABLE, Meaning
-from pipeline.search.vectors import Vectors, nearest, vector_at
+from pipeline.search.part_index import Log
+from pipeline.search.vectors import nearest, vector_at
 from pipeline.search.word_index import WordIndex
 from pipeline.store.layout import Store
+from pipeline.vectors.vector_file import Vectors
 
 _MOMENT = re.compile(r"(.+)@(\d+(?:\.\d*)?)")
 
@@ -33,38 +35,48 @@ class Searches:
 
 
 def run_searches(
-    store: Store, asked: Searches, *, most: int = 20, weights: Path | None = None, device: str = "auto"
+    store: Store,
+    asked: Searches,
+    *,
+    most: int = 20,
+    weights: Path | None = None,
+    device: str = "auto",
+    log: Log = lambda text: None,
 ) -> list[Answer]:
     """What each search found: those of words, of meaning, of pictures, of moments, in this order.
+
+    ``log`` is told of indices that are made, or made anew.
 
     Raises UsageError, StoreError, WeightsError, MediaError.
     """
     moments = [_moment(text) for text in asked.like]
-    answers = _by_words(store, asked.words, most)
+    answers = _by_words(store, asked.words, most, log)
     if asked.meaning or asked.images:
         towers = Meaning(store, weights, device=device)
         queries = [*asked.meaning, *map(str, asked.images)]
         vectors = [towers.of_texts(asked.meaning)] if asked.meaning else []
         vectors += [towers.of_pictures(asked.images)] if asked.images else []
-        answers += _by_vectors(store, TABLE, queries, np.concatenate(vectors), most)
+        answers += _by_vectors(store, TABLE, queries, np.concatenate(vectors), most, log)
     if moments:
-        vectors = [vector_at(store, asked.by, video, seconds)[0] for video, seconds in moments]
-        answers += _by_vectors(store, asked.by, list(asked.like), np.concatenate(vectors), most)
+        vectors = [vector_at(store, asked.by, video, seconds, log)[0] for video, seconds in moments]
+        answers += _by_vectors(store, asked.by, list(asked.like), np.concatenate(vectors), most, log)
     return answers
 
 
-def _by_words(store: Store, texts: tuple[str, ...], most: int) -> list[Answer]:
+def _by_words(store: Store, texts: tuple[str, ...], most: int, log: Log) -> list[Answer]:
     if not texts:
         return []
-    index = WordIndex(store)
+    index = WordIndex(store, log)
     try:
         return [answer_of_lines(text, index.search(text, most=most)) for text in texts]
     finally:
         index.close()
 
 
-def _by_vectors(store: Store, table: str, queries: list[str], vectors: Vectors, most: int) -> list[Answer]:
-    found = nearest(store, table, vectors, most=most)
+def _by_vectors(
+    store: Store, table: str, queries: list[str], vectors: Vectors, most: int, log: Log
+) -> list[Answer]:
+    found = nearest(store, table, vectors, most=most, log=log)
     pairs = zip(queries, found, strict=True)
     return [answer_of_moments(query, moments, table) for query, moments in pairs]
 

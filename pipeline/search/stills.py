@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from extract.errors import StoreError
 from pipeline.search.hits import Hit
-from pipeline.search.shots import Shots, shots_of
+from pipeline.search.shots import Shots
 from pipeline.store.layout import Store
 from pipeline.store.reading import dataset
 
 _ROWS = 256  # pictures in memory at a time: some 3 MB
 
 
-def stills_of(store: Store, hits: Sequence[Hit]) -> list[bytes | None]:
-    """A JPEG for each hit; None where the store has no thumbnail of its video.
+def stills_of(store: Store, hits: Sequence[Hit], shots: Mapping[str, Shots]) -> list[bytes | None]:
+    """A JPEG for each hit; None where the store has no thumbnail of its video. ``shots``: of these videos.
 
     The thumbnails of these videos are read once, some at a time.
     """
@@ -26,7 +26,6 @@ def stills_of(store: Store, hits: Sequence[Hit]) -> list[bytes | None]:
         wanted[hit.video_id].append(number)
     found: list[bytes | None] = [None] * len(hits)
     away = [(True, float("inf"))] * len(hits)
-    shots = shots_of(store, wanted)
     scenes = [_scene(shots.get(hit.video_id, Shots()), hit) for hit in hits]
     try:
         thumbnails = dataset(store, "thumbnails")

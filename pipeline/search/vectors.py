@@ -1,35 +1,34 @@
-"""The rows of a table whose vectors are most like some others, by cosine, in one pass over the store."""
+"""The rows of a table whose vectors are most like some others, by cosine.
+
+Up to a million are compared one and all, in one pass over the store; of more there is an index beside the
+store (:mod:`pipeline.search.vector_rows`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from extract.errors import UsageError, did_you_mean, unknown
+from extract.errors import UsageError, did_you_mean, to_install, unknown
 from extract.tables import embedding_matrix
+from pipeline.search.part_index import Log
+from pipeline.search.vector_rows import VECTOR_COLUMNS, Moment, VectorRows, rows_folder
+from pipeline.storage.location import Location
+from pipeline.storage.parquet import parquet_dataset
 from pipeline.store.footer import Footer
 from pipeline.store.layout import Store
-from pipeline.store.reading import current_parts, dataset, read, valid_parts
+from pipeline.store.reading import current_parts, footer_of, read, valid_parts
 from pipeline.store.videos import members_of
+from pipeline.vectors.vector_file import Vectors
 
-Vectors = NDArray[np.float32]
-_COLUMNS = ("video_id", "start_seconds", "end_seconds", "embedding")
+MOST_COMPARED = 1_000_000
 _ROWS = 1 << 15  # compared at a time: 64 MB of 512 values
-
-
-@dataclass(frozen=True)
-class Moment:
-    """An interval of a video and its cosine, from -1 to 1, to what was sought."""
-
-    video_id: str
-    start_seconds: float
-    end_seconds: float
-    cosine: float
 
 
 def vector_footer(store: Store, table: str) -> Footer:
@@ -37,51 +36,103 @@ def vector_footer(store: Store, table: str) -> Footer:
     tables = [name for target in store.targets() for name in target.tables]
     if table not in tables:
         raise unknown("no table", table, tables, have="the store has")
-    parts = valid_parts(store, current_parts(store, table), members_of(store))
-    footer = next((footer for _, footer in parts), None)
+    footer = footer_of(store, table)
     if footer is None or footer.header.spec.embedding is None:
         raise UsageError(f"table {table!r} has no vectors to compare: name one that has, such as clip")
     return footer
 
 
-def nearest(store: Store, table: str, sought: Vectors, *, most: int = 20) -> list[list[Moment]]:
+def nearest(
+    store: Store, table: str, sought: Vectors, *, most: int = 20, log: Log = lambda text: None
+) -> list[list[Moment]]:
     """For each row of ``sought`` (queries, dimension) the moments most like it, the likest first.
 
     Rows with NaN (what could not be measured) and rows of zeros are like nothing. Memory is bounded by a
-    batch of rows, whatever the store's size.
+    batch of rows, whatever the store's size. ``log`` is told what happens to an index.
     """
-    dimension = int(np.prod(vector_footer(store, table).header.spec.embedding.shape))  # type: ignore[union-attr]
-    if sought.shape[1:] != (dimension,):
-        raise UsageError(f"vectors of table {table!r} have {dimension} values, got {sought.shape[1:]}")
+    width = _width(store, table)
+    if sought.shape[1:] != (width,):
+        raise UsageError(f"vectors of table {table!r} have {width} values, got {sought.shape[1:]}")
     queries = _unit(sought)
+    known = np.flatnonzero(np.isfinite(queries).all(axis=1))
+    found: list[list[Moment]] = [[] for _ in queries]
+    indexed = rows_folder(store, table).exists()
+    files, rows = ([], 0) if indexed else _files(store, table)
+    if indexed or (rows > MOST_COMPARED and _can_index(rows, log)):
+        with closing(VectorRows(store, table, width, log)) as kept:
+            answers = kept.nearest(queries[known], most)
+    else:
+        answers = _by_comparing(files, queries[known], most)
+    for place, moments in zip(known.tolist(), answers, strict=True):
+        found[place] = moments
+    return found
+
+
+def _by_comparing(files: Sequence[Location], queries: Vectors, most: int) -> list[list[Moment]]:
     best: list[tuple[NDArray[np.float32], list[Moment]]] = [(np.zeros(0, np.float32), []) for _ in queries]
-    for batch in _batches(store, table):
+    for batch in _batches(files):
         cosines = _unit(embedding_matrix(batch["embedding"]).astype(np.float32)) @ queries.T
         for place, (scores, moments) in enumerate(best):
             best[place] = _merged(scores, moments, cosines[:, place], batch, most)
     return [moments for _, moments in best]
 
 
-def vector_at(store: Store, table: str, video_id: str, seconds: float) -> tuple[Vectors, float, float]:
+def _files(store: Store, table: str) -> tuple[list[Location], int]:
+    """The valid parts of a table, and how many rows they have."""
+    parts = list(valid_parts(store, current_parts(store, table), members_of(store)))
+    rows = sum(state.rows for _, footer in parts for state in footer.videos.values())
+    return [part.path for part, _ in parts], rows
+
+
+def _can_index(rows: int, log: Log) -> bool:
+    if find_spec("faiss") is None:
+        log(f"all {rows:,} vectors are compared, which an index makes fast: {to_install('index')}")
+        return False
+    return True
+
+
+def _width(store: Store, table: str) -> int:
+    embedding = vector_footer(store, table).header.spec.embedding
+    assert embedding is not None
+    return int(np.prod(embedding.shape))
+
+
+def vector_at(
+    store: Store, table: str, video_id: str, seconds: float, log: Log = lambda text: None
+) -> tuple[Vectors, float, float]:
     """The vector (1, dimension) of a video at a moment, or nearest to it, and its interval.
 
     Raises UsageError for a video that has none.
     """
-    vector_footer(store, table)
-    found = read(store, table, columns=list(_COLUMNS[1:]), video_ids=[video_id])
-    if not len(found):
+    width = _width(store, table)
+    if rows_folder(store, table).exists():
+        with closing(VectorRows(store, table, width, log)) as rows:
+            intervals, numbers = rows.of_video(video_id)
+            place = _at(intervals, seconds) if len(intervals) else 0
+            vectors = rows.vectors(numbers[place : place + 1])
+    else:
+        found = read(store, table, columns=list(VECTOR_COLUMNS[1:]), video_ids=[video_id])
+        intervals = np.column_stack([found[name].to_numpy() for name in VECTOR_COLUMNS[1:3]])
+        place = _at(intervals, seconds) if len(intervals) else 0
+        vectors = embedding_matrix(found["embedding"])[place : place + 1].astype(np.float32)
+    if not len(intervals):
         ids = read(store, "videos", columns=["video_id"])["video_id"].to_pylist()
         why = "no vectors in it" if video_id in ids else f"not in the store{did_you_mean(video_id, ids)}"
         raise UsageError(f"video {video_id!r}, table {table!r}: {why}")
-    starts, ends = (found[name].to_numpy() for name in ("start_seconds", "end_seconds"))
+    start, end = intervals[place].tolist()
+    return vectors, start, end
+
+
+def _at(intervals: NDArray[np.float64], seconds: float) -> int:
+    """The row of (rows, 2) that a moment is in, or nearest to."""
+    starts, ends = intervals.T
     away = np.maximum(np.maximum(starts - seconds, seconds - ends), 0)
-    place = int(np.lexsort((np.abs((starts + ends) / 2 - seconds), away))[0])
-    vector = embedding_matrix(found["embedding"])[place : place + 1].astype(np.float32)
-    return vector, float(starts[place]), float(ends[place])
+    return int(np.lexsort((np.abs((starts + ends) / 2 - seconds), away))[0])
 
 
-def _batches(store: Store, table: str) -> Iterator[pa.RecordBatch]:
-    yield from dataset(store, table).to_batches(columns=list(_COLUMNS), batch_size=_ROWS)
+def _batches(files: Sequence[Location]) -> Iterator[pa.RecordBatch]:
+    if files:
+        yield from parquet_dataset(files).to_batches(columns=list(VECTOR_COLUMNS), batch_size=_ROWS)
 
 
 def _merged(

@@ -1,40 +1,31 @@
 """An index of all words of a store: a file of SQLite's full-text search beside it, which grows with it.
 
-The index holds nothing that the store does not. It is brought up to date before every search, part by part,
-and made anew where it is damaged or of another version; deleting it loses nothing.
+A line of text is found by its words, whatever their case and accents; words that are near to a sought one
+come from a list of all words, which is searched from either end.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sqlite3
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from extract.errors import StoreError
-from extract.weights.hashing import cache_dir
 from pipeline.report.lanes import speech, titles
 from pipeline.report.video_tables import rows_by_video
+from pipeline.search.part_index import Follower, Format, Log, connect, follow, index_path, is_damaged, remove
 from pipeline.search.query import Query, halves, near, plain
-from pipeline.storage.location import is_remote
 from pipeline.store.footer import Footer
 from pipeline.store.layout import PartFile, Store
-from pipeline.store.reading import current_parts, valid_parts
-from pipeline.store.videos import members_of
+from pipeline.store.reading import current_parts
 
 Kind = Literal["title", "speech"]
 
-VERSION = 1
-_APPLICATION = 0x4D515745  # "MQWE" in the file's header: an index of ours, whatever became of the rest
 _TABLES: dict[str, Kind] = {"ocr": "title", "whisper": "speech"}
 _LANES = {"ocr": titles, "whisper": speech}
+_MOST_RANKED = 50_000  # lines, the first in the store: what says little in so many says little in more
 _MOST_NEAR = 64  # words that are taken for one that is sought
-_BUSY_SECONDS = 60.0
 _SCHEMA = """
-CREATE TABLE parts (number INTEGER PRIMARY KEY, name TEXT UNIQUE, stamp TEXT);
 CREATE TABLE lines (
     id INTEGER PRIMARY KEY, part INTEGER, video TEXT, kind TEXT, start REAL, stop REAL, text TEXT, plain TEXT
 );
@@ -43,6 +34,14 @@ CREATE VIRTUAL TABLE found USING fts5(plain, content='lines', content_rowid='id'
 CREATE TABLE vocabulary (word TEXT PRIMARY KEY, reversed TEXT) WITHOUT ROWID;
 CREATE INDEX backwards ON vocabulary (reversed);
 """
+_BEST = """
+SELECT id, video, start, stop, kind, text FROM (
+    SELECT number, score FROM (
+        SELECT rowid AS number, bm25(found) AS score FROM found WHERE found MATCH ? LIMIT ?
+    ) ORDER BY score, number LIMIT ?
+) JOIN lines ON lines.id = number ORDER BY score, number
+"""
+_FORMAT = Format(application=0x4D515745, version=2, schema=_SCHEMA)  # "MQWE"
 
 
 @dataclass(frozen=True)
@@ -57,30 +56,18 @@ class FoundLine:
     exact: bool
 
 
-def index_path(store: Store) -> Path:
-    """Beside the store; for a remote store and where that cannot be written, in the user's cache."""
-    if not is_remote(store.root):
-        beside = Path(str(store.root)).resolve()
-        if os.access(beside.parent, os.W_OK):
-            return beside.with_name(f"{beside.name}.words.sqlite")
-    digest = hashlib.sha256(str(store.root).encode()).hexdigest()[:16]
-    return cache_dir() / f"{store.root.name}-{digest}.words.sqlite"
-
-
 class WordIndex:
     """The index of a store, up to date when it is made. Raises StoreError where the store has no words."""
 
-    def __init__(self, store: Store) -> None:
-        self.path = index_path(store)
-        self._parts = list(_word_parts(store))
-        if not self._parts:
-            raise StoreError(
-                f"{str(store.root)!r} has no words: extract with --experts +ocr or +whisper to get some"
-            )
+    def __init__(self, store: Store, log: Log = lambda text: None) -> None:
+        self.path = index_path(store, "words.sqlite")
+        self._store, self._log = store, log
+        if not any(current_parts(store, table) for table in _TABLES):
+            raise self._no_words()
         try:
             self._connection = self._opened()
-        except sqlite3.DatabaseError:
-            self._connection = self._made_anew()
+        except sqlite3.DatabaseError as error:
+            self._connection = self._made_anew(error)
 
     def close(self) -> None:
         self._connection.close()
@@ -95,9 +82,9 @@ class WordIndex:
             return []
         try:
             return self._search(query, most)
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
             self._connection.close()
-            self._connection = self._made_anew()
+            self._connection = self._made_anew(error)
             return self._search(query, most)
 
     def _search(self, query: Query, most: int) -> list[FoundLine]:
@@ -110,33 +97,29 @@ class WordIndex:
             found += [made for line, made in loose if line not in known]
         return found[:most]
 
-    def _made_anew(self) -> sqlite3.Connection:
+    def _made_anew(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
         """For one that is damaged or of another version: it holds nothing of its own."""
-        self.path.unlink(missing_ok=True)
+        if is_damaged(error):
+            self._log(f"{str(self.path)!r} cannot be read ({error}): it is made anew")
+            remove(self.path)
         return self._opened()
 
+    def _no_words(self) -> StoreError:
+        root = str(self._store.root)
+        return StoreError(f"{root!r} has no words: extract with --experts +ocr or +whisper to get some")
+
     def _opened(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        _check_ours(self.path)
-        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = connect(self.path, _FORMAT)
         try:
-            if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    raise sqlite3.DatabaseError("an index of another version")
-                numbers = f"PRAGMA user_version = {VERSION}; PRAGMA application_id = {_APPLICATION};"
-                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {numbers} COMMIT")
-            _bring_up_to_date(connection, self._parts)
+            if not follow(connection, self._store, _TABLES, Follower(_learn, _forget), self._log):
+                raise self._no_words()
         except BaseException:
             connection.close()
             raise
         return connection
 
     def _lines(self, match: str, most: int, *, exact: bool) -> list[tuple[int, FoundLine]]:
-        rows = self._connection.execute(
-            "SELECT id, video, start, stop, kind, text FROM found JOIN lines ON lines.id = found.rowid "
-            "WHERE found MATCH ? ORDER BY bm25(found), video, start LIMIT ?",
-            (match, most),
-        )
+        rows = self._connection.execute(_BEST, (match, _MOST_RANKED, most))
         return [(row[0], FoundLine(row[1], row[2], row[3], row[4], row[5], exact)) for row in rows]
 
     def _expanded(self, word: str) -> str:
@@ -154,77 +137,31 @@ class WordIndex:
         return f"({' OR '.join([f'{_quoted(word)}*', *others])})"
 
 
-def _check_ours(path: Path) -> None:
-    """Raises StoreError for a file that is not an index of ours: it is left as it is."""
-    if path.is_symlink():
-        raise StoreError(f"{str(path)!r} is a link where the index of words goes: move it away")
-    if path.exists():
-        with path.open("rb") as file:
-            header = file.read(100)  # of SQLite: the application's number at byte 68
-        if header and header[68:72] != _APPLICATION.to_bytes(4, "big"):
-            raise StoreError(f"{str(path)!r} is not an index of words by Marquee: move it away")
-
-
-def _word_parts(store: Store) -> Iterator[tuple[PartFile, Footer]]:
-    members = members_of(store)
-    for table in _TABLES:
-        yield from valid_parts(store, current_parts(store, table), members)
-
-
-def _bring_up_to_date(connection: sqlite3.Connection, parts: Iterable[tuple[PartFile, Footer]]) -> None:
-    wanted = {f"{part.table}/{part.path.name}": (part, footer) for part, footer in parts}
-    stamps = {name: _stamp(part) for name, (part, _) in wanted.items()}
-    known = dict(connection.execute("SELECT name, stamp FROM parts"))
-    gone = [name for name in known if stamps.get(name) != known[name]]
-    new = [name for name in wanted if stamps[name] != known.get(name)]
-    for name in gone:
-        with _transaction(connection):
-            _forget(connection, name)
-    for name in new:
-        with _transaction(connection):  # whole or not at all: a search that is stopped leaves no half part
-            _forget(connection, name)
-            _learn(connection, name, stamps[name], *wanted[name])
-
-
-def _learn(connection: sqlite3.Connection, name: str, stamp: str, part: PartFile, footer: Footer) -> None:
-    number = connection.execute("INSERT INTO parts (name, stamp) VALUES (?, ?)", (name, stamp)).lastrowid
+def _learn(connection: sqlite3.Connection, number: int, part: PartFile, footer: Footer) -> None:
     lane, kind = _LANES[part.table], _TABLES[part.table]
+    first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM lines").fetchone()[0]
+    lines: list[tuple[int, int, str, str, float, float, str, str]] = []
     for video_id, table in rows_by_video(part.path, footer).items():
-        if not len(table):
-            continue
-        made = lane(table)
-        for start, end, text in zip(made.starts, made.ends, made.texts, strict=True):
-            bare = plain(text)
-            values = (number, video_id, kind, start, end, text, bare)
-            row = connection.execute(
-                "INSERT INTO lines (part, video, kind, start, stop, text, plain) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                values,
-            ).lastrowid
-            connection.execute("INSERT INTO found (rowid, plain) VALUES (?, ?)", (row, bare))
-            words = [(word, word[::-1]) for word in set(bare.split())]
-            connection.executemany("INSERT OR IGNORE INTO vocabulary VALUES (?, ?)", words)
+        if len(table):
+            made = lane(table)
+            for start, end, text in zip(made.starts, made.ends, made.texts, strict=True):
+                lines.append((first + len(lines), number, video_id, kind, start, end, text, plain(text)))
+    connection.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?)", lines)
+    connection.executemany(
+        "INSERT INTO found (rowid, plain) VALUES (?, ?)", ((line[0], line[-1]) for line in lines)
+    )
+    words = sorted({word for line in lines for word in line[-1].split()})
+    connection.executemany(
+        "INSERT OR IGNORE INTO vocabulary VALUES (?, ?)", ((word, word[::-1]) for word in words)
+    )
 
 
-def _forget(connection: sqlite3.Connection, name: str) -> None:
-    number = connection.execute("SELECT number FROM parts WHERE name = ?", (name,)).fetchone()
-    if number is not None:
-        connection.execute(
-            "INSERT INTO found (found, rowid, plain) SELECT 'delete', id, plain FROM lines WHERE part = ?",
-            number,
-        )
-        connection.execute("DELETE FROM lines WHERE part = ?", number)
-        connection.execute("DELETE FROM parts WHERE number = ?", number)
-
-
-def _transaction(connection: sqlite3.Connection) -> Any:
-    connection.execute("BEGIN IMMEDIATE")
-    return connection  # as a context, commits or rolls back
-
-
-def _stamp(part: PartFile) -> str:
-    found = part.path.stat()
-    return f"{found.st_size} {found.st_mtime}"
+def _forget(connection: sqlite3.Connection, number: int) -> None:
+    connection.execute(
+        "INSERT INTO found (found, rowid, plain) SELECT 'delete', id, plain FROM lines WHERE part = ?",
+        (number,),
+    )
+    connection.execute("DELETE FROM lines WHERE part = ?", (number,))
 
 
 def _exact(query: Query) -> str:

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -142,17 +142,40 @@ def _kind(entry: os.DirEntry[str]) -> Kind:
 
 def sizes(folder: Location) -> dict[str, int]:
     """The same, with the size of each in bytes; a file that vanishes meanwhile (another run) has none."""
-    if is_remote(folder):
+    if not isinstance(folder, Path):
         return {name: size or 0 for name, size in _listed(folder).items()}
-    found = {}
+    return {name: found.st_size for name, found in _looked_at(folder)}
+
+
+def stamps(folder: Location) -> dict[str, str]:
+    """The same, with a text for each that is another one once the file was written anew."""
+    if not isinstance(folder, Path):
+        return {name: f"{entry['size']} {version_of(entry)}" for name, entry in _entries(folder).items()}
+    return {name: f"{found.st_size} {found.st_mtime_ns}" for name, found in _looked_at(folder)}
+
+
+def version_of(entry: Mapping[str, Any]) -> str | None:
+    """What storage calls this content of an object, else when it was written; as s3fs, gcsfs, adlfs say."""
+    said = ("ETag", "etag", "LastModified", "last_modified", "updated")
+    return next((str(entry[name]) for name in said if entry.get(name)), None)
+
+
+def _looked_at(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     for name in names(folder):
         with suppress(FileNotFoundError):
-            found[name] = (folder / name).stat().st_size
-    return found
+            yield name, (folder / name).stat()
 
 
 def _listed(folder: UPath) -> dict[str, int | None]:
     """Names and sizes; None for what further keys lie below."""
+    return {
+        name: None if entry["type"] == "directory" else entry["size"]
+        for name, entry in _entries(folder).items()
+    }
+
+
+def _entries(folder: UPath) -> dict[str, Mapping[str, Any]]:
+    """What the storage says of each object, by name."""
     with storage_errors(folder):
         try:
             found = folder.fs.ls(folder.path, detail=True)
@@ -161,11 +184,7 @@ def _listed(folder: UPath) -> dict[str, int | None]:
                 raise
             return {}
     start = len(folder.path.rstrip("/")) + 1
-    return {
-        entry["name"][start:]: None if entry["type"] == "directory" else entry["size"]
-        for entry in found
-        if len(entry["name"].rstrip("/")) > start
-    }
+    return {entry["name"][start:]: entry for entry in found if len(entry["name"].rstrip("/")) > start}
 
 
 def read_bytes(place: Location, *, most_bytes: int | None = None) -> bytes:

@@ -6,13 +6,13 @@ import os
 import re
 import stat
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract.errors import UsageError, count
-from pipeline.storage.location import Location, is_odd, is_remote, storage_errors
+from pipeline.storage.location import Location, is_odd, is_remote, storage_errors, version_of
 from pipeline.storage.names import display
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _scan_remote(videos: UPath, out: Location | None) -> Scan:
             info = videos.fs.info(videos.path)
             if info["type"] == "file":
                 name = videos.name.encode()
-                return _one(videos, _input(name, name, info["size"], None, _version(info)))
+                return _one(videos, _input(name, name, info["size"], None, version_of(info)))
             return _sorted(videos, _objects(videos, skip))
     except FileNotFoundError:
         raise UsageError(
@@ -168,17 +168,11 @@ def _objects(videos: UPath, skip: str | None) -> Iterator[Input | Ignored]:
             yield Ignored(name.encode(), size, "not a valid path: an empty part, '.', '..', '::'")
             continue
         else:
-            yield _input(name.encode(), name.rpartition("/")[2].encode(), size, None, _version(entry))
+            yield _input(name.encode(), name.rpartition("/")[2].encode(), size, None, version_of(entry))
             continue
         if group not in told:
             told.add(group)
             yield Ignored(group.encode(), None, reason)
-
-
-def _version(entry: Mapping[str, Any]) -> str | None:
-    """What storage calls this content of an object, else when it was written; as s3fs, gcsfs, adlfs say."""
-    names = ("ETag", "etag", "LastModified", "last_modified", "updated")
-    return next((str(entry[name]) for name in names if entry.get(name)), None)
 
 
 def _listed(videos: UPath, base: str) -> Iterator[dict[str, Any]]:

@@ -150,6 +150,14 @@ def valid_parts(
             yield part, footer
 
 
+def footer_of(store: Store, table: str) -> Footer | None:
+    """That of a valid part, which says what the table's rows are; None without one. Reads no other."""
+    for part in current_parts(store, table):
+        for _, footer in valid_parts(store, [part], members_of(store, shard=part.shard)):
+            return footer
+    return None
+
+
 def _newest(parts: Sequence[PartFile]) -> str | None:
     newest = max(parts, key=_written, default=None)
     return newest.fingerprint if newest else None

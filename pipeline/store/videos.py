@@ -94,9 +94,14 @@ def read_shards(store: Store) -> list[Shard]:
     return shards_of(store, None)
 
 
-def members_of(store: Store) -> dict[int, frozenset[str]] | None:
-    """The ids of every planned shard's videos; None for a store without any plan."""
-    return {shard.index: shard.members for shard in read_shards(store)} or None
+def members_of(store: Store, *, shard: int | None = None) -> dict[int, frozenset[str]] | None:
+    """The ids of every planned shard's videos, or of this one's; None for a store without any plan."""
+    if shard is None:
+        return {one.index: one.members for one in read_shards(store)} or None
+    planned = store.shards()
+    if shard in planned:
+        return {shard: frozenset(video.video_id for video in _read(store, shard, None))}
+    return {} if planned else None
 
 
 def plan_problems(shards: Iterable[Shard]) -> Iterator[str]:

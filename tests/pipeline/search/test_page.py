@@ -11,6 +11,7 @@ from extract.errors import UsageError
 from pipeline.report.site import report
 from pipeline.search.hits import Answer, Hit
 from pipeline.search.page import check_page, write_page
+from pipeline.search.shots import shots_of
 from pipeline.search.stills import stills_of
 from pipeline.store.layout import Store
 from pipeline.store.reading import read
@@ -26,13 +27,14 @@ def hit(start: float, *, video: str = "films/a", why: str = "title: SOON", score
 def test_the_picture_is_of_the_same_shot(films: Store) -> None:
     pictures = read(films, "thumbnails", columns=["jpeg"], video_ids=["films/a"])["jpeg"].to_pylist()
     # shots begin at 0, 4, 9, 15, with a picture 2 s later: at 8.9 s that of the next shot would be nearer
-    found = stills_of(films, [hit(8.9), hit(0.0), hit(15.0), hit(0.0, video="films/c")])
+    hits = [hit(8.9), hit(0.0), hit(15.0), hit(0.0, video="films/c")]
+    found = stills_of(films, hits, shots_of(films, ["films/a", "films/c"]))
     assert found == [pictures[1], pictures[0], pictures[3], None]
 
 
 def test_what_is_no_report_is_refused(films: Store, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a report"):
-        write_page(tmp_path / "p.html", films, [], site=tmp_path)
+        write_page(tmp_path / "p.html", films, [], {}, site=tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "corpus.js").write_text("alert(1)")
     with pytest.raises(UsageError, match="is not a report"):
@@ -46,7 +48,7 @@ def test_the_page_in_a_browser(browser: Any, films: Store, tmp_path: Path) -> No
         Answer(HOSTILE, (hit(5.0, why=f"title: {HOSTILE}"), hit(83.2, video="films/c", score=0.25))),
         Answer("nothing", ()),
     ]
-    write_page(page, films, answers, site=site)
+    write_page(page, films, answers, shots_of(films, ["films/a"]), site=site)
     watched = Watched(browser, page)
     window = watched.page
     assert window.locator("h2").all_inner_texts() == [f"{HOSTILE} · 2 moments", "nothing · nothing found"]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from extract.errors import StoreError
-from pipeline.search.word_index import WordIndex, index_path
+from pipeline.search.part_index import index_path
+from pipeline.search.word_index import WordIndex
 from pipeline.store.layout import Store
 from tests.pipeline.about.conftest import write_tables
 from tests.pipeline.conftest import Kit
@@ -93,7 +94,7 @@ def test_the_index_follows_the_store(kit: Kit, store: Store) -> None:
 @pytest.mark.parametrize("damage", ["other bytes", "cut", "another version", "another database"])
 def test_a_damaged_index_is_made_anew(store: Store, damage: str) -> None:
     assert found(store, "amelie") == ["AMELIE"]
-    path = index_path(store)
+    path = index_path(store, "words.sqlite")
     if damage == "other bytes":
         path.write_bytes(path.read_bytes()[:100] + b"not a database" * 999)
     elif damage == "cut":
@@ -107,9 +108,9 @@ def test_a_damaged_index_is_made_anew(store: Store, damage: str) -> None:
 
 
 def test_what_is_not_an_index_is_left_as_it_is(store: Store, tmp_path: Path) -> None:
-    path = index_path(store)
+    path = index_path(store, "words.sqlite")
     path.write_text("my notes on these films")
-    with pytest.raises(StoreError, match="is not an index of words by Marquee: move it away"):
+    with pytest.raises(StoreError, match="is not an index by Marquee: move it away"):
         WordIndex(store)
     assert path.read_text() == "my notes on these films"
     path.rename(tmp_path / "notes")
@@ -122,10 +123,10 @@ def test_what_is_not_an_index_is_left_as_it_is(store: Store, tmp_path: Path) -> 
 def test_the_index_is_beside_the_store_or_in_the_cache(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert index_path(store) == tmp_path / "out.words.sqlite"
+    assert index_path(store, "words.sqlite") == tmp_path / "out.words.sqlite"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("pipeline.search.word_index.os.access", lambda path, mode: False)
-    assert index_path(store).parent == tmp_path / "cache" / "marquee"
+    monkeypatch.setattr("pipeline.search.part_index.os.access", lambda path, mode: False)
+    assert index_path(store, "words.sqlite").parent == tmp_path / "cache" / "marquee"
     assert found(store, "amelie") == ["AMELIE"]
 
 
