@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from extract.errors import UsageError
+from pipeline.vectors.vector_file import unit
 from train.errors import DataError
 from train.registry import make_model
 from train.retrieval.retrieve import open_space, retrieve
-from pipeline.vectors.vector_file import unit
 from train.runs.config import FitConfig
 from train.runs.embeddings import embed_store
 from train.runs.fit import fit
