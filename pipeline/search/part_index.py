@@ -24,7 +24,7 @@ from extract.errors import StoreError
 from extract.weights.hashing import cache_dir
 from pipeline.storage.location import is_remote, stamps
 from pipeline.store.footer import Footer
-from pipeline.store.layout import PartFile, Store
+from pipeline.store.layout import PartFile, Store, shard_name
 from pipeline.store.reading import current_parts
 from pipeline.store.validity import valid_footer
 from pipeline.store.videos import members_of
@@ -169,7 +169,7 @@ def _wanted(store: Store, tables: Collection[str]) -> dict[str, _Wanted]:
         there = stamps(store.root / table) if parts else {}
         for part in parts:
             if part.path.name in there:  # not taken out meanwhile
-                plan = plans.get(store.shard_path(part.shard).name, "none" if plans else "no plan at all")
+                plan = plans.get(shard_name(part.shard), "none" if plans else "no plan at all")
                 found[f"{table}/{part.path.name}"] = _Wanted(part, there[part.path.name], plan)
     return found
 

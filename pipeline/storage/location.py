@@ -163,7 +163,7 @@ def version_of(entry: Mapping[str, Any]) -> str | None:
 def _looked_at(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     for name in names(folder):
         with suppress(FileNotFoundError):
-            yield name, (folder / name).stat()
+            yield name, os.stat(os.path.join(folder, name))
 
 
 def _listed(folder: UPath) -> dict[str, int | None]:

@@ -71,7 +71,7 @@ class Store:
         return self.root / "run.json"
 
     def shard_path(self, shard: int) -> Location:
-        return self.root / "videos" / f"part-{shard:05d}.parquet"
+        return self.root / "videos" / shard_name(shard)
 
     def inputs_path(self, shard: int) -> Location:
         return self.root / "inputs" / f"{shard:05d}.json"
@@ -200,6 +200,11 @@ class Store:
     def _write_record(self, record: Mapping[str, Any]) -> None:
         with self.write(self.run_path) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+
+
+def shard_name(shard: int) -> str:
+    """Of its file among the videos."""
+    return f"part-{shard:05d}.parquet"
 
 
 def open_store(root: Location, *, create: bool = False) -> Store:

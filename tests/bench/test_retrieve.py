@@ -29,7 +29,7 @@ def test_building_and_answering_are_measured(tmp_path: Path) -> None:
     pytest.importorskip("faiss", reason="marquee-video[index] is not installed")
     vectors = VectorFile.write(tmp_path / "vectors.f16", FILMS.blocks(1500, part=0))
     built = build(vectors)
-    assert built["bytes"] > 1500 * 24 and built["search"]["recall"] > 0.99
+    assert built["bytes"] > 1500 * 24 and built["searches"][0]["recall"] > 0.99
     queries = unit(np.concatenate(list(FILMS.blocks(9, part=1))))
     found = answer(vectors, queries)
     assert found["recall"] > 0.95 and len(found["warm"]) == len(found["cold"]) == 9

@@ -12,6 +12,7 @@ from extract.errors import StoreError
 from pipeline.search.part_index import index_path
 from pipeline.search.word_index import WordIndex
 from pipeline.store.layout import Store
+from pipeline.store.videos import Shard, read_shards, write_shard
 from tests.pipeline.about.conftest import write_tables
 from tests.pipeline.conftest import Kit
 from tests.pipeline.report.conftest import title
@@ -136,3 +137,42 @@ def test_a_store_without_words_says_how_to_get_some(kit: Kit) -> None:
     kit.fill(store, kit.plan().shards, kit.target())
     with pytest.raises(StoreError, match=r"has no words: extract with --experts \+ocr or \+whisper"):
         WordIndex(store)
+
+
+def test_a_second_search_opens_no_part(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(store, "amelie") == ["AMELIE"]
+    for name in ("part_index.valid_footer", "part_index.members_of", "word_index.rows_by_video"):
+        monkeypatch.setattr(f"pipeline.search.{name}", None)
+    assert found(store, "barnaby") == ["BARNABY HALE"]
+
+
+def test_an_index_that_another_process_holds_is_not_taken_for_damaged(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert found(store, "amelie") == ["AMELIE"]
+    monkeypatch.setattr("pipeline.search.part_index._BUSY_SECONDS", 0.05)
+    path = index_path(store, "words.sqlite")
+    before = path.stat().st_ino
+    holder = sqlite3.connect(path)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="cannot be used: database is locked"):
+        WordIndex(store)
+    holder.close()
+    assert path.stat().st_ino == before and found(store, "amelie") == ["AMELIE"]
+
+
+def test_a_part_whose_videos_were_taken_out_is_forgotten_and_learned_again(kit: Kit, store: Store) -> None:
+    """The part itself is not written to: what counts as valid has changed."""
+    plan = read_shards(store)
+    replaced = Shard(0, tuple(video for video in plan[0].videos if video.video_id != "c"))
+    write_shard(store, replaced)
+    with pytest.raises(StoreError, match="has no words"):
+        WordIndex(store)
+    write_shard(store, plan[0])
+    assert found(store, "amelie") == ["AMELIE"]
+
+
+def test_of_many_lines_the_first_are_ranked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(store, "coming", most=1) == ["COMING SOON"], "the shortest"
+    monkeypatch.setattr("pipeline.search.word_index._MOST_RANKED", 2)
+    assert sorted(found(store, "coming", most=3)) == ["COMING SOON", "Comings and goings"]
