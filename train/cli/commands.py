@@ -282,6 +282,7 @@ def import_moviescope(
 def models() -> None:
     """List the models, the presets, and the papers whose tables compare makes."""
     screen, table = console(), make_table("model, preset or paper", "what it is")
+    table.columns[0].no_wrap = True  # a name is copied
     for name in model_names():
         table.add_row(name, model_class(name).summary)
     for name in preset_names():
