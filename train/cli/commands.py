@@ -122,6 +122,8 @@ def predict(
     hardware = Hardware(device=device, precision=precision)
     folder = RunFolder(run)
     if is_store(place):
+        if made_by:
+            raise UsageError("--as says what to make of videos, and this is a store: leave it out")
         found = predict_store(folder, place, hardware=hardware, allow_random_weights=allow_random_weights)
     else:
         found = predict_videos(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from train.log import Log, log_of
 from train.runs.config import FitConfig
 from train.runs.fit import fit
 from train.runs.training_data import columns_of, make_steps, options_of
+from train.runs.typed_options import typed_options, typed_value
 from train.runs.workers import Cluster
 from train.settings import Choices, Hardware, check_one_place, choose, only
 
@@ -106,6 +107,7 @@ def _grid(config: GridConfig) -> tuple[CompareConfig, _Trainer]:
     finetune = options.pop(FINETUNE, {})
     paper = load_paper(config.paper)
     store, missing = _open(config, options)
+    content = _content(config.labels)
     grid = CompareConfig(
         out=config.out,
         experts=tuple(name for name in store.tables if name not in paper.baselines),
@@ -116,16 +118,17 @@ def _grid(config: GridConfig) -> tuple[CompareConfig, _Trainer]:
         steps=config.steps or STEPS,
         paper=config.paper,
         missing=missing,
-        data={
-            "features": store.fingerprints,
-            "labels": _content(config.labels),
-            "preset": config.preset,
-            "options": options,
-            **({"shared": paper.shared} if paper.shared else {}),
-        },
-        finetune=finetune,
+        finetune={name: typed_value(name, value, [FineOptions]) for name, value in finetune.items()},
     )
     _check_options(grid, options)
+    data = {
+        "features": store.fingerprints,
+        "labels": content,
+        "preset": config.preset,
+        "options": typed_options(options, _models(grid)),
+        **({"shared": paper.shared} if paper.shared else {}),
+    }
+    grid = replace(grid, data=data)
     return grid, _Trainer(config, grid, options)
 
 
@@ -208,7 +211,7 @@ def _open(config: GridConfig, options: Options) -> tuple[FeatureSet, tuple[str, 
 
 def _check_options(grid: CompareConfig, options: Options) -> None:
     """Raises UsageError for options that nothing in the grid has, before anything is trained."""
-    models = list(dict.fromkeys(cell.model for cell in grid.cells()))
+    models = _models(grid)
     known = {name for model in models for name in options_of(model)}
     unknown = sorted(set(options.get("model", {})) - known)
     if unknown:
@@ -216,6 +219,10 @@ def _check_options(grid: CompareConfig, options: Options) -> None:
     checked(FineOptions, grid.finetune, owner="finetune", prefix=FINETUNE)
     if grid.finetune and not any(cell.fine for cell in grid.cells()):
         raise UsageError("--set finetune...: none of the tables fine-tunes")
+
+
+def _models(grid: CompareConfig) -> list[str]:
+    return list(dict.fromkeys(cell.model for cell in grid.cells()))
 
 
 def _for_model(options: Options, model: str) -> Options:

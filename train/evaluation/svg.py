@@ -138,6 +138,8 @@ def panels(
         for axes, (title, series) in zip(grid, curves.items(), strict=False):
             _draw_lines(axes, series, marked=False, looks=looks)
             axes.set_title(shortened(title, 36), fontsize=8, loc="left")
+            if all(float(step).is_integer() for values in series.values() for step, _ in values):
+                axes.locator_params(axis="x", integer=True)
             if limits is not None:
                 axes.set_ylim(*limits)
         for axes in grid[len(curves) :]:

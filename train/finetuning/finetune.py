@@ -67,7 +67,7 @@ def finetune(config: FinetuneConfig, log: Log | None = None) -> RunFolder:
         DataError: the store is not what the run was trained on.
     """
     log = log_of_this_process(log)
-    stage = _Stage.open(config)
+    stage = _Stage.open(config, log)
     run = stage.out
     if run.finished:
         log(f"{str(run.root)!r} is finished: nothing to do")
@@ -97,8 +97,7 @@ class _Stage:
     known: Predictions
 
     @classmethod
-    def open(cls, config: FinetuneConfig) -> _Stage:
-
+    def open(cls, config: FinetuneConfig, log: Log) -> _Stage:
         run, out = RunFolder(config.run), RunFolder(config.out)
         model, record = run.load_model(), run.config()
         if not isinstance(model, SequencedModel):
@@ -123,7 +122,7 @@ class _Stage:
             "finetune": asdict(config.options),
         }
         out.create(flag="--out")
-        out.claim(made, flag="--out")
+        out.claim(made, flag="--out", log=log)
         if not out.normalisation_path.exists():
             with atomic(out.normalisation_path) as temporary:
                 shutil.copyfile(run.normalisation_path, temporary)
@@ -159,7 +158,7 @@ class _Stage:
     def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
         if not first_process():
             return
-        path, columns = self.out.root / "silhouette.csv", list(history[-1])
+        path, columns = self.out.silhouette_path, list(history[-1])
         with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             write_csv(file, columns, ([row.get(name, "") for name in columns] for row in history))
 

@@ -39,34 +39,45 @@ def parse_makers(texts: Sequence[str]) -> dict[str, Maker]:
     return makers
 
 
+def recorded_experts(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What a run's ``config`` says of the experts that made its tables, and of those that they read from."""
+    return {name: entry for name, entry in config["experts"].items() if "settings" in entry["made_of"]}
+
+
 def imported_tables(config: Mapping[str, Any]) -> list[str]:
     """The tables that a run reads and no recorded expert made."""
-    made = {
-        table
-        for entry in config["experts"].values()
-        if "settings" in entry["made_of"]
-        for table in entry["tables"]
-    }
+    made = {table for entry in recorded_experts(config).values() for table in entry["tables"]}
     return [name for name in config["inputs"] if name not in made]
 
 
 def why_unknown(tables: Sequence[str]) -> str:
-    """What to say of a run whose tables were imported."""
-    named = ", ".join(tables)
+    """What to say of a run whose tables were imported, with the flags that are missing."""
+    named, them = ", ".join(tables), "it" if len(tables) == 1 else "them"
+    said = f"{named} {'was' if len(tables) == 1 else 'were'} imported, which does not say what made {them}"
+    experts = {table: _experts_of(table) for table in tables}
+    strange = [table for table, names in experts.items() if not names]
+    if strange:
+        return f"{said}, and no expert here makes {', '.join(strange)}: predict from a store that has {them}"
+    flags = " ".join(f"--as {table}={names[0]}" for table, names in experts.items())
     return (
-        f"{named} {'was' if len(tables) == 1 else 'were'} imported, which does not say what made "
-        f"{'it' if len(tables) == 1 else 'them'}: predict from a store that has {named}, or name each one's "
-        f"maker and its options: {FORM}"
+        f"{said}: predict from a store that has {them}, or say it: add {flags}, with what differs from an "
+        "expert's default options, as in --as clip=clip:resize=shorter"
     )
+
+
+def _experts_of(table: str) -> list[str]:
+    """The experts that make such a table by their default options."""
+    return [name for name in expert_names() if table in make_expert(name, {}).tables()]
 
 
 def assumed_experts(config: Mapping[str, Any], makers: Mapping[str, Maker]) -> dict[str, dict[str, Any]]:
     """Experts that make the imported tables of a run, and those that they read from, with their options.
 
-    Raises DataError for a table without a maker, UsageError for a maker that makes no such table of that
-    width, and for one that is given two sets of options.
+    Those that the run records are not among them. Raises DataError for a table without a maker, UsageError
+    for a maker that makes no such table of that width, for one that is given two sets of options, and for one
+    that the run records.
     """
-    wanted = imported_tables(config)
+    wanted, recorded = imported_tables(config), recorded_experts(config)
     left = [table for table in wanted if table not in makers]
     if left:
         raise DataError(why_unknown(left))
@@ -74,6 +85,10 @@ def assumed_experts(config: Mapping[str, Any], makers: Mapping[str, Maker]) -> d
     for table, maker in makers.items():
         if maker.expert not in expert_names():
             raise unknown(f"--as {table}: no expert", maker.expert, expert_names())
+        if maker.expert in recorded:
+            raise UsageError(
+                f"--as {table}={maker.expert}: the run records how {maker.expert!r} was made; leave this out"
+            )
         expert = make_expert(maker.expert, maker.options)
         if table in wanted:
             _check(table, config["inputs"][table], maker.expert, expert.tables())
@@ -83,7 +98,8 @@ def assumed_experts(config: Mapping[str, Any], makers: Mapping[str, Maker]) -> d
             )
         if chosen.setdefault(maker.expert, dict(maker.options)) != maker.options:
             raise UsageError(f"--as gives {maker.expert!r} two sets of options: one video has one")
-    return {name: chosen.get(name, {}) for name in with_upstream(list(chosen))}
+    names = with_upstream(list(chosen))
+    return {name: chosen.get(name, {}) for name in names if name not in recorded}
 
 
 def _check(table: str, width: int, expert: str, made: Mapping[str, Any]) -> None:
@@ -103,4 +119,4 @@ def said_of(experts: Mapping[str, Mapping[str, Any]]) -> str:
         f"{name} ({', '.join(f'{key}={value}' for key, value in options.items()) or 'default options'})"
         for name, options in experts.items()
     ]
-    return f"assumed, as the run does not record it: its features were made as by {', '.join(made)}"
+    return f"assumed, as the run does not record it: imported features were made as by {', '.join(made)}"

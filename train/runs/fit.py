@@ -42,7 +42,7 @@ def fit(config: FitConfig, log: Log | None = None) -> RunFolder:
     run.create()
     for note in data.notes:
         log(note)
-    run.claim(record)
+    run.claim(record, log=log)
     if run.finished:
         log(f"{str(run.root)!r} is finished: nothing to do")
         return run

@@ -26,7 +26,7 @@ from pipeline.storage.location import Location, is_remote, location
 from pipeline.store.layout import Store, open_store
 from pipeline.store.videos import read_shards
 from train.errors import DataError
-from train.importers.makers import Maker, assumed_experts, imported_tables, said_of
+from train.importers.makers import Maker, assumed_experts, imported_tables, recorded_experts, said_of
 from train.log import Log, log_of
 from train.runs.run_folder import RunFolder, write_predictions
 from train.runs.run_store import batches_of
@@ -178,15 +178,18 @@ def predict_videos(
             f"{str(run.root)!r} was trained on features of random weights: train on real ones, or pass "
             "--allow-random-weights for a dry run"
         )
-    imported = imported_tables(config)
-    arguments = (
-        _assumed(config, makers or {}, random_seed, log) if imported else _extraction(config["experts"])
-    )
+    imported, recorded = imported_tables(config), recorded_experts(config)
+    arguments = _extraction(recorded) if recorded else {"dtype": "float32"}
+    if imported:
+        assumed = assumed_experts(config, makers or {})
+        arguments = _with_assumed(arguments, recorded, assumed, random_seed, log)
+    elif makers:
+        raise UsageError("--as is for imported tables; the run records how its own were made: leave it out")
     with Scratch("predict") as scratch:
         report = pipeline.run(
             videos, scratch.path / "features", weights=weights, device=hardware.torch_device, **arguments
         )
-        _same({name: entry for name, entry in config["experts"].items() if not imported}, report.store)
+        _same(recorded, report.store)
         found = predict_store(
             run,
             report.store,
@@ -199,19 +202,29 @@ def predict_videos(
         return replace(found, failures=failed)
 
 
-def _assumed(
-    config: Mapping[str, Any], makers: Mapping[str, Maker], random_seed: int | None, log: Log
+def _with_assumed(
+    arguments: Mapping[str, Any],
+    recorded: Mapping[str, Mapping[str, Any]],
+    assumed: Mapping[str, Mapping[str, Any]],
+    random_seed: int | None,
+    log: Log,
 ) -> dict[str, Any]:
-    """The arguments of :func:`pipeline.run` that make imported tables as ``makers`` say, which is logged."""
-    recorded = [name for name in config["inputs"] if name not in imported_tables(config)]
-    if recorded:
-        raise DataError(
-            f"the run reads imported tables beside {', '.join(recorded)}, which experts made here: "
-            "predict from a store that has them all"
-        )
-    experts = assumed_experts(config, makers)
-    log(said_of(experts))
-    return {"experts": list(experts), "options": experts, "random_seed": random_seed, "dtype": "float32"}
+    """The arguments of :func:`pipeline.run` that make what is recorded, and what is assumed, which is logged.
+
+    Raises UsageError for a ``random_seed`` that would draw what is recorded anew: a run has one.
+    """
+    known = arguments.get("random_seed")
+    with_files = [name for name, entry in recorded.items() if entry["made_of"]["weights"]]
+    if random_seed is not None and (with_files or known not in (None, random_seed)):
+        had = f"published weights of {with_files[0]!r}" if with_files else f"--random-weights {known}"
+        raise UsageError(f"--random-weights {random_seed}: the run was trained on {had}; leave it out")
+    log(said_of(assumed))
+    return {
+        **arguments,
+        "experts": [*arguments.get("experts", ()), *assumed],
+        "options": {**arguments.get("options", {}), **assumed},
+        "random_seed": known if random_seed is None else random_seed,
+    }
 
 
 def _extraction(experts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

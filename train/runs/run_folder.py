@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.inside import link_refusal
 from pipeline.storage.versions import installed, marquee_version
+from train.log import Log, silent
 from train.registry import make_model
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class RunFolder(Checked):
         checkpoints/last.ckpt       where a killed run resumes; best.ckpt: the best so far
         networks/NAME/              checkpoints and epochs.csv of each network that is trained alone
         epochs.csv                  training loss and validation figures of every epoch
+        silhouette.csv              of the fine-grained stage: the silhouette after every epoch
         training.json               epochs, seconds, parameters
         predictions.parquet         of every labelled video
         metrics.json, per_genre.csv, bootstrap.npz, curves/*.svg, tensorboard/
@@ -112,6 +115,10 @@ class RunFolder(Checked):
         return self.root / "epochs.csv"
 
     @property
+    def silhouette_path(self) -> Path:
+        return self.root / "silhouette.csv"
+
+    @property
     def finished(self) -> bool:
         """Whether the training ended and its predictions are written; this file is the last."""
         return self.training_path.exists()
@@ -144,8 +151,8 @@ class RunFolder(Checked):
         with atomic(self.history_path) as path, path.open("w", newline="", encoding="utf-8") as file:
             write_csv(file, columns, ([row.get(name, "") for name in columns] for row in rows))
 
-    def claim(self, record: Mapping[str, Any], *, flag: str = "--run") -> None:
-        """Write ``config.json``, or go on. What failed before its first checkpoint gives way.
+    def claim(self, record: Mapping[str, Any], *, flag: str = "--run", log: Log = silent) -> None:
+        """Write ``config.json``, or go on. What failed before its first checkpoint gives way, and is logged.
 
         Raises UsageError where a run with other settings is in the folder.
         """
@@ -158,22 +165,25 @@ class RunFolder(Checked):
             {key: value for key, value in there.items() if key not in NOT_THE_RUN},
             {key: value for key, value in wanted.items() if key not in NOT_THE_RUN},
         )
-        if different and not self._begun:
-            for path in (self.normalisation_path, self.history_path):
-                path.unlink(missing_ok=True)
-            self.write_json(self.config_path, wanted)
-        elif different:
-            name, old, new = different[0]
-            more = f", and {len(different) - 1} more" if len(different) > 1 else ""
+        if not different:
+            return
+        name, old, new = different[0]
+        more = f", and {len(different) - 1} more" if len(different) > 1 else ""
+        root, changed = repr(str(self.root)), f"({name} was {old}, now {new}{more})"
+        if self.begun:
             anew = shlex.join(["rm", "-r", str(self.root)])
             instead = "" if self.finished else f", or delete it to begin anew: {anew}"
             raise UsageError(
-                f"{str(self.root)!r} holds a run of different settings ({name} was {old}, now {new}{more}): "
-                f"give another {flag}{instead}"
+                f"{root} holds a run of different settings {changed}: give another {flag}{instead}"
             )
+        log(f"begins anew: {root} had trained nothing yet {changed}")
+        for path in (self.normalisation_path, self.history_path, self.silhouette_path):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.root / "tensorboard", ignore_errors=True)
+        self.write_json(self.config_path, wanted)
 
     @property
-    def _begun(self) -> bool:
+    def begun(self) -> bool:
         """Whether there is anything that was trained."""
         return self.finished or any(self.root.glob("**/checkpoints/*.ckpt")) or self.model_path.exists()
 

@@ -11,6 +11,7 @@ from extract.options import Checked, Positive, Seed
 from extract.presets import merged
 from pipeline.storage.location import Location, location
 from train.runs.config import FitConfig
+from train.runs.typed_options import typed_options
 from train.runs.workers import Cluster
 from train.settings import Hardware, check_one_place, choose, parse_assignments
 from train.tuning.space import Space, parse_space, points
@@ -90,6 +91,10 @@ class SearchConfig(Checked):
         )
 
     @property
+    def _model(self) -> str:
+        return choose(preset=self.preset, model=self.model).model
+
+    @property
     def record(self) -> dict[str, Any]:
         """What has to be the same when a search is resumed."""
         return {
@@ -99,11 +104,7 @@ class SearchConfig(Checked):
             "preset": self.preset,
             "model": self.model,
             "experts": list(self.experts),
-            "options": {
-                section: {name: str(value) for name, value in values.items()}
-                for section, values in self.options.items()
-                if values
-            },
+            "options": typed_options(self.options, [self._model]),
             "sampler": self.sampler,
             "figure": self.figure,
             "seed": self.seed,

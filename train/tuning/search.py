@@ -8,6 +8,7 @@ have shown, so a search that was killed goes on to the same trials and the same 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,7 +59,7 @@ def search(config: SearchConfig, log: Log | None = None) -> list[Tried]:
     say = log_of(log)
     for values in points(config.tried)[:1] if config.sampler == "grid" else []:
         check(config.training(config.out, values))
-    _claim(config)
+    _claim(config, say)
     searching = _Search(config, _open(config))
     with crew(config.cluster) as workers:
         searching.run(workers, say)
@@ -197,8 +198,11 @@ def _open(config: SearchConfig) -> Study:
     )
 
 
-def _claim(config: SearchConfig) -> None:
-    """``search.json``. Raises UsageError where the folder holds something else."""
+def _claim(config: SearchConfig, log: Log) -> None:
+    """``search.json``. A search that has trained nothing yet gives way to other settings, and is logged.
+
+    Raises UsageError where the folder holds something else.
+    """
     path, wanted = config.out / "search.json", json.loads(json.dumps(config.record, default=str))
     if not path.exists():
         if config.out.exists() and (config.out.is_file() or any(config.out.iterdir())):
@@ -206,17 +210,28 @@ def _claim(config: SearchConfig) -> None:
                 f"--out {str(config.out)!r} contains other files: give a new folder, or a search to resume"
             )
         config.out.mkdir(parents=True, exist_ok=True)
-        with atomic(path) as temporary:
-            temporary.write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
+        _write_json(path, wanted)
         return
     there = json.loads(path.read_text("utf-8"))
     different = [name for name in wanted if there.get(name) != wanted[name]]
-    if different:
-        name = different[0]
+    if not different:
+        return
+    name = different[0]
+    changed = f"{name} was {there.get(name)}, now {wanted[name]}"
+    if any(RunFolder(trial).begun for trial in config.out.glob("trials/*")):
+        anew = shlex.join(["rm", "-r", str(config.out)])
         raise UsageError(
-            f"{str(config.out)!r} holds a search with different settings ({name} was {there.get(name)}, now "
-            f"{wanted[name]}): give another --out"
+            f"{str(config.out)!r} holds a search with different settings ({changed}): give another --out, or "
+            f"delete it to begin anew: {anew}"
         )
+    log(f"begins anew: {str(config.out)!r} had trained nothing yet ({changed})")
+    (config.out / "study.db").unlink(missing_ok=True)
+    _write_json(path, wanted)
+
+
+def _write_json(path: Path, record: Mapping[str, Any]) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
 
 
 def _write(config: SearchConfig, found: list[Tried]) -> None:

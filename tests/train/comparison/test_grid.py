@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
 from extract.errors import UsageError
 from tests.fixtures.genre_store import GENRES, genre_store, genres_of
 from tests.fixtures.killed import run_killed
-from train.cli.commands import main
+from train.api import planned
+from train.cli.commands import app, main
 from train.comparison.grid import GridConfig, compare_fits
 from train.comparison.papers.fish2021 import PAPER
 from train.errors import DataError
@@ -24,6 +26,7 @@ from train.importers.writing import Source, write_store
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware
 
+FLAGS = ("--out", "--features", "--labels")
 SMALL = {
     "width": 8, "clip_width": 6, "clips": 3, "sequences": 4, "sequence_width": 8, "bottleneck_width": 12,
     "hidden": 8,
@@ -141,6 +144,36 @@ def test_what_the_store_lacks_of_a_paper(tmp_path: Path, monkeypatch: pytest.Mon
     found: Any = compared(tmp_path, tmp_path / "fish", paper="fish2021")
     assert (found.experts, found.missing, found.baselines) == (("clip",), ("panns",), ())
     assert "no senet among the experts: without Image" in found.left_out()
+
+
+def test_python_and_the_command_line_name_the_same_runs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers, texts that say them in another way, and flags beside ``--set``."""
+    seen: list[list[str]] = []
+
+    def named(grid: Any) -> list[Any]:
+        seen.append([grid.folder(cell).name for cell in grid.cells()])
+        return []
+
+    monkeypatch.setattr("train.comparison.grid.planned", named)
+    paths = [str(tmp_path / "out"), str(folder / "features"), str(folder / "labels.csv")]
+    options = {
+        "training": {"epochs": 2, "learning_rate": 0.001, "patience": None},
+        "model": {"layers": 1, "averaged": ["panns"]},
+        "clip": {"cap": 5},
+        "split": {"by": "random", "fractions": [0.6, 0.2, 0.2]},
+    }
+    planned(*paths, models=["mlp", "multi-transformer"], tables=["models"], seeds=[0], options=options)
+    command = ["compare", "--dry-run", *(part for pair in zip(FLAGS, paths, strict=True) for part in pair)]
+    command += ["--models=mlp,multi-transformer", "--tables=models", "--seeds=0", "--split=random"]
+    sets = ["training.epochs=2", "training.learning_rate=1e-3", "training.patience=none", "model.layers=1"]
+    sets += ["model.averaged=panns", "clip.cap=5", "split.fractions=0.6,0.2,0.2"]
+    for text in (sets, [*sets, "training.epochs=3"]):
+        done = CliRunner().invoke(app, command + [f"--set={each}" for each in text])
+        assert done.exit_code == 0, (done.output, done.exception)
+    assert seen[0] == seen[1] and len(set(seen[0])) == 2
+    assert not set(seen[1]) & set(seen[2])
 
 
 @pytest.mark.slow

@@ -78,7 +78,10 @@ def test_the_papers_have_their_tables() -> None:
         ("wehrmann2017", "table1", "11", "10 samples", "0.663"),
         ("wehrmann2017", "table3", "CTT-MMC-TN", "Ranking Loss", "0.099"),
         ("wehrmann2017", "table4", "SciFi", "CTT-MMC-C", "0.398"),
+        ("wehrmann2017", "table2", "3 genres", "validation", "83 (22.20%)"),
+        ("fish2021", "table1", "Zhou", "video source", "IMDb+Apple"),
         ("lebaron2021", "figure5", "Combined", "AP macro", "0.564063"),
+        ("lebaron2021", "figure6", "Gravity", "Poster", "horror (wrong), mystery (wrong), thriller"),
     ],
 )
 def test_the_papers_own_figures(paper: str, table: str, row: str, column: str, value: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
-from dataclasses import replace
+import signal
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from safetensors.numpy import load_file
 from extract.errors import UsageError
 from tests.fixtures.batches import make_batch
 from tests.fixtures.genre_store import genre_store
+from tests.fixtures.killed import run_killed
 from train.errors import DataError
 from train.evaluation.evaluate import evaluate_run
 from train.finetuning.contrastive import nt_xent
@@ -135,36 +137,53 @@ def test_halves_of_a_video_come_nearer_each_other_than_others(
 
 
 @pytest.mark.slow
-def test_a_stage_that_was_ended_in_mid_epoch_goes_on_to_the_same_weights(
-    fine: tuple[RunFolder, list[str]], coarse: RunFolder, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_stage_that_was_ended_goes_on_to_the_same_weights_and_refuses_other_options(
+    fine: tuple[RunFolder, list[str]], coarse: RunFolder, tmp_path: Path
 ) -> None:
-    """33 videos in batches of 8 are 5 steps: checkpoints after 3, 5 (an epoch), 6, ... of 20 steps."""
-    begin_step = FineLearner.begin_step
+    """33 videos in batches of 8 are 5 steps: checkpoints after 3, 5 (an epoch), 6, ... of 20 steps.
 
-    def killed(module: FineLearner, step: int, rank: int) -> None:
-        if step == 8:
-            raise KeyboardInterrupt
-        begin_step(module, step, rank)
-
-    wanted = config(coarse, folder / "killed")
-    with monkeypatch.context() as patched:
-        patched.setattr(FineLearner, "begin_step", killed)
-        with pytest.raises(KeyboardInterrupt):
-            finetune(wanted)
-    said: list[str] = []
-    run = RunFolder(folder / "killed")
+    A process is ended by Ctrl-C after 8 steps, the next one by SIGKILL when its first epoch is over.
+    """
+    command = ["finetune", "--run", str(coarse.root), "--out", str(tmp_path / "fine"), "--device", "cpu"]
+    options = {name: "none" if value is None else value for name, value in asdict(OPTIONS).items()}
+    command += [f"--set=finetune.{name}={value}" for name, value in options.items()]
+    ended = run_killed(command, epochs=1, steps=3, by=signal.SIGINT)
+    assert ended.returncode == 130 and "left at once; the last checkpoint is kept" in ended.stderr
+    run, wanted, said = RunFolder(tmp_path / "fine"), config(coarse, tmp_path / "fine"), list[str]()
     assert not run.finished and not run.model_path.exists()
     assert torch.load(run.last_checkpoint, weights_only=True)["global_step"] == 6
+    with pytest.raises(UsageError, match=r"temperature was 0.5, now 0.1\).*, or delete it .* rm -r .*/fine"):
+        finetune(config(coarse, run.root, temperature=0.1))
+    assert run_killed(command, epochs=1).returncode == -signal.SIGKILL
     finetune(wanted, said.append)
-    assert any(line.startswith("resuming from") for line in said)
-    assert [line[:8] for line in said if line.startswith("epoch")] == ["epoch 2:", "epoch 3:", "epoch 4:"]
+    assert said[0].startswith("resuming from")
+    assert [line[:8] for line in said if line.startswith("epoch")] == ["epoch 3:", "epoch 4:"]
     whole = fine[0]
     assert run.model_path.read_bytes() == whole.model_path.read_bytes()
-    assert (run.root / "silhouette.csv").read_bytes() == (whole.root / "silhouette.csv").read_bytes()
+    assert run.silhouette_path.read_bytes() == whole.silhouette_path.read_bytes()
     assert pq.read_table(run.predictions_path).equals(pq.read_table(whole.predictions_path))
     said.clear()
     finetune(wanted, said.append)
     assert said == [f"{str(run.root)!r} is finished: nothing to do"]
+
+
+@pytest.mark.slow
+def test_a_stage_that_failed_before_it_trained_begins_anew_with_other_options(
+    coarse: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(module: FineLearner, step: int, rank: int) -> None:
+        raise DataError("no video has two sequences")
+
+    with monkeypatch.context() as patched, pytest.raises(DataError, match="no video"):
+        patched.setattr(FineLearner, "begin_step", fails)
+        finetune(config(coarse, tmp_path, temperature=0.1))
+    run, said, drawn = RunFolder(tmp_path), list[str](), tmp_path / "tensorboard" / "events.of.the.failed"
+    assert run.normalisation_path.exists() and not run.begun
+    drawn.parent.mkdir(exist_ok=True)
+    drawn.touch()
+    finetune(config(coarse, tmp_path, epochs=1, constant_epochs=1), said.append)
+    assert said[0].startswith("begins anew: ") and "was 2, now 1, and 2 more" in said[0]
+    assert run.finished and run.config()["finetune"]["temperature"] == 0.5 and not drawn.exists()
 
 
 def test_what_cannot_be_fine_tuned_is_refused(

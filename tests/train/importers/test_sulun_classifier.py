@@ -14,11 +14,9 @@ import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from extract.errors import UsageError
 from tests.parity import inputs_rule, make_checkpoint, weights_rule
 from train.cli.commands import app
 from train.errors import DataError
-from train.importers.makers import assumed_experts, parse_makers
 from train.importers.sulun_classifier import import_classifier
 from train.importers.writing import Source, write_store
 from train.runs.predict import predict_store, predict_videos
@@ -185,30 +183,3 @@ def test_a_published_classifier_predicts_from_a_trailer(
     scores = np.array(row.split(",")[1:], float)
     assert header.startswith("video_id,genre 0,") and row.startswith("a,")
     assert len(scores) == 21 and (scores > 0).all() and (scores < 1).all() and scores.std() > 0
-
-
-@pytest.mark.parametrize(
-    ("makers", "said"),
-    [
-        (["clip=clip"], "face_emotion.* were imported"),
-        (["clip=clip", "clip=clip"], "names 'clip' twice"),
-        (["clip"], "the form is --as TABLE=EXPERT"),
-        (["clip=clip:resize"], "the form is --as TABLE=EXPERT"),
-        (["clip=beats"], "'beats' makes beats"),
-        (["clip=klip"], "no expert"),
-        (["clip=clip:resize=tall"], "resize"),
-        (["ocr_sentiment=sentiment", "asr_sentiment=sentiment:ocr_text=raw"], "two sets of options"),
-        (["beats=beats", "shots=scenes"], "the run reads no 'shots'"),
-    ],
-)
-def test_makers_that_cannot_be(makers: list[str], said: str) -> None:
-    others = ["asr_sentiment=sentiment", "beats=beats", "clip=clip", "face_emotion=face_emotion",
-              "ocr_sentiment=sentiment"]  # fmt: skip
-    given = {text.partition("=")[0] for text in makers}
-    if "were imported" not in said:
-        makers = [*makers, *(other for other in others if other.partition("=")[0] not in given)]
-    inputs = {"asr_sentiment": 768, "beats": 768, "clip": 512, "face_emotion": 768, "ocr_sentiment": 768}
-    with pytest.raises((DataError, UsageError), match=said):
-        assumed_experts({"experts": {}, "inputs": inputs}, parse_makers(makers))
-    with pytest.raises(UsageError, match="its vectors have 512 values, the run's 500"):
-        assumed_experts({"experts": {}, "inputs": {"clip": 500}}, parse_makers(["clip=clip"]))

@@ -133,7 +133,9 @@ def test_rare_genres_are_found_at_one_half_as_by_the_best_network(tmp_path: Path
     assert recall >= 0.8 * best and best > 0.6
     assert (score >= 0.5).any(axis=0).all(), "every genre is predicted of some movie"
     went = json.loads(run.training_path.read_text("utf-8"))["networks"]
-    assert went.keys() == {"words", "metadata"} and went["words"]["best_epoch"] != went["metadata"]["epochs"]
+    assert went.keys() == {"words", "metadata"}
+    for network in went.values():
+        assert network["epochs"] == min(12, network["best_epoch"] + 5), "5 after its own best"
     assert precision_score(target, score >= 0.5, average="macro") > 2 * target.mean()
     assert average_precision_score(target, score, average="macro") > 0.5
 

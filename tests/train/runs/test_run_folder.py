@@ -26,7 +26,9 @@ def test_what_failed_before_it_was_trained_gives_way_to_other_settings(tmp_path:
     run.create()
     run.claim({"format": FORMAT, "marquee": "0.1", "seed": 0})
     run.normalisation_path.write_bytes(b"of the first")
-    run.claim({"format": FORMAT, "marquee": "0.1", "seed": 1})
+    said: list[str] = []
+    run.claim({"format": FORMAT, "marquee": "0.1", "seed": 1}, log=said.append)
+    assert said == [f"begins anew: {str(run.root)!r} had trained nothing yet (seed was 0, now 1)"]
     assert run.config()["seed"] == 1 and not run.normalisation_path.exists()
     run.checkpoints.mkdir()
     run.last_checkpoint.write_bytes(b"of the second")

@@ -13,6 +13,7 @@ import train
 from extract.errors import UsageError
 from tests.fixtures.genre_store import genre_store
 from tests.fixtures.killed import run_killed
+from train.runs.run_folder import RunFolder
 from train.tuning import search as module
 
 pytestmark = pytest.mark.usefixtures("no_curves")
@@ -95,10 +96,20 @@ def test_more_trials_go_on_and_rounds_are_drawn_together(
 
 
 def test_what_cannot_be_searched(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _instead(monkeypatch)
-    searched(store, tmp_path / "out", trials=1)
-    with pytest.raises(UsageError, match=r"holds a search with different settings \(seed was 0, now 1\)"):
-        searched(store, tmp_path / "out", trials=1, seed=1)
+    seen = _instead(monkeypatch)
+    searched(store, tmp_path / "out", trials=1, options=SMALL)
+    texts = {section: {name: str(value) for name, value in of.items()} for section, of in SMALL.items()}
+    searched(store, tmp_path / "out", trials=1, options={**texts, "labels": {}})
+    assert len(seen) == 1, "texts of a command line are the same search"
+    said: list[str] = []
+    searched(store, tmp_path / "out", trials=1, seed=1, log=said.append)
+    assert said[0].startswith("begins anew: ") and "(seed was 0, now 1)" in said[0] and len(seen) == 2
+    trained = RunFolder(tmp_path / "out/trials/0000")
+    trained.checkpoints.mkdir(parents=True)
+    trained.last_checkpoint.touch()
+    refused = r"holds a search with different settings \(seed was 1, now 2\).* or delete it .*: rm -r .*/out"
+    with pytest.raises(UsageError, match=refused):
+        searched(store, tmp_path / "out", trials=1, seed=2)
     with pytest.raises(UsageError, match="sampler is 'best'"):
         searched(store, tmp_path / "b", sampler="best")
     (tmp_path / "c").mkdir()

@@ -56,6 +56,7 @@ PAPER = Paper(
             rows=(POSTER, COMBINED),
             label="wrong",
             videos=1,
+            remark="What is wrong follows from its labels.",
         ),
     ),
 )

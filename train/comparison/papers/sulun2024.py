@@ -73,7 +73,11 @@ PAPER = Paper(
             kind="genres",
             rows=(MOVIENET, BASELINE, everything("Multi-transformer", MULTI)),
             terms={"P": "precision@0.5", "R": "recall@0.5", "mAP": "ap"},
-            remark="Its genres are a picture in the text at hand; the means are those of Table 1.",
+            remark=(
+                "Its genres are a picture in the text at hand; the means are those of Table 1. The "
+                "multi-transformer is the best of the three in 14 of 21 genres by precision, 16 by recall, "
+                "20 by mAP (section 4)."
+            ),
         ),
         PaperTable(
             "features",
@@ -104,6 +108,7 @@ PAPER = Paper(
             "number of random CLIP frames against mAP",
             key="model",
             kind="steps",
+            label="frames",
             rows=_frames(),
         ),
     ),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results
@@ -24,9 +25,9 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     ]
     most = max(int(part.sum(axis=1).max(initial=0)) for part in parts)
     for count in range(most + 1):
-        videos = [int((part.sum(axis=1) == count).sum()) for part in parts]
-        if any(videos):
-            rows.append((f"{count} genre{'' if count == 1 else 's'}", tuple(videos)))
+        videos = [part.sum(axis=1) == count for part in parts]
+        if any(these.any() for these in videos):
+            rows.append((f"{count} genre{'' if count == 1 else 's'}", tuple(map(_with_share, videos))))
     cardinality = [float(part.sum(axis=1).mean()) if len(part) else np.nan for part in parts]
     rows.append(("label cardinality", tuple(_two_digits(value) for value in cardinality)))
     rows.append(("label density", tuple(_two_digits(value / len(data.genres)) for value in cardinality)))
@@ -38,6 +39,11 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     columns = tuple(COLUMNS[part] for part in get_args(Part))
     title = results.title(paper_table)
     yield Made(Table(paper_table.name, title, paper_table.key, columns, tuple(rows), (), notes))
+
+
+def _with_share(videos: NDArray[np.bool_]) -> TableEntry:
+    share = f" ({videos.mean():.2%})" if len(videos) else ""
+    return f"{int(videos.sum())}{share}"
 
 
 def _two_digits(value: float) -> TableEntry:

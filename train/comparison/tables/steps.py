@@ -12,6 +12,7 @@ from train.evaluation.tables import Estimate, Table, TableRow
 
 def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
     figure, headline = term_of(results, paper_table)
+    what = paper_table.label or "steps"
     series: dict[str, list[tuple[int, Estimate]]] = {}
     rows: list[TableRow] = []
     for row in results.config.rows(paper_table):
@@ -21,8 +22,8 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
         rows.append((row.name, (steps, estimate, results.count(runs))))
     random = results.some.figures[figure].random
     chance: TableRow = ("random", ("", Estimate(random), ""))
-    picture = lines(series, label=headline, steps=f"steps of the {paper_table.key} (at most)", random=random)
-    columns = ("steps", headline, "runs")
+    picture = lines(series, label=headline, steps=f"{what} of the {paper_table.key} (at most)", random=random)
+    columns = (what, headline, "runs")
     title, notes = results.title(paper_table), results.notes(paper_table)
     table = Table(paper_table.name, title, paper_table.key, columns, tuple(rows), (chance,), notes)
     yield Made(table, picture)

@@ -117,7 +117,7 @@ def test_labels_scenes_and_lengths(fish: Report) -> None:
     table = fish.table("table4")
     assert len([name for name in table if name.startswith("v")]) == 10
     assert any("(added)" in row["predicted"] for row in table.values())
-    assert table["Laws of Attraction (paper)"]["predicted"] == "Comedy, Crime, Drama"
+    assert table["Laws of Attraction (paper)"]["predicted"] == "Comedy, Crime (added), Drama (added)"
     scenes = fish.rows("figure8")
     assert {row["genres of the shot"] for row in scenes} == {"Action 0.90, Comedy 0.40"}
     assert len(scenes) == 4 * 3 and "1 video is left out: the store has no shots of 'v006'" in fish.text

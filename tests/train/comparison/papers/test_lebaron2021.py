@@ -19,7 +19,8 @@ def test_the_networks_of_an_ensemble(tmp_path: Path) -> None:
     assert list(table)[:4] == ["Poster", "Poster (paper)", "Metadata (paper)", "Video (paper)"]
     assert float(table["Combined"]["AP macro"]) > float(table["Poster"]["AP macro"])
     assert table["Text (paper)"]["AP samples"] == "0.749681"
-    (film,) = report.rows("figure6")
+    gravity, film = report.rows("figure6")
+    assert gravity["video"] == "Gravity (paper)" and "action (wrong), drama" in gravity["Combined"]
     assert set(film) == {"video", "genres", "Poster", "Combined"}
     assert [row["epoch"] for row in report.rows("figure4")] == ["1", "2", "3"]
     assert {row["of"] for row in report.rows("figure1")} == {"genre"}

@@ -54,5 +54,5 @@ def test_sulun_models_genres_and_features(sulun: Report) -> None:
     assert ladder["Baseline (paper)"]["runtime s"] == "7.08"
     shared = [row.cell for row in sulun.config.rows(sulun.config.shown.tables[0])][-1]
     assert shared == [row.cell for row in sulun.config.rows(sulun.config.shown.tables[2])][-1]
-    lines = {(row["model"], row["steps"]) for row in sulun.rows("figure6")}
+    lines = {(row["model"], row["frames"]) for row in sulun.rows("figure6")}
     assert {("MLP", "8"), ("transformer", "256")} <= lines
