@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from opentimelineio.schema import Clip, Timeline
 
 _SAME_RATE = 4e-4  # headers say 23.98 for 24000/1001; 24 is a thousandth away
-_MULTIPLES = (1, 2, 3, 4, 5, 6, 1 / 2, 1 / 4)
+_NTSC = tuple(number * 1000 / 1001 for number in (24, 30, 48, 60))
+_TIMECODE_RATES = (24.0, 25.0, 30.0, 48.0, 50.0, 60.0, *_NTSC)  # SMPTE ST 12-1
 _DROP = (30000 / 1001, 60000 / 1001)
 
 
@@ -96,15 +98,16 @@ def _clip(video: VideoTables, row: dict[str, Any], span: Any) -> Clip:
 def timecode_rate(fps: float, *, always: bool) -> float:
     """The exact rate that a header's figure stands for.
 
-    ``always``: one with a timecode, for a film at another rate a multiple of that or the nearest there is.
+    ``always``: one with a timecode, for a film at another rate a multiple or part of that, or nearly so.
     """
-    from opentimelineio.opentime import RationalTime
+    off, far, rate = min((*_apart(rate, fps), rate) for rate in _TIMECODE_RATES)
+    return rate if always or (off < _SAME_RATE and not far) else fps
 
-    for multiple in _MULTIPLES if always else (1,):
-        nearest = float(RationalTime.nearest_smpte_timecode_rate(fps * multiple))
-        if abs(nearest / (fps * multiple) - 1) < _SAME_RATE:
-            return nearest
-    return float(RationalTime.nearest_smpte_timecode_rate(fps)) if always else fps
+
+def _apart(rate: float, fps: float) -> tuple[float, float]:
+    """By what share a rate is off the nearest whole multiple or part of another; how far that is from 1."""
+    factor = max(1, round(rate / fps)) if rate > fps else 1 / round(fps / rate)
+    return round(abs(rate / (fps * factor) - 1), 6), abs(math.log(factor))
 
 
 write_otio = each(_write_otio)

@@ -83,6 +83,12 @@ def test_an_edl_says_how_it_counts(film: Make, tmp_path: Path, fps: float, mode:
         (15.0, 30.0, 15.0),
         (120000 / 1001, 60000 / 1001, 120000 / 1001),
         (26.3, 25.0, 26.3),
+        (29.97, 30000 / 1001, 30000 / 1001),
+        (10.0, 30.0, 10.0),
+        (1.0, 24.0, 1.0),
+        (0.1, 24.0, 0.1),
+        (1000.0, 50.0, 1000.0),
+        (8.0479, 24.0, 8.0479),  # a varying rate's mean
     ],
 )
 def test_a_rate_without_timecode_becomes_a_multiple_or_the_nearest(
