@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from extract.types import Column
 from pipeline.pages.pieces import numbers
@@ -112,7 +113,7 @@ def lanes_of(
     if "thumbnails" in tables:
         found.append(brightness(tables["thumbnails"]))
     for name in sorted(tables.keys() - NOT_LANES):
-        found += of_any_table(name, tables[name], columns.get(name, ()))
+        found += of_any_table(name, tables[name], columns.get(name, ()), tables.get("scenes"))
     return found
 
 
@@ -157,8 +158,13 @@ def brightness(table: pa.Table) -> Curve:
     return _curve("Brightness", "mean luma (BT.709) of the picture, 0 to 1", *_interval(table), luma)
 
 
-def of_any_table(name: str, table: pa.Table, columns: Sequence[Column]) -> Iterator[Curve | Stretches]:
-    """The lanes of a table that nothing is known of but its columns' types and meanings."""
+def of_any_table(
+    name: str, table: pa.Table, columns: Sequence[Column], shots: pa.Table | None = None
+) -> Iterator[Curve | Stretches]:
+    """The lanes of a table that nothing is known of but its columns' types and meanings.
+
+    Lists of texts of keyframes stand for their shots, where each shot has one.
+    """
     starts, ends = _interval(table)
     if len(table) == 1 and name.endswith("_video"):
         return
@@ -173,7 +179,8 @@ def of_any_table(name: str, table: pa.Table, columns: Sequence[Column]) -> Itera
         elif column.type in ("string", "list<string>"):
             texts = [texts_of(cell) for cell in table[column.name].to_pylist()]
             notes = _scores(table) if column.name == "classes" else [""] * len(table)
-            cells = zip(texts, starts.tolist(), ends.tolist(), notes, strict=True)
+            spans = _spans_of_shots(table, shots) if column.type == "list<string>" else None
+            cells = zip(texts, *(spans or (starts.tolist(), ends.tolist())), notes, strict=True)
             rows = [
                 {"text": t, "start": start, "end": end, "note": note} for t, start, end, note in cells if t
             ]
@@ -183,6 +190,16 @@ def of_any_table(name: str, table: pa.Table, columns: Sequence[Column]) -> Itera
 def texts_of(cell: str | Sequence[str] | None) -> str:
     """A text, or those of a list as one."""
     return cell or "" if cell is None or isinstance(cell, str) else " · ".join(cell)
+
+
+def _spans_of_shots(table: pa.Table, shots: pa.Table | None) -> tuple[list[float], list[float]] | None:
+    """From when to when the shots of a table's rows last, if each row is of another shot."""
+    if shots is None or "scene" not in table.column_names:
+        return None
+    places = pc.index_in(table["scene"], shots["scene"].combine_chunks())
+    if places.null_count or len(places.unique()) < len(table):
+        return None
+    return shots["start_seconds"].take(places).to_pylist(), shots["end_seconds"].take(places).to_pylist()
 
 
 def _scores(table: pa.Table) -> list[str]:

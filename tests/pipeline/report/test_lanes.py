@@ -79,6 +79,17 @@ def test_classes_are_one_text_with_their_scores_and_are_listed_only_where_they_a
     assert isinstance(lane, Stretches) and lane.to_json()["quiet"] and lane.name == "Panns classes"
     assert list(lane.texts) == ["Music · Speech", "Rain · Water"]
     assert list(lane.notes) == ["0.91, 0.30", "0.50, 0.40"]
+    spec = make_expert("places", {"classes": 1}).tables()["places"]
+    seen = [
+        {"scene": n, "start_seconds": 4.0 * n + 1, "end_seconds": 4.0 * n + 1.04, "classes": ["kitchen"]}
+        | {"class_scores": [0.5], "embedding": [0.0] * 512}
+        for n in (0, 1)
+    ]
+    for keyframes, spans in ((seen, [(0.0, 4.0), (4.0, 5.0)]), ([seen[1], seen[1]], [(5.0, 5.04)] * 2)):
+        made = pa.Table.from_batches([to_batch(keyframes, spec=spec, video_id="v")], table_schema(spec))
+        tables = {"places": made, "scenes": table("scenes", shot(0, 0.0, 4.0), shot(1, 4.0, 5.0))}
+        lane = next(one for one in lanes_of(tables, {"places": spec.columns}) if isinstance(one, Stretches))
+        assert list(zip(lane.starts, lane.ends, strict=True)) == spans, "a keyframe stands for its shot"
     assert not titles(table("ocr", title("THE END", 1.0, 1.04))).to_json()["quiet"]
 
 
