@@ -7,7 +7,8 @@ a model is named or a text is encoded, never beside the decoder, where :class:`I
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -182,18 +183,12 @@ def text_encoder(model: ImageTextModel, resources: Resources) -> TextEncoder:
     MissingDependency without open_clip, WeightsError for a file of another model, and where the files of a
     tokenizer of the Hugging Face hub are not on this machine and cannot be downloaded.
     """
-    library = _open_clip()
+    library, config = _open_clip(), _configuration(model)
     from open_clip.model import _build_text_tower
 
-    config = _configuration(model)
-    try:
+    with _files_of_the_hub(model), to_be_filled():
         tokenize: Any = library.get_tokenizer(model.architecture)
-        with to_be_filled():
-            tower = _build_text_tower(
-                config["embed_dim"], config["text_cfg"], config.get("quick_gelu", False)
-            )
-    except (OSError, ValueError, ImportError) as error:  # what transformers raises for what it cannot load
-        raise _without_tokenizer(model, (str(error).splitlines() or [type(error).__name__])[0]) from error
+        tower = _build_text_tower(config["embed_dim"], config["text_cfg"], config.get("quick_gelu", False))
     ignored = ("transformer.embeddings.position_ids",)  # older files have them, and nothing reads them
     fill(tower, resources, "model", _text_tensors, what=f"{model.name} (text tower)", ignore_prefixes=ignored)
     tower.to(resources.device).eval()
@@ -212,36 +207,44 @@ def text_encoder(model: ImageTextModel, resources: Resources) -> TextEncoder:
 def tokenizer_files(model: ImageTextModel) -> dict[str, str]:
     """The files of the hub that a model's tokenizer is read from: SHA-256 by name.
 
-    Empty where it is the one that open_clip carries. Raises MissingDependency without open_clip or
-    transformers, WeightsError where the files are not on this machine and cannot be downloaded.
+    Empty where it is the one that open_clip carries. Raises MissingDependency without open_clip, WeightsError
+    where the files are not on this machine and cannot be downloaded.
     """
     source = None if model == VIT_B_32 else _configuration(model)["text_cfg"].get("hf_tokenizer_name")
     if not source:
         return {}
-    try:
-        from transformers.utils import cached_file
-    except ImportError as error:
-        raise MissingDependency(
-            f"this needs transformers, not installed here: {to_install('meaning')}"
-        ) from error
+    with _files_of_the_hub(model):
+        found = _cached(source)
+        if not found:
+            _open_clip().get_tokenizer(model.architecture)  # downloads it
+            found = _cached(source)
+    return found
+
+
+def _cached(source: str) -> dict[str, str]:
+    """SHA-256 of a tokenizer's files, in a folder or in the cache of the hub; empty without a vocabulary."""
+    from transformers.utils import cached_file
+
     absent = {f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "connection_errors")}
-    for local in (True, False):
-        found = {
-            name: cached_file(source, name, local_files_only=local, **absent) for name in _TOKENIZER_FILES
-        }
-        if found["tokenizer.json"]:  # has all of the vocabulary, and is what transformers reads
-            found = {name: found[name] for name in ("tokenizer.json", _TOKENIZER_CONFIG)}
-        if any(path for name, path in found.items() if name != _TOKENIZER_CONFIG):
-            return {name: sha256_of(Path(path)) for name, path in found.items() if path}
-    raise _without_tokenizer(model, f"it has none of {', '.join(_TOKENIZER_FILES)} here")
+    paths = {name: cached_file(source, name, local_files_only=True, **absent) for name in _TOKENIZER_FILES}
+    if paths["tokenizer.json"]:  # has all of the vocabulary, and is what transformers reads
+        paths = {name: paths[name] for name in ("tokenizer.json", _TOKENIZER_CONFIG)}
+    found = {name: sha256_of(Path(path)) for name, path in paths.items() if path}
+    return found if found.keys() - {_TOKENIZER_CONFIG} else {}
 
 
-def _without_tokenizer(model: ImageTextModel, why: str) -> WeightsError:
-    source = _configuration(model)["text_cfg"].get("hf_tokenizer_name") or model.architecture
-    return WeightsError(
-        f"the tokenizer of {model.name} ({source}) cannot be loaded: {why}; let this machine "
-        "reach the hub once, or copy the hub's cache here (HF_HOME)"
-    )
+@contextmanager
+def _files_of_the_hub(model: ImageTextModel) -> Iterator[None]:
+    """Says as WeightsError what transformers raises where it cannot load them."""
+    try:
+        yield
+    except (OSError, ValueError, ImportError) as error:
+        source = _configuration(model)["text_cfg"].get("hf_tokenizer_name") or model.architecture
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"the tokenizer of {model.name} ({source}) cannot be loaded: {why}; let this machine "
+            "reach the hub once, or copy the hub's cache here (HF_HOME)"
+        ) from error
 
 
 def _text_tensors(path: Path) -> Mapping[str, torch.Tensor]:
