@@ -154,7 +154,7 @@ def test_a_path_alone_is_the_videos_and_a_store_alone_goes_on_as_it_was_made(
     assert open_store(folder / "features").targets() == asked
     assert "python -m extract --out features" in call("status", "features").out
     more = call("--out", "features", "--experts", "+thumbnails")
-    assert "lowlevel" in more.out and "thumbnails 3 0 0" in " ".join(more.out.split())  # all the store has now
+    assert "lowlevel" in more.out and "thumbnails 3 0 0" in " ".join(more.out.split())  # all it has now
     assert more.status == 0 and {t.expert for t in open_store(folder / "features").targets()} == {
         "lowlevel", "scenes", "thumbnails",
     }  # fmt: skip
