@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.errors import MissingDependency, to_install
+from extract.errors import MissingDependency, StoreError, to_install
+from pipeline.storage.atomic import refusal
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -30,14 +32,19 @@ class Dashboards:
         return SummaryWriter(self._folder)
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
-        for name, value in figures.items():
-            self._tensorboard.add_scalar(name, value, step)
+        """Raises StoreError where the disk refuses."""
+        try:
+            for name, value in figures.items():
+                self._tensorboard.add_scalar(name, value, step)
+        except OSError as error:
+            raise StoreError(refusal(self._folder, error)) from error
         if self._wandb is not None:
             self._wandb.log(dict(figures), step=step)
 
     def close(self) -> None:
         if "_tensorboard" in vars(self):
-            self._tensorboard.close()
+            with suppress(OSError):  # of a full disk: the training has said it, or needs no more of it
+                self._tensorboard.close()
         if self._wandb is not None:
             self._wandb.finish()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from extract.errors import UsageError, command, count
+from extract.errors import command, count
 from extract.terminal import console as beside
 from extract.terminal import make_table, print_line, print_next
 from pipeline.about.cite import cite
@@ -16,6 +16,7 @@ from pipeline.about.summary import MEANINGS, Summary, summarise
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import Location
+from pipeline.storage.names import check_suffix
 from pipeline.store.layout import open_store
 
 OUTLIERS_SHOWN = 10
@@ -71,8 +72,8 @@ def print_citations(out: Location, console: Console) -> None:
 
 def print_summary(out: Location, path: Path | None, console: Console) -> None:
     """The corpus in a table, languages, and the videos that stand out; with ``path``, each video as CSV."""
-    if path is not None and path.suffix != ".csv":
-        raise UsageError(f"--out {str(path)!r}: give a name that ends in .csv")
+    if path is not None:
+        check_suffix(path, ".csv")
     found = summarise(open_store(out))
     table = make_table("figure", "videos", "mean", "median", "5 %", "95 %")
     for column in table.columns[1:]:

@@ -101,7 +101,7 @@ def status_line(progress: RunProgress, *, verbose: bool = False) -> str:
     left = time_left_seconds(progress, now)
     if left is None:
         parts.append(f"{timedelta(seconds=int(now - progress.started))} so far")
-    else:
+    elif left:
         parts.append(f"about {timedelta(seconds=round(left))} left")
     return " · ".join(parts)
 

@@ -99,7 +99,7 @@ def _shots(store: Store, answers: Iterable[Answer]) -> dict[str, Shots]:
 def _check_outputs(
     out: Path | None, page: Path | None, site: Path | None, cut: Path | None, *, encode: bool
 ) -> None:
-    from pipeline.search.hits import check_suffix
+    from pipeline.search.hits import check_name
     from pipeline.search.page import check_page
 
     if encode and cut is None:
@@ -109,7 +109,7 @@ def _check_outputs(
 
         check_folder(cut)
     if out is not None:
-        check_suffix(out)
+        check_name(out)
     check_page(page, site)
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from extract.errors import UsageError
 from pipeline.search.vector_rows import Moment
 from pipeline.search.word_index import FoundLine
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
+from pipeline.storage.names import check_suffix
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,14 @@ def answer_of_moments(query: str, moments: Iterable[Moment], table: str) -> Answ
     return Answer(query, tuple(hits))
 
 
-def check_suffix(path: Path) -> None:
+def check_name(path: Path) -> None:
     """Raises UsageError for a name that does not say what to write."""
-    if path.suffix not in _WRITERS:
-        raise UsageError(f"--out {str(path)!r}: give a name that ends in {' or '.join(_WRITERS)}")
+    check_suffix(path, *_WRITERS)
 
 
 def write_hits(path: Path, hits: Sequence[Hit]) -> None:
     """As .csv or .json, whole or not at all. Raises UsageError for another suffix, StoreError."""
-    check_suffix(path)
+    check_name(path)
     text = _WRITERS[path.suffix](hits)
     with atomic(path) as temporary:
         temporary.write_text(text, "utf-8", newline="")

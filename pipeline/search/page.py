@@ -17,6 +17,7 @@ from pipeline.search.hits import Answer, Hit
 from pipeline.search.shots import Shots
 from pipeline.search.stills import stills_of
 from pipeline.storage.atomic import atomic
+from pipeline.storage.names import check_suffix
 from pipeline.store.layout import Store
 
 MOST_ON_PAGE = 1000  # moments with their pictures: some 15 MB
@@ -74,8 +75,8 @@ def _shown(hit: Hit, jpeg: bytes | None, page: int | None) -> dict[str, Any]:
 
 def check_page(page: Path | None, site: Path | None) -> None:
     """Raises UsageError for a page that is not called .html, a site that is no report or has no page."""
-    if page is not None and page.suffix not in (".html", ".htm"):
-        raise UsageError(f"--page {str(page)!r}: give a name that ends in .html")
+    if page is not None:
+        check_suffix(page, ".html", ".htm", flag="--page")
     if site is not None:
         if page is None:
             raise UsageError("--site is what a page links to: give --page PAGE.html as well")

@@ -7,6 +7,9 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from extract.errors import UsageError
 
 _NAME_BYTES = 150  # of the 255 that file systems allow
 _DEVICE = re.compile(
@@ -22,6 +25,13 @@ def display(raw: bytes) -> str:
 def without_suffix(path: str) -> str:
     """``a/b.c.mp4`` -> ``a/b.c``."""
     return os.path.splitext(path)[0]
+
+
+def check_suffix(path: Path, *allowed: str, flag: str = "--out") -> None:
+    """Raises UsageError for a name that does not say what to write, best before anything is computed."""
+    if path.suffix not in allowed:
+        known = " or ".join([*([", ".join(allowed[:-1])] if allowed[1:] else []), allowed[-1]])
+        raise UsageError(f"{flag} {str(path)!r}: give a name that ends in {known}")
 
 
 def relative_file(video_id: str, *, dots: bool = True) -> str:

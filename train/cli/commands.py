@@ -10,6 +10,7 @@ import typer
 from extract.errors import UsageError, command, count
 from extract.terminal import command_line, console, make_table, print_next, print_open, run_app
 from pipeline.storage.location import location
+from pipeline.storage.names import check_suffix
 from train.cli import fine as cli_fine
 from train.cli import grids as cli_grids
 from train.cli import labels as cli_labels
@@ -116,8 +117,10 @@ def predict(
 ) -> None:
     """Predict genres of videos, or of all videos of a store."""
     from train.importers.makers import parse_makers
-    from train.runs.predict import is_store, predict_store, predict_videos
+    from train.runs.predict import SUFFIXES, is_store, predict_store, predict_videos
 
+    if out is not None:
+        check_suffix(out, *SUFFIXES)
     place, screen = location(source), console()
     hardware = Hardware(device=device, precision=precision)
     folder = RunFolder(run)
@@ -138,7 +141,8 @@ def predict(
         )
     table = make_table("video", "genres")
     for video_id, genres in zip(found.ids, found.best(threshold), strict=True):
-        table.add_row(video_id, ", ".join(f"{genre} {score:.2f}" for genre, score in genres))
+        below = "" if genres[0][1] >= threshold else f" (below {threshold:g})"
+        table.add_row(video_id, ", ".join(f"{genre} {score:.2f}" for genre, score in genres) + below)
     screen.print(table, markup=False)
     for video_id in found.without:
         why = " ".join(found.failures.get(video_id, "none of the run's experts found anything").split())

@@ -10,6 +10,7 @@ import typer
 from extract.errors import UsageError, again, command
 from extract.terminal import console, make_table, print_next
 from pipeline.storage.location import location
+from pipeline.storage.names import check_suffix
 from train.cli.options import AllowRandom, Device, Features, Gpus, Precision, Run, Store, log_on
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware, parse_assignments
@@ -78,6 +79,8 @@ def retrieve(
     """Find the nearest videos of a store, by cosine similarity in a run's embedding space."""
     from train.retrieval.retrieve import retrieve as search
 
+    if out is not None:
+        check_suffix(out, ".csv")
     screen = console()
     found = search(
         [RunFolder(path) for path in run],

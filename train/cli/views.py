@@ -11,6 +11,7 @@ from rich.console import Console
 from extract.errors import clock, command, count
 from extract.terminal import console, make_table, print_next, print_open
 from pipeline.storage.location import location
+from pipeline.storage.names import check_suffix
 from train.cli.options import (
     AllowRandom,
     Column,
@@ -24,7 +25,7 @@ from train.cli.options import (
 )
 from train.runs.run_folder import RunFolder
 from train.settings import Hardware
-from train.views.files import check_suffix
+from train.views.files import SUFFIXES
 
 
 def add_to(app: typer.Typer) -> None:
@@ -66,7 +67,7 @@ def show_map(
     from train.views.space import MapOptions, map_of
 
     for path in out:
-        check_suffix(path)
+        check_suffix(path, *SUFFIXES)
     folder, screen = RunFolder(run), console()
     log, known = log_on(screen), None
     if labels is not None:
@@ -111,7 +112,7 @@ def show_scenes(
     from train.views.scenes import SceneScorer
 
     for path in out or ():
-        check_suffix(path)
+        check_suffix(path, *SUFFIXES)
     scorer = SceneScorer(
         RunFolder(run),
         location(features),
@@ -153,6 +154,7 @@ def relabel(
     """Add the genres that a run predicts to the labels of its videos, or replace them."""
     from train.runs import relabel as augmentation
 
+    check_suffix(out, *augmentation.SUFFIXES)
     found = augmentation.relabel(RunFolder(run), threshold=threshold, parts=names_in(parts), replace=replace)
     found.write(out)
     screen, table = console(), make_table("genre", "before", "added", "removed", "after")

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from extract.errors import StoreError
 from extract.weights.hashing import cache_dir
-from pipeline.storage.atomic import atomic
 from train.loading.features import FeatureTable
 from train.loading.steps import Steps
+from train.loading.tensor_file import whole_tensors
 
 VERSION = 1  # of how they are computed
 _MOST_FILES = 1000
@@ -71,7 +71,7 @@ def _write(path: Path, moments: MeanAndStd) -> None:
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
+    with whole_tensors(path) as temporary:
         save_file({"mean": moments[0].contiguous(), "std": moments[1].contiguous()}, temporary)
     by_age = sorted(path.parent.glob("*.safetensors"), key=lambda each: each.stat().st_mtime)
     for oldest in by_age[:-_MOST_FILES]:

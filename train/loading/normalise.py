@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.storage.atomic import atomic
 from train.errors import DataError
 from train.loading.batch import Batch
 from train.loading.collate import read_unit
@@ -24,6 +23,7 @@ from train.loading.order import evaluation_order
 from train.loading.readahead import by_part, torch_threads
 from train.loading.steps import Steps
 from train.loading.stream import Loader
+from train.loading.tensor_file import whole_tensors
 
 _PIECE_BYTES = 32 << 20
 _CACHED_VALUES = 1 << 18  # 1 MiB of float32, which a core's cache holds
@@ -93,7 +93,7 @@ class Normaliser:
 
         tensors = {f"{name}.mean": mean.contiguous() for name, mean in self.mean.items()}
         tensors |= {f"{name}.std": std.contiguous() for name, std in self.std.items()}
-        with atomic(path) as temporary:
+        with whole_tensors(path) as temporary:
             save_file(tensors, temporary, metadata={"unmeasured": json.dumps(sorted(self.unmeasured))})
 
     @classmethod

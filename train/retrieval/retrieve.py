@@ -20,6 +20,7 @@ from extract.options import convert
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import Location
+from pipeline.storage.names import check_suffix
 from pipeline.store.layout import Store
 from pipeline.vectors.vector_file import VectorFile
 from pipeline.vectors.vector_index import VectorIndex, remove_index
@@ -51,8 +52,7 @@ class Retrieved:
 
     def write(self, path: Path) -> None:
         """As CSV, a row for each run, query and neighbour. Raises UsageError for another suffix."""
-        if path.suffix != ".csv":
-            raise UsageError(f"--out {str(path)!r}: give a name that ends in .csv")
+        check_suffix(path, ".csv")
         with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             rows = (
                 (run, query, rank, one.video_id, one.cosine)

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from extract.errors import UsageError
-from pipeline.storage.atomic import atomic
 from train.dashboards import Dashboards
 from train.errors import DataError
 from train.loading.batch import Batch
+from train.loading.tensor_file import save_whole
 from train.log import Log, silent
 from train.runs.genre_learner import MAP
 from train.runs.learner import Learner
@@ -77,7 +77,8 @@ def train(
     every process validates on the whole of ``validation``.
 
     Afterwards ``module`` has the weights of the best epoch, or of the last where none counts as the best.
-    None in a process that only helped (several GPUs). Raises DataError where the loss is NaN or infinite.
+    None in a process that only helped (several GPUs). Raises DataError where the loss is NaN or infinite,
+    StoreError where the disk refuses.
     """
     processes = Processes(hardware.devices)
     first = processes.rank == 0
@@ -255,8 +256,7 @@ class _Loop:
         if self.dashboards is None:
             return
         counts = {"format": _FORMAT, "epoch": self.stand.epoch, "global_step": self.stand.step}
-        with atomic(path) as temporary:
-            torch.save({**counts, "state_dict": self.learner.state_dict(), **more}, temporary)
+        save_whole(path, {**counts, "state_dict": self.learner.state_dict(), **more})
 
     def resume(self) -> None:
         """From the run's last checkpoint, if there is one. Raises UsageError for one of an earlier form."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipeline.recorded import extraction
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.location import Location, is_remote, location
+from pipeline.storage.names import check_suffix
 from pipeline.store.layout import Store, open_store
 from pipeline.store.videos import read_shards
 from train.errors import DataError
@@ -32,6 +33,8 @@ from train.runs.run_folder import RunFolder, write_predictions
 from train.runs.run_store import batches_of
 from train.runs.scores import scores_of
 from train.settings import Hardware, hardware_of
+
+SUFFIXES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -69,17 +72,16 @@ class Prediction:
 
     def write(self, path: Path) -> None:
         """As Parquet, or by the suffix as CSV with a column for each genre. Raises UsageError."""
+        check_suffix(path, *SUFFIXES)
         if path.suffix == ".parquet":
             splits = [""] * len(self.ids)
             write_predictions(
                 path, self.genres, ids=self.ids, splits=splits, targets=None, scores=self.scores
             )
-        elif path.suffix == ".csv":
+        else:
             with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
                 rows = zip(self.ids, self.scores.tolist(), strict=True)
                 write_csv(file, ["video_id", *self.genres], ([name, *row] for name, row in rows), digits=6)
-        else:
-            raise UsageError(f"--out {str(path)!r}: give a name that ends in .csv or .parquet")
 
 
 def is_store(place: Location) -> bool:
@@ -130,9 +132,15 @@ def predict_store(
         pin=hardware.on_gpu,
     )
     ids, scores = scores_of(model, batches, device=hardware.torch_device, precision=hardware.precision)
-    shards = read_shards(batches.loader.samples.features.store)
-    planned = {video.video_id for shard in shards for video in shard.videos}
-    return Prediction(tuple(ids), tuple(run.config()["genres"]), scores, tuple(sorted(planned - set(ids))))
+    read = batches.loader.samples.features.store
+    planned = {video.video_id for shard in read_shards(read) for video in shard.videos}
+    return Prediction(
+        tuple(ids),
+        tuple(run.config()["genres"]),
+        scores,
+        tuple(sorted(planned - set(ids))),
+        {one.video_id: one.message for one in failed_videos(read) if one.video_id not in ids},
+    )
 
 
 def predict_videos(
@@ -197,9 +205,8 @@ def predict_videos(
             allow_random_weights=allow_random_weights or random_seed is not None,
             assumed=imported,
         )
-        failed = {one.video_id: one.message for one in failed_videos(report.store)}
-        log(f"{count(report.videos, 'video')}, {len(failed)} failed")
-        return replace(found, failures=failed)
+        log(f"{count(report.videos, 'video')}, {len(found.failures)} failed")
+        return found
 
 
 def _with_assumed(

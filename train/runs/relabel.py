@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from extract.errors import UsageError, count
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
+from pipeline.storage.names import check_suffix
 from train.evaluation.evaluate import read_predictions
 from train.evaluation.figures import Predictions
 from train.runs.run_folder import RunFolder
 
 PARTS = ("train", "validation", "test")
+SUFFIXES = (".csv", ".parquet")  # of tables that are written
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,7 @@ class Relabelled:
         Genres are lists, in CSV written as JSON, so that any name may be in them. Raises UsageError for
         another suffix.
         """
-        if path.suffix not in (".csv", ".parquet"):
-            raise UsageError(f"--out {str(path)!r}: give a name that ends in .csv or .parquet")
+        check_suffix(path, *SUFFIXES)
         columns = self._columns()
         with atomic(path) as temporary:
             if path.suffix == ".parquet":

@@ -19,6 +19,7 @@ from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
 from pipeline.storage.inside import link_refusal
 from pipeline.storage.versions import installed, marquee_version
+from train.loading.tensor_file import whole_tensors
 from train.log import Log, silent
 from train.registry import make_model
 
@@ -209,7 +210,7 @@ class RunFolder(Checked):
     def save_model(self, model: GenreModel) -> None:
         from safetensors.torch import save_model
 
-        with atomic(self.model_path) as temporary:
+        with whole_tensors(self.model_path) as temporary:
             save_model(model, str(temporary))
 
     def load_model(self) -> GenreModel:

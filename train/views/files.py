@@ -7,22 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from extract.errors import UsageError
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
+from pipeline.storage.names import check_suffix
 
 SUFFIXES = (".html", ".svg", ".csv")  # a page, a picture, a table
 
 
-def check_suffix(path: Path) -> None:
-    """Raises UsageError for a name that does not say what to write."""
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"--out {str(path)!r}: give a name that ends in {', '.join(SUFFIXES)}")
-
-
 def write(path: Path, contents: Mapping[str, Callable[[], bytes]]) -> None:
     """The content that belongs to the suffix, whole or not at all. Raises UsageError, StoreError."""
-    check_suffix(path)
+    check_suffix(path, *SUFFIXES)
     written = contents[path.suffix]()
     with atomic(path) as temporary:
         temporary.write_bytes(written)

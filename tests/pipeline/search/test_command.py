@@ -47,7 +47,7 @@ def test_words_are_found_and_written(call: Call, films: Store, tmp_path: Path) -
         ((), "nothing is sought"),
         (("x", "--out", "hits.txt"), "give a name that ends in .csv or .json"),
         (("--meaning", "a car"), "no table 'clip'; the store has"),
-        (("x", "--page", "hits.txt"), "give a name that ends in .html"),
+        (("x", "--page", "hits.txt"), "give a name that ends in .html or .htm"),
         (("x", "--site", "site"), "give --page PAGE.html as well"),
         (("x", "--page", "x.html", "--site", "nowhere"), "is not a report"),
         (("x", "--cut-encode"), "give both"),

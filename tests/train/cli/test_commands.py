@@ -64,9 +64,15 @@ def test_train_predict_and_evaluate(
         "seed": 3,
     }
 
-    assert call(monkeypatch, "predict", "--run", run, folder / "features", "--out", scores) == 0
+    predicted = ["predict", "--run", run, folder / "features", "--threshold", 0.999, "--out"]
+    assert call(monkeypatch, *predicted, scores.with_suffix(".xlsx")) == 2
+    refused = capsys.readouterr()
+    assert not refused.out and "give a name that ends in .csv or .parquet" in refused.err
+    assert call(monkeypatch, *predicted, scores) == 0
     said = capsys.readouterr().out
-    assert "films/000" in said and len(scores.read_text("utf-8").splitlines()) == 49
+    assert (
+        "films/000" in said and "(below 0.999)" in said and len(scores.read_text("utf-8").splitlines()) == 49
+    )
 
     assert call(monkeypatch, "evaluate", "--run", run, "--split", "validation", "--resamples", 20) == 0
     said = capsys.readouterr().out

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -65,7 +66,11 @@ def test_a_store_without_the_experts_is_refused(run: RunFolder, tmp_path: Path) 
 def test_videos_that_have_nothing_are_named(run: RunFolder, tmp_path: Path) -> None:
     store, _ = genre_store(tmp_path, 6, empty=("films/002",))
     found = predict_store(run, store, hardware=CPU)
-    assert found.without == ("films/002",) and len(found.ids) == 5
+    assert found.without == ("films/002",) and len(found.ids) == 5 and not found.failures
+    failure = {"video_id": "films/002", "stage": "open", "error_type": "MediaError", "message": "is empty"}
+    rows = [{**failure, "expert": expert} for expert in ("clip", "panns")]
+    pq.write_table(pa.Table.from_pylist(rows), store / "failures.parquet")
+    assert predict_store(run, store, hardware=CPU).failures == {"films/002": "is empty"}
 
 
 def test_a_store_of_random_weights_is_refused_unless_it_is_allowed(run: RunFolder, tmp_path: Path) -> None:

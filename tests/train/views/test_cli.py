@@ -75,10 +75,10 @@ def test_labels_are_added_and_counted(
     ("arguments", "words"),
     [
         (["map", "--methods", "pca", "--out", "a.html"], "--methods names pca; there are tsne, umap"),
-        (["map", "--out", "a.png"], "give a name that ends in .html, .svg, .csv"),
+        (["map", "--out", "a.png"], "give a name that ends in .html, .svg or .csv"),
         (["map", "--methods", "tsne", "--out", "a.html", "--split", "dev"], "no video of the split 'dev'"),
         (["scenes", "films/999"], "the store has nothing of video 'films/999'"),
-        (["scenes", "films/011", "--out", "a.txt"], "give a name that ends in .html, .svg, .csv"),
+        (["scenes", "films/011", "--out", "a.txt"], "give a name that ends in .html, .svg or .csv"),
         (["scenes", "films/011", "--precision", "float8"], "'float8' is not one of"),
         (["relabel", "--out", "a.csv", "--threshold", "2"], "--threshold is 2.0"),
     ],
