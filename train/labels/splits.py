@@ -136,8 +136,8 @@ def check_genres(split: Split, labels: LabelTable) -> None:
         if empty:
             raise DataError(
                 f"the split leaves {part} ({count(len(ids), 'video')}) without a video of {some(empty)}: "
-                "leave rare genres out (--least-videos N), allow it (--allow-empty-genres), or, where another "
-                "split was chosen, take --split stratified, the default"
+                "leave rare genres out (--least-videos N), allow it (--allow-empty-genres), or, where it is "
+                "another one, take the default, --split stratified"
             )
 
 
