@@ -132,7 +132,8 @@ def _at(intervals: NDArray[np.float64], seconds: float) -> int:
 
 def _batches(files: Sequence[Location]) -> Iterator[pa.RecordBatch]:
     if files:
-        yield from parquet_dataset(files).to_batches(columns=list(VECTOR_COLUMNS), batch_size=_ROWS)
+        few = {"batch_readahead": 4, "fragment_readahead": 1}  # else a gigabyte is read ahead
+        yield from parquet_dataset(files).to_batches(columns=list(VECTOR_COLUMNS), batch_size=_ROWS, **few)
 
 
 def _merged(
