@@ -15,11 +15,12 @@ import torch
 
 from bench.gpu.measuring import Gauge, Measurement
 from bench.tvl1 import copy_bandwidth
+from extract.errors import DISTRIBUTION
 from extract.ops.network.inference import exact_products
 from pipeline.gpus import TOOL
 from pipeline.work.config import usable_cores
 
-PACKAGES = ("marquee", "numpy", "torch", "triton", "openai-whisper", "opencv-contrib-python-headless")
+PACKAGES = (DISTRIBUTION, "numpy", "torch", "triton", "openai-whisper", "opencv-contrib-python-headless")
 ASKED = (
     "name,driver_version,memory.total,temperature.gpu,power.limit,power.draw,clocks.sm,clocks.max.sm,clocks.mem,"
     "clocks.max.mem,pcie.link.gen.current,pcie.link.width.current,persistence_mode,mig.mode.current"

@@ -15,6 +15,7 @@ from whisper.tokenizer import get_tokenizer
 from extract.errors import MissingDependency, UsageError, WeightsError
 from extract.expert import Resources
 from extract.experts.whisper import Transcriber, Whisper, WhisperOptions
+from extract.fingerprint import fingerprint
 from extract.types import Item
 from extract.weights.checkpoints import to_be_filled
 
@@ -128,6 +129,12 @@ def test_each_engine_has_its_own_fingerprint_and_files(monkeypatch: pytest.Monke
     monkeypatch.setattr("extract.experts.whisper.version", lambda name: "4.8")
     assert "engine" not in torch_engine.settings() and "ctranslate2" not in torch_engine.settings()
     assert converted_engine.settings()["ctranslate2"] == "4.8"
+    found = set()
+    for version, precision in (("4.8", "float32"), ("4.9", "float32"), ("4.8", "bfloat16")):
+        monkeypatch.setattr("extract.experts.whisper.version", lambda name, version=version: version)
+        wanted: Any = {"precision": precision, "dtype": "float16", "random_seed": None}
+        found.add(fingerprint(converted_engine, weights={}, upstream={}, **wanted)[0])
+    assert len(found) == 3  # the precision is what the library is told to compute in
     assert {file.name for file in converted_engine.weights()} == {
         f"faster-whisper-tiny/{name}" for name in ("model.bin", "config.json", "vocabulary.txt")
     }
