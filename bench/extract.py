@@ -42,12 +42,10 @@ COPIES = 2
 
 # Whisper's default model is far too slow for a CPU; the smallest, with few words a window, takes
 # part. The rendered trailers have no speech and random weights say only nonsense: so no VAD, and
-# DistilBERT reads it all the same. What they take for a face is one, and looked for where it is large.
+# DistilBERT reads it all the same.
 OPTIONS: Options = {
     "whisper": {"model": "tiny", "sample_len": 16, "vad": False},
     "distilbert": {"skip_hallucinations": False},
-    "faces": {"least_pixels": 240, "min_score": 0.0},
-    "face_emotion": {"least_pixels": 240, "min_score": 0.0},
 }
 
 
