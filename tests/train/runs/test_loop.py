@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -219,10 +219,13 @@ def test_optimizers(options: Any, kind: type, amsgrad: bool) -> None:
     }
 
 
-def test_bfloat16_trains_and_keeps_float32_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_trains_and_keeps_float32_weights(
+    precision: Literal["bfloat16", "float16"], tmp_path: Path
+) -> None:
     (tmp_path / "checkpoints").mkdir()
     mixed = module(replace(OPTIONS, epochs=1))
-    hardware = Hardware(device="cpu", precision="bfloat16")
+    hardware = Hardware(device="cpu", precision=precision)
     train(
         mixed,
         lambda rank, ranks: Memory(shuffle=True),
