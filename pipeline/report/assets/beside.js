@@ -2,21 +2,30 @@
 
 // Two pages of videos beside each other, each on its own clock.
 
+const OFFERED = 50; // names for what is typed
+
 async function begin() {
   const { table } = await load("corpus");
   const asked = new URLSearchParams(location.search);
   const chosen = { a: Number(asked.get("a") ?? 0), b: Number(asked.get("b") ?? -1) };
-  if (!(chosen.b >= 0)) chosen.b = (chosen.a + 1) % table.id.length;
+  if (!table.id[chosen.a]) chosen.a = 0;
+  if (!table.id[chosen.b]) chosen.b = (chosen.a + 1) % table.id.length;
+  const holds = (words) => (id) => plain(id).includes(plain(words));
   for (const [name, frame] of [["a", "left"], ["b", "right"]]) {
-    const select = byId(name);
-    table.id.forEach((id, number) => select.append(new Option(id, String(number), false, number === chosen[name])));
+    const field = byId(name);
     const show = () => {
-      byId(frame).src = `film.html?v=${select.value}`;
-      chosen[name] = select.value;
-      history.replaceState(null, "", `?a=${chosen.a}&b=${chosen.b}`);
+      field.value = table.id[chosen[name]];
+      byId(frame).src = `film.html?v=${chosen[name]}`;
     };
-    select.addEventListener("change", show);
-    byId(frame).src = `film.html?v=${select.value}`;
+    field.addEventListener("focus", () => field.select());
+    field.addEventListener("input", () => byId("names").replaceChildren(...table.id.filter(holds(field.value)).slice(0, OFFERED).map((id) => new Option(id, id))));
+    field.addEventListener("change", () => {
+      const whole = table.id.indexOf(field.value), found = whole < 0 ? table.id.findIndex(holds(field.value)) : whole;
+      if (found >= 0) chosen[name] = found;
+      show();
+      history.replaceState(null, "", `?a=${chosen.a}&b=${chosen.b}`);
+    });
+    show();
   }
   onTheme(() => {});
 }

@@ -137,6 +137,7 @@ function listWords() {
     if (entry.lane.notes[entry.i]) button.append(element("span", "kind", entry.lane.notes[entry.i]));
     button.append(element("span", "kind", entry.lane.name));
     button.type = "button";
+    button.tabIndex = -1;
     button.addEventListener("click", () => seek(entry.from));
     entry.row = byId("list").appendChild(element("li", "", button));
   }
@@ -165,8 +166,28 @@ function noWords() {
   return [read.length ? `No ${read.join(" and no ")} in this video.` : "", unread.length ? `Not read: ${unread.join(", ")}.` : ""].join(" ");
 }
 
+// The lines of this moment are marked, and the list follows, unless somebody is in it.
+let followed = null;
 function mark() {
-  for (const entry of entries) entry.row.classList.toggle("now", entry.from <= time && time < entry.to);
+  let first = null;
+  for (const entry of entries) {
+    const now = entry.from <= time && time < entry.to;
+    entry.row.classList.toggle("now", now);
+    if (now && !entry.row.hidden) first ??= entry.row;
+  }
+  const list = byId("list");
+  if (!first || first === followed || list.matches(":hover, :focus-within")) return;
+  followed = first;
+  list.scrollTop = first.offsetTop - list.clientHeight / 3;
+}
+
+// The list is one stop of the Tab key, however long it is.
+function stepLine(event) {
+  const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  if (!by) return;
+  const there = [...document.querySelectorAll("#list li:not([hidden]) button")];
+  there[Math.max(0, there.indexOf(document.activeElement) + by)]?.focus();
+  event.preventDefault();
 }
 
 function addLane(name, about, lane) {
@@ -281,6 +302,7 @@ async function begin() {
   onTheme(redraw);
   onKeys(KEYS);
   onFind(byId("find"), search);
+  byId("list").addEventListener("keydown", stepLine);
   new ResizeObserver(redraw).observe(byId("lanes"));
   addEventListener("hashchange", () => seek(moment()));
   seek(moment());

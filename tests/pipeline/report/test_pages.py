@@ -157,6 +157,39 @@ def test_a_theme_is_kept_from_page_to_page_and_paper_is_light(
     assert watched.trouble == []
 
 
+def test_two_videos_are_chosen_by_their_names(browser: Any, films: Store, tmp_path: Path) -> None:
+    report(films, tmp_path / "site", media="none")
+    watched = opened(browser, tmp_path / "site", "beside.html?a=0")
+    page, title = watched.page, watched.page.frame_locator("#right").locator("#title")
+    expect(title).to_have_text("films/b")
+    field = page.get_by_label("Right")
+    for typed, found in (("films/a", "films/a"), ("S/C", "films/c"), ("nothing of the kind", "films/c")):
+        field.fill(typed)
+        field.press("Enter")
+        expect(field).to_have_value(found)
+        expect(title).to_have_text(found)
+    assert address(page).endswith("?a=0&b=2") and watched.trouble == []
+
+
+def test_the_list_of_lines_is_one_stop_and_follows_the_film(
+    browser: Any, films: Store, tmp_path: Path
+) -> None:
+    report(films, tmp_path / "site", media="none")
+    page = opened(browser, tmp_path / "site", "film.html?v=0").page
+    page.locator("#find").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert address(page).endswith("#t=5"), "of the second line"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "time"
+    page.locator("#list").evaluate("list => { list.style.height = '30px' }")
+    page.evaluate("location.hash = 't=9.05'")
+    page.locator("#list .now", has_text="Élise").wait_for()
+    assert page.locator("#list").evaluate("list => list.scrollTop") > 30
+
+
 def test_a_page_says_what_is_not_there(browser: Any, films: Store, tmp_path: Path) -> None:
     report(films, tmp_path / "site", media="none")
     one_shot = opened(browser, tmp_path / "site", "film.html?v=1").page
