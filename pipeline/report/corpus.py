@@ -43,7 +43,7 @@ def corpus_json(
             columns.append({"key": name, "name": heading, "unit": unit, "about": MEANINGS[name]})
             values = summary.figures[name][order] * (100 if unit == "%" else 1)
             table[name] = numbers(values)
-    table |= {key: [state[key] for state in states] for key in ("failed", "why", "partial")}
+    table |= {key: [state[key] for state in states] for key in ("failed", "why", "partial", "waiting")}
     seconds = summary.figures.get("duration_seconds", np.zeros(0))
     spoken = Counter(code for codes in summary.languages.values() for code in codes[:1])
     overview = {
@@ -52,17 +52,19 @@ def corpus_json(
         "shots": int(np.nansum(summary.figures.get("shots", np.zeros(0)))),
         "failed": sum(bool(state["failed"]) for state in states),
         "partial": sum(state["partial"] for state in states),
+        "waiting": sum(state["waiting"] for state in states),
         "languages": spoken.most_common(),
     }
     return {"title": title, "overview": overview, "columns": columns, "table": table}
 
 
-def state_of(failures: Sequence[dict[str, str]], *, partial: bool) -> dict[str, Any]:
-    """What failed of a video, why, and whether it was read whole."""
+def state_of(failures: Sequence[dict[str, str]], *, partial: bool, waiting: bool) -> dict[str, Any]:
+    """What failed of a video, why, whether it was read whole, and whether nothing was extracted yet."""
     return {
         "failed": [failure["what"] for failure in failures],
         "why": [failure["why"] for failure in failures],
         "partial": partial,
+        "waiting": waiting,
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from extract.types import Column
 from pipeline.pages.pieces import numbers
@@ -22,20 +23,27 @@ from pipeline.pages.pieces import numbers
 NOT_LANES = frozenset({"scenes", "thumbnails", "ocr", "whisper"})
 _TWICE = frozenset({("lowlevel", "shot_length_seconds")})  # the scenes table has it
 _SAME_TEXT_SECONDS = 3.0  # frames are read at least every 1.5 s: one that is missed parts no stretch
+_CLOSE_SECONDS = 0.1  # a picture's length and more: what follows at once, and what lasts
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709, of the encoded values
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Values at the middles of intervals, ascending; ``about`` is the column's meaning."""
+    """Values at the middles of intervals, ascending; ``about`` is the column's meaning.
+
+    ``steps``: the intervals follow each other. Then values stand at their beginnings, and the last one also
+    at its end.
+    """
 
     name: str
     about: str
     seconds: Sequence[float]
     values: Sequence[float | None]
+    steps: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": "curve", "name": self.name, "about": self.about, "t": self.seconds, "v": self.values}
+        shown = {"name": self.name, "about": self.about, "t": self.seconds, "v": self.values}
+        return {"kind": "curve", **shown, "steps": self.steps}
 
 
 @dataclass(frozen=True)
@@ -152,10 +160,14 @@ def shot_lengths(table: pa.Table) -> Curve:
 
 
 def brightness(table: pa.Table) -> Curve:
-    """Luma of the thumbnails' mean colours, 0 to 1."""
-    colours = np.array(table["colours"].to_pylist(), np.float64).reshape(len(table), -1, 3)
-    luma = (colours @ _LUMA).mean(axis=1) / 255
-    return _curve("Brightness", "mean luma (BT.709) of the picture, 0 to 1", *_interval(table), luma)
+    return _curve("Brightness", "mean luma (BT.709) of the picture, 0 to 1", *_interval(table), luma(table))
+
+
+def luma(thumbnails: pa.Table) -> NDArray[np.float64]:
+    """Mean luma of each picture, (pictures,), 0 to 1."""
+    colours = np.array(thumbnails["colours"].to_pylist(), np.float64).reshape(len(thumbnails), -1, 3)
+    found: NDArray[np.float64] = (colours @ _LUMA).mean(axis=1) / 255
+    return found
 
 
 def of_any_table(
@@ -215,8 +227,13 @@ def _interval(table: pa.Table) -> tuple[Any, Any]:
 
 def _curve(name: str, about: str, starts: Any, ends: Any, values: Any) -> Curve:
     order = np.argsort((starts + ends) / 2, kind="stable")
-    seconds = [value for value in numbers(((starts + ends) / 2)[order]) if value is not None]
-    return Curve(name, about, seconds, numbers(np.asarray(values, np.float64)[order], 4))
+    starts, ends, values = starts[order], ends[order], np.asarray(values, np.float64)[order]
+    steps = bool(
+        (np.abs(starts[1:] - ends[:-1]) < _CLOSE_SECONDS).all() and (ends - starts > _CLOSE_SECONDS).all()
+    )
+    times = [*starts, ends[-1]] if steps else (starts + ends) / 2
+    seconds = [value for value in numbers(times) if value is not None]
+    return Curve(name, about, seconds, numbers([*values, values[-1]] if steps else values, 4), steps)
 
 
 def _stretches(name: str, about: str, rows: Sequence[Mapping[str, Any]]) -> Stretches:

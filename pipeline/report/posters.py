@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from pipeline.report.lanes import brightness
+from pipeline.report.lanes import luma
 from pipeline.report.video_tables import rows_by_video
 from pipeline.store.layout import Store
 from pipeline.store.reading import current_parts, valid_parts
@@ -34,7 +34,7 @@ def posters_of(store: Store, video_ids: Collection[str]) -> dict[str, str]:
 
 def poster(thumbnails: pa.Table) -> str:
     """A WebP in base64 of the picture nearest to the middle of a video that is not dark."""
-    light = np.array([value or 0.0 for value in brightness(thumbnails).values])
+    light = luma(thumbnails)
     places = np.arange(len(thumbnails))
     far = np.abs(places - (len(thumbnails) - 1) / 2) + len(thumbnails) * (light < _DARK)
     with Image.open(io.BytesIO(thumbnails["jpeg"][int(far.argmin())].as_py())) as picture:

@@ -111,7 +111,7 @@ class _Site:
         if (number + 1) % VIDEOS_OF_A_PIECE == 0:
             self._flush(number // VIDEOS_OF_A_PIECE)
         self._ids.append(video.video_id)
-        self._states.append(state_of(film["failures"], partial=film["partial"]))
+        self._states.append(state_of(film["failures"], partial=film["partial"], waiting=not video.states))
 
     def _flush(self, piece: int) -> None:
         write_piece(self.folder / "data", f"posters/{piece:04d}", self._posters)

@@ -23,6 +23,7 @@ function overview() {
   if (all.shots) parts.push(`${all.shots.toLocaleString("en")} shots`);
   if (all.failed) parts.push(`${all.failed} with failures`);
   if (all.partial) parts.push(`${all.partial} not read whole`);
+  if (all.waiting) parts.push(`${all.waiting.toLocaleString("en")} not extracted yet`);
   byId("about").textContent = parts.join(" · ");
 }
 
@@ -47,7 +48,7 @@ function charts() {
   const [first, rest] = [true, false].map((is) => corpus.columns.filter(({ key }) => FIRST.includes(key) === is));
   first.forEach(distribution);
   if (spoken.length) box.append(languages(spoken));
-  if (table.brightness && table.motion && table.id.length > 5)
+  if (table.brightness?.filter((value, i) => value !== null && table.motion?.[i] !== null).length > 5)
     figure("Motion by brightness", "each point is a video", (made) => scatter(made, table.brightness, table.motion, FORMATS["%"], FORMATS["%"]));
   rest.forEach(distribution);
 }
@@ -139,6 +140,7 @@ function filter() {
   });
   const all = table.id.length;
   byId("count").textContent = order.length === all ? `${all.toLocaleString("en")}` : `${order.length.toLocaleString("en")} of ${all.toLocaleString("en")}`;
+  if (order.length > MOST_ROWS) byId("count").textContent += `, the first ${MOST_ROWS.toLocaleString("en")} in the table: search, or sort`;
   byId("scroller").firstElementChild.setAttribute("aria-rowcount", order.length + 1);
   sort();
 }
@@ -157,6 +159,7 @@ function posterOf(number) {
 const pieceName = (index) => String(index).padStart(4, "0");
 
 const PRINTED = 1000; // rows on paper
+const MOST_ROWS = 250_000; // 16 million px: browsers scroll little more
 const [above, below] = ["above", "below"].map(() => {
   const made = element("tr", "space", element("td"));
   made.setAttribute("aria-hidden", "true");
@@ -167,7 +170,7 @@ const [above, below] = ["above", "below"].map(() => {
 const rows = soon(() => {
   const scroller = byId("scroller");
   const first = printing ? 0 : Math.max(0, Math.floor(scroller.scrollTop / ROW) - 4);
-  const last = Math.min(order.length, printing ? PRINTED : first + Math.ceil(scroller.clientHeight / ROW) + 10);
+  const all = Math.min(order.length, MOST_ROWS), last = Math.min(all, printing ? PRINTED : first + Math.ceil(scroller.clientHeight / ROW) + 10);
   const wanted = order.slice(first, last), there = new Set(wanted);
   for (const [number, { line }] of drawn) {
     if (there.has(number)) continue;
@@ -184,7 +187,7 @@ const rows = soon(() => {
     if (before.nextSibling !== line) before.after(line);
     before = line;
   });
-  for (const [space, count] of [[above, first], [below, order.length - last]]) space.firstChild.style.height = `${printing ? 0 : count * ROW}px`;
+  for (const [space, count] of [[above, first], [below, all - last]]) space.firstChild.style.height = `${printing ? 0 : count * ROW}px`;
   byId("printed").hidden = !(printing && last < order.length);
 });
 
@@ -196,6 +199,7 @@ function row(number) {
   const name = element("th", "id", linkTo(number)), failed = table.failed[number].map((what, i) => `${table.why[number][i]} (${what})`);
   name.scope = "row";
   if (table.partial[number]) failed.push("not read whole");
+  if (table.waiting[number]) failed.push("not extracted yet");
   if (failed.length) {
     name.append(element("div", "failed", failed.join("; ")));
     name.title = failed.join("\n");

@@ -98,12 +98,13 @@ function screen() {
   const box = byId("screen");
   const note = (text) => box.append(element("p", "note", text));
   const stills = (why = "") => {
-    if (why || !film.stills) note(`${why} ${film.stills ? "Its stills stand in for it." : "There are no stills of it either."}`);
-    if (!film.stills) return;
-    const still = element("img");
-    still.id = "still";
-    [still.width, still.height] = film.stills.size;
-    box.append(still);
+    if (film.stills) {
+      const still = element("img");
+      still.id = "still";
+      [still.width, still.height] = film.stills.size;
+      box.append(still);
+    }
+    if (why) note(`${why} ${film.stills ? "Its stills stand in for it." : "There are no stills of it either."}`);
   };
   byId("plays").hidden = !film.media;
   if (!film.media) return stills(film.stills ? "" : "The film is not here.");
@@ -265,10 +266,11 @@ function about() {
   byId("title").textContent = film.id;
   const size = film.size[0] ? `${film.size[0]} × ${film.size[1]}` : null;
   const rate = film.fps ? `${Number(film.fps.toFixed(3))} frames/s` : null;
-  const shots = film.shots ? `${film.shots.from.length} shots` : null;
+  const shots = film.shots ? `${film.shots.from.length} ${film.shots.from.length === 1 ? "shot" : "shots"}` : null;
   byId("about").textContent = [film.end > film.begin ? clock(film.end - film.begin) : "", shots, size, rate].filter(Boolean).join(" · ");
   const failed = film.failures.map((failure) => `${failure.what} failed: ${failure.why}`);
   if (film.partial) failed.unshift(`Not all of the file could be read${film.facts.note ? `: ${film.facts.note}` : "."}`);
+  if (!failed.length && !film.read.length) failed.push("Nothing has been extracted of this video yet.");
   if (failed.length) trouble(failed.join("\n"));
   byId("beside").href = `beside.html?a=${number}`;
   const facts = Object.entries({ ...film.facts, ...Object.fromEntries(Object.entries(film.absent).map(([table, why]) => [table, `nothing: ${why}`])) });

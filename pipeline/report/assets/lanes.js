@@ -181,8 +181,8 @@ function curveLane(lane, number) {
     range: `${tidy(low)} to ${tidy(high)}`,
     say(seconds) {
       const after = placeOf(lane.t, seconds) + 1, before = after - 1;
-      const nearer = before < 0 || (after < lane.t.length && lane.t[after] - seconds < seconds - lane.t[before]) ? after : before;
-      return nearer < lane.v.length && lane.v[nearer] !== null ? tidy(lane.v[nearer]) : null;
+      const nearer = lane.steps ? before : before < 0 || (after < lane.t.length && lane.t[after] - seconds < seconds - lane.t[before]) ? after : before;
+      return (lane.v[nearer] ?? null) !== null ? tidy(lane.v[nearer]) : null;
     },
     draw(view) {
       const width = body.clientWidth, colour = hue(number);
@@ -195,7 +195,7 @@ function curveLane(lane, number) {
           padding: [3, 0, 3, 0],
           axes: [{ show: false }, { show: false }],
           scales: { x: { time: false, auto: false, min: view.from, max: view.to }, y: { auto: false, range: [low, high] } },
-          series: [{}, { stroke: colour, width: 1.5, fill: `${colour}22`, spanGaps: false, points: { show: lane.t.length < 3, size: 4 } }],
+          series: [{}, { stroke: colour, width: 1.5, fill: `${colour}22`, spanGaps: false, paths: lane.steps ? uPlot.paths.stepped({ align: 1 }) : undefined, points: { show: lane.t.length < 3, size: 4 } }],
         }, [lane.t, lane.v], body);
       }
       if (plot.width !== width) plot.setSize({ width, height });

@@ -62,7 +62,7 @@ def test_somebody_elses_table_shows_by_its_columns() -> None:
     mood, tension = lanes_of({"moods": made}, {"moods": columns})
     assert isinstance(mood, Stretches) and isinstance(tension, Curve)
     assert (mood.name, mood.about, list(mood.texts)) == ("Moods mood", "how it feels", ["calm", "grim"])
-    assert (list(tension.seconds), list(tension.values)) == ([1.0, 3.0, 5.0], [0.25, None, None])
+    assert (list(tension.seconds), list(tension.values)) == ([0.0, 2.0, 4.0, 6.0], [0.25, *[None] * 3])
 
 
 def test_classes_are_one_text_with_their_scores_and_are_listed_only_where_they_are_sought() -> None:
@@ -96,4 +96,5 @@ def test_classes_are_one_text_with_their_scores_and_are_listed_only_where_they_a
 def test_shots_have_one_curve_of_their_length() -> None:
     (lane,) = lanes_of({"scenes": table("scenes", shot(0, 0.0, 4.0), shot(1, 4.0, 5.0))}, {})
     assert isinstance(lane, Curve)
-    assert (lane.name, list(lane.values)) == ("Shot length", [4.0, 1.0])
+    assert (lane.name, lane.steps, lane.seconds) == ("Shot length", True, [0.0, 4.0, 5.0])
+    assert list(lane.values) == [4.0, 1.0, 1.0]

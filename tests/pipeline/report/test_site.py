@@ -52,7 +52,8 @@ def test_the_corpus_has_figures_posters_and_all_words(films: Store, tmp_path: Pa
     report(films, tmp_path / "site")
     corpus = piece(tmp_path / "site", "corpus")
     assert corpus["overview"] == {
-        "videos": 3, "hours": 0.01, "shots": 5, "failed": 1, "partial": 0, "languages": [["en", 1]],
+        "videos": 3, "hours": 0.01, "shots": 5, "failed": 1, "partial": 0, "waiting": 0,
+        "languages": [["en", 1]],
     }  # fmt: skip
     table = corpus["table"]
     assert table["id"] == [FILM, "films/b", "films/c"]
