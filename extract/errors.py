@@ -73,12 +73,18 @@ def to_install(*extras: str) -> str:
 
 
 def command(name: str, *arguments: object) -> str:
-    """A command of this project, to be copied: called as this process was, so that it is found again."""
+    """A command of this project, to be copied: called as this process was, so that it is found again.
+
+    A last argument that only looks like a flag, as the name of a file may, is set apart by ``--``.
+    """
+    words = [*map(str, arguments)]
+    if words and re.match(r"-[^-]", words[-1]):
+        words.insert(-1, "--")
     module = [name] if name in ("extract", "train") else ["extract", name]
     script = sys.argv[0] if sys.argv else ""
     as_script = PurePath(script).stem == PROGRAM
     called = [typed(PROGRAM, script), name] if as_script else [*_starting(module[0]), *module[1:]]
-    return shlex.join([*called, *map(str, arguments)])
+    return shlex.join([*called, *words])
 
 
 def again(*added: object, without: str | None = None) -> str:
@@ -87,7 +93,8 @@ def again(*added: object, without: str | None = None) -> str:
     as_module = script.name == "__main__.py"
     called = _starting(script.parent.name) if as_module else [typed(PROGRAM, sys.argv[0])]
     kept = [argument for argument in sys.argv[1:] if argument != without]
-    return shlex.join([*called, *kept, *map(str, added)])
+    end = kept.index("--") if "--" in kept else len(kept)  # flags have to come before
+    return shlex.join([*called, *kept[:end], *map(str, added), *kept[end:]])
 
 
 def _starting(package: str) -> list[str]:

@@ -157,7 +157,7 @@ def predict(
     else:
         print_next(screen, command("train", "predict", source, "--run", run, "--out", "predictions.csv"))
     if is_store(place):
-        print_next(screen, command("train", "scenes", found.ids[0], "--run", run, "--features", source))
+        print_next(screen, command("train", "scenes", "--run", run, "--features", source, found.ids[0]))
 
 
 @app.command()

@@ -133,8 +133,8 @@ def show_scenes(
     if out:
         _open_pages(screen, out)
     else:
-        again = ("train", "scenes", video, "--run", run, "--features", features)
-        print_next(screen, command(*again, *(["--sequences"] if sequences else []), "--out", "scenes.html"))
+        flags = ["--run", run, "--features", features, *(["--sequences"] if sequences else [])]
+        print_next(screen, command("train", "scenes", *flags, "--out", "scenes.html", video))
 
 
 def relabel(

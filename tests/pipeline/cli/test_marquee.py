@@ -142,6 +142,13 @@ def test_in_a_container_commands_are_what_is_typed_outside(monkeypatch: pytest.M
     assert command("status", "store") == "marquee status store", "in a shell of the container"
 
 
+def test_a_name_that_looks_like_a_flag_is_set_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["marquee", "search", "features", "--", "-leading-dash"])
+    assert command("remove", "features", "-leading-dash") == "marquee remove features -- -leading-dash"
+    assert command("extract", "--out", "x", "--retry-failed") == "marquee extract --out x --retry-failed"
+    assert again("--page", "a.html") == "marquee search features --page a.html -- -leading-dash"
+
+
 def test_what_messages_have_in_common() -> None:
     assert to_install("a", "b") == f"pip install '{DISTRIBUTION}[a,b]'"
     assert did_you_mean("CLIP", ["clip", "beats"]) == "; did you mean 'clip'?"
