@@ -210,7 +210,9 @@ def test_the_command_and_what_it_refuses(store: Store, tmp_path: Path, models: d
     assert re.search(r"next: .*report \S+ --out pages$", done.output.rstrip())
     with pytest.raises(UsageError, match=r"tags.model is ViT-B-32-quickgelu:openai, clip.model is ViT-tiny"):
         options = {"clip": {"model": CLIP_NAME}, "scenes": {"detector": "content"}}
-        run(tmp_path, tmp_path / "new", experts=["tags"], options=options, random_seed=0)
+        (tmp_path / "videos").mkdir()
+        (tmp_path / "videos" / "a.mp4").write_bytes(b"x")
+        run(tmp_path / "videos", tmp_path / "new", experts=["tags"], options=options, random_seed=0)
     empty = open_store(tmp_path / "empty", create=True)
     with pytest.raises(UsageError, match="has no rows of clip, which tags are compared with"):
         tagging(empty, WORDS)
