@@ -24,8 +24,7 @@ PAGE = ROOT / "docs" / "tutorial.md"
 NOTEBOOK = PAGE.with_suffix(".ipynb")
 FIRST_CELL = """import os
 
-os.chdir("..")  # from docs to the copy of the project
-FILMS, SECONDS, EPOCHS = 60, 10, 50  # fewer: a quicker trial"""
+os.chdir("..")  # from docs to the copy of the project"""
 # What a notebook does not show: commands of a terminal, and what folds the Python on a page.
 _LEFT_OUT = re.compile(r"^```sh\n.*?^```\n|^</?details>[^\n]*\n", re.MULTILINE | re.DOTALL)
 _PYTHON = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
