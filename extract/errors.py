@@ -90,8 +90,9 @@ def command(name: str, *arguments: object) -> str:
 def again(*added: object, without: str | None = None) -> str:
     """The command that runs now, to be copied, with arguments added or without one of its flags."""
     script = PurePath(sys.argv[0])
-    as_module = script.name == "__main__.py"
-    called = _starting(script.parent.name) if as_module else [typed(PROGRAM, sys.argv[0])]
+    module = script.parent.name if script.stem == "__main__" else script.stem
+    as_script = script.stem == PROGRAM
+    called = [typed(PROGRAM, sys.argv[0])] if as_script else [typed("python", sys.executable), "-m", module]
     kept = [argument for argument in sys.argv[1:] if argument != without]
     end = kept.index("--") if "--" in kept else len(kept)  # flags have to come before
     return shlex.join([*called, *kept[:end], *map(str, added), *kept[end:]])
