@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from extract.errors import clock
+import sys
+from pathlib import Path
+
+import pytest
+
+from extract.errors import again, clock
 
 
 def test_times_are_written_as_on_a_clock() -> None:
@@ -11,3 +16,11 @@ def test_times_are_written_as_on_a_clock() -> None:
     assert [clock(value, 1) for value in seconds] == [
         "0:00.0", "0:10.0", "1:00.0", "1:15.0", "59:59.0", "1:02:05.2",
     ]  # fmt: skip
+
+
+def test_the_command_that_runs_is_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["marquee", "extract", "my films", "--dry-run"])
+    assert again(without="--dry-run") == "marquee extract 'my films'"
+    assert again("--out", Path("a b")) == "marquee extract 'my films' --dry-run --out 'a b'"
+    monkeypatch.setattr(sys, "argv", ["/x/train/__main__.py", "labels", "l.csv"])
+    assert again("--features", "STORE").endswith(" -m train labels l.csv --features STORE")
