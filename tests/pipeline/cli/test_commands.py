@@ -218,12 +218,10 @@ def test_flags_win_over_the_file(folder: Path, call: Call) -> None:
     )
     dry = call("--config", "run.toml", "--dry-run")
     assert (dry.status, dry.err) == (0, "") and not (folder / "out").exists()
-    assert dry.out.splitlines()[-1] == "next: python -m extract --config run.toml"
-    planned, same, other = (
-        call("--config", "run.toml", "--dry-run", *more).out.splitlines()[:-1]
-        for more in ((), ("--set", "scenes.threshold=40.0"), ("--set", "scenes.threshold=41"))
-    )
-    assert same == planned != other
+    planned, _, _ = dry.out.rpartition("next: python -m extract --config run.toml\n")
+    asked = ("--config", "run.toml", "--dry-run", "--set")
+    same, other = (call(*asked, f"scenes.threshold={number}").out for number in (40.0, 41))
+    assert planned and same.startswith(planned) and not other.startswith(planned)
 
 
 def test_a_run_a_dry_run_after_it_and_what_looks_after_the_store(folder: Path, call: Call) -> None:
@@ -361,11 +359,10 @@ def test_certificates_are_made_once(folder: Path, call: Call) -> None:
     pytest.importorskip("cryptography")
     pytest.importorskip("distributed")
     made = call("cluster-certificates", "keys", "--days", "30")
-    assert made.status == 0
-    assert "valid until" in made.out and "--scheduler tls://HOST:8786 --certificates keys" in made.out
+    assert made.status == 0 and "valid until" in made.out
+    assert "--scheduler tls://HOST:8786 --certificates keys" in made.out
     key = (folder / "keys" / "key.pem").read_bytes()
-    again = call("cluster-certificates", "keys")
-    assert again.status == 2 and "give a new or empty folder" in again.error
+    assert "give a new or empty folder" in call("cluster-certificates", "keys").error
     assert (folder / "keys" / "key.pem").read_bytes() == key
     assert "s3://bucket/keys" in call("cluster-certificates", "s3://bucket/keys").error
 
