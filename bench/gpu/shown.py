@@ -23,6 +23,9 @@ from extract.engine.models import Models
 from extract.engine.settings import EngineSettings
 from extract.engine.task import VideoTask
 from extract.expert import Expert, Model, Precision, Resources
+from extract.experts._faces import FaceFinder
+from extract.experts.face_emotion import FaceEmotionModel
+from extract.ops.picture.faces import Faces, Image, faces_of
 from extract.registry import make_expert
 from extract.selection import ExtractConfig, select
 from extract.types import Item, Row
@@ -47,11 +50,26 @@ def resources(gauge: Gauge, precision: Precision, batch_size: int, *, device: st
 def load(expert: Expert, with_what: Resources) -> Model:
     """The expert's model; of the shot detector its network, whose answers are its embeddings."""
     if not isinstance(expert, ShotService):
-        return expert.load(with_what)
+        model = expert.load(with_what)
+        if isinstance(model, FaceEmotionModel):
+            model.finder = _Planted(model.finder)
+        return model
     predict = expert.predictor(with_what)
     if predict is None:
         raise ValueError(f"{expert.name} has no network with these options")
     return partial(_answers, predict)
+
+
+class _Planted(FaceFinder):
+    """Looks for faces, and has two in every frame: with weights from a seed none is found."""
+
+    def __init__(self, finder: FaceFinder) -> None:
+        self.detector, self._finder = finder.detector, finder
+
+    def __call__(self, images: Sequence[Image]) -> list[Faces]:
+        self._finder(images)
+        boxes = np.array([[10, 10, 130, 150], [150, 20, 250, 140]], np.float32)
+        return [faces_of(boxes, np.ones(2, np.float32), np.zeros((2, 5, 2), np.float32)) for _ in images]
 
 
 def _answers(predict: Predict, items: Sequence[Item], /) -> list[list[Row]]:
