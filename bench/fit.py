@@ -53,8 +53,9 @@ class TorchTokens(StepTokens):
 
     def forward(self, features: Tensor, padding: Tensor) -> Tensor:
         tokens: Tensor = self.project(without_padding(features, padding))
-        places = torch.arange(tokens.shape[1], device=tokens.device)
-        placed: Tensor = self.dropout(tokens + self._positions(places, torch.full_like(places, len(places))))
+        places = torch.arange(padding.shape[1], device=padding.device).repeat(len(padding))
+        steps = (~padding).sum(dim=1).repeat_interleave(padding.shape[1])
+        placed: Tensor = self.dropout(tokens + self._positions(places, steps).view_as(tokens))
         return placed
 
 
