@@ -233,6 +233,7 @@ class _Loop:
             return False
         (name, mode), stand = self.learner.monitor, self.stand
         reached = figures[name] if mode == "max" else -figures[name]
+        reached = -math.inf if math.isnan(reached) else reached  # later epochs have to be able to exceed it
         if stand.best_epoch and not reached > stand.best:
             return False
         stand.best_epoch, stand.best, stand.best_map = stand.epoch, reached, figures.get(MAP, math.nan)

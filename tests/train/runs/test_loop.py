@@ -180,6 +180,22 @@ def test_the_best_epoch_may_be_that_of_the_smallest_loss(tmp_path: Path) -> None
     assert reached.index(max(reached)) + 1 != result.best_epoch, "the mAP would have chosen another"
 
 
+def test_an_epoch_without_a_figure_is_not_the_best_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = GenreLearner.figures
+
+    def figures(self: GenreLearner, epoch: int) -> dict[str, float]:
+        found = measured(self, epoch)
+        return {name: float("nan") for name in found} if epoch == 0 else found
+
+    monkeypatch.setattr(GenreLearner, "figures", figures)
+    trained = run(tmp_path)
+    assert trained is not None
+    assert trained.best_epoch > 1
+    assert trained.best_map > 0
+
+
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"training loss is nan after epoch 1: try a smaller --set training"):
         run(tmp_path, replace(OPTIONS, learning_rate=1e30, clip=None))
