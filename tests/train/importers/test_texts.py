@@ -56,7 +56,7 @@ def test_lines_that_are_no_vector_are_said(tmp_path: Path) -> None:
     encoder = WordVectors(path, ["war love peace hope end"])
     close(encoder.encode("war love peace hope end"), [[2.5, 3.5, 4.5]])
     assert encoder.notes == (
-        "3 lines of 'vectors.txt' are not a word and 3 numbers, line 3 the first: left out",
+        "3 lines of 'vectors.txt' left out: not a word and 3 numbers (line 3)",
     )
 
 
