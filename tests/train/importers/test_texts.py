@@ -55,9 +55,7 @@ def test_lines_that_are_no_vector_are_said(tmp_path: Path) -> None:
     path = vectors(tmp_path / "vectors.txt", *lines)  # as word2vec writes them: counts first
     encoder = WordVectors(path, ["war love peace hope end"])
     close(encoder.encode("war love peace hope end"), [[2.5, 3.5, 4.5]])
-    assert encoder.notes == (
-        "3 lines of 'vectors.txt' left out: not a word and 3 numbers (line 3)",
-    )
+    assert encoder.notes == ("3 lines of 'vectors.txt' left out: not a word and 3 numbers (line 3)",)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\xff\xfe", b"{}\n", b"strange 1 2\n"])
