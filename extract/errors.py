@@ -92,7 +92,7 @@ def again(*added: object, without: str | None = None) -> str:
     script = PurePath(sys.argv[0])
     module = script.parent.name if script.stem == "__main__" else script.stem
     as_script = script.stem == PROGRAM
-    called = [typed(PROGRAM, sys.argv[0])] if as_script else [typed("python", sys.executable), "-m", module]
+    called = [typed(PROGRAM, sys.argv[0])] if as_script else _starting(module)
     kept = [argument for argument in sys.argv[1:] if argument != without]
     end = kept.index("--") if "--" in kept else len(kept)  # flags have to come before
     return shlex.join([*called, *kept[:end], *map(str, added), *kept[end:]])

@@ -174,6 +174,7 @@ def seeded(module: torch.nn.Module, seed: int) -> None:
     overflow (half precision included) in deep residual networks; vectors near 1, biases near 0.
     Buffers (running statistics, fixed front ends) stay as they were built.
     """
+    import torch
 
     def redraw(name: str, parameter: torch.nn.Parameter) -> None:
         shape = tuple(parameter.shape)
@@ -185,7 +186,8 @@ def seeded(module: torch.nn.Module, seed: int) -> None:
             values = values * np.float32(0.01)
         else:
             values = 1 + values * np.float32(0.1)
-        parameter.detach().numpy()[...] = values
+        with torch.no_grad():
+            parameter.copy_(torch.from_numpy(values))
 
     with ThreadPoolExecutor() as pool:  # NumPy draws beside other threads
         for _ in pool.map(redraw, *zip(*module.named_parameters(), strict=True)):

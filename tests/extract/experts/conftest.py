@@ -56,7 +56,8 @@ class PictureChecks:
         assert self.model([]) == []
         for order in ([2], [3, 0]):  # alone, and in another order
             mine = self.embeddings([self.items[i] for i in order])
-            np.testing.assert_array_equal(mine, self.rows[order])
+            # Where a CPU lacks AVX-512, a row's last bits depend on its place in a product of matrices.
+            np.testing.assert_allclose(mine, self.rows[order], rtol=0, atol=1e-5 * np.abs(self.rows).max())
 
     def half_precision_cosines(self) -> NDArray[np.floating]:
         half = PictureModel(

@@ -20,6 +20,7 @@ from extract.experts.i3d import FILES, I3d, I3dOptions, centre_square, scale_flo
 from extract.ops.motion import tvl1
 from extract.ops.motion.frame_grid import looped
 from extract.types import Frame, Item, MediaInfo, Scene
+from tests.fixtures.half_precision import needs_bfloat16
 from tests.fixtures.pretended_device import pretended_device
 
 MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, True, False)
@@ -69,6 +70,7 @@ def test_features_of_a_stack_agree_with_the_reference(files: dict[str, Path], pa
         parity.assert_close(f"i3d_{modality}", "T16_features", mine, reference["T16_features"])
 
 
+@needs_bfloat16
 def test_half_precision_stays_close(files: dict[str, Path], parity: Any) -> None:
     """bfloat16 keeps 8 bits: within 1 % of the largest value on the CPU."""
     options = I3dOptions(modalities="rgb", frames=9, step=9)

@@ -18,6 +18,7 @@ from extract.errors import WeightsError
 from extract.expert import Resources
 from extract.experts.r2plus1d import MEAN, NETWORKS, STD, Preprocess, R2plus1d, R2plus1dOptions
 from extract.types import Frame, Item, MediaInfo, Scene
+from tests.fixtures.half_precision import needs_bfloat16
 
 MEDIA = MediaInfo("x.mp4", 1, "mp4", 1.0, True, False)
 FILE = NETWORKS["34_clip32_ig65m"].file.name
@@ -80,6 +81,7 @@ def test_18_layers_agree_with_the_reference(shallow: Path, parity: Any) -> None:
     compare(R2plus1d(options).load(Resources(weights={"model": shallow})), "r2plus1d_18", parity)
 
 
+@needs_bfloat16
 def test_half_precision_stays_close(shallow: Path, parity: Any) -> None:
     """bfloat16 keeps 8 bits: within 1 % of the largest value on the CPU."""
     options = R2plus1dOptions(model="18_kinetics", frames=8)

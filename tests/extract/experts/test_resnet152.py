@@ -16,6 +16,7 @@ from extract.expert import Resources
 from extract.experts._classes import imagenet
 from extract.experts.resnet152 import FILES, Resnet152, Resnet152Options
 from extract.types import Item
+from tests.fixtures.half_precision import needs_bfloat16
 
 WHOLE_BATCHES = True  # of two rows, on one thread, a row's last bits depend on its place
 
@@ -44,6 +45,7 @@ def test_rows_do_not_depend_on_the_batch(checks: Any) -> None:
     checks.assert_rows_do_not_depend_on_the_batch()
 
 
+@needs_bfloat16
 def test_half_precision_points_the_same_way(checks: Any) -> None:
     assert checks.half_precision_cosines().min() >= 0.9999
 

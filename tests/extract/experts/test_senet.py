@@ -15,6 +15,7 @@ from extract.expert import Resources
 from extract.experts._classes import imagenet
 from extract.experts._frames import FrameOptions
 from extract.experts.senet import CADENE_FILE, TIMM_FILE, Senet
+from tests.fixtures.half_precision import needs_bfloat16
 
 WHOLE_BATCHES = True  # of two rows, on one thread, a row's last bits depend on its place
 
@@ -39,6 +40,7 @@ def test_rows_do_not_depend_on_the_batch(checks: Any) -> None:
     checks.assert_rows_do_not_depend_on_the_batch()
 
 
+@needs_bfloat16
 def test_half_precision_points_the_same_way(checks: Any) -> None:
     assert checks.half_precision_cosines().min() >= 0.9999
 

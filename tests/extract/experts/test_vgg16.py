@@ -19,6 +19,7 @@ from extract.expert import Resources
 from extract.experts._pictures import PictureModel
 from extract.experts.vgg16 import EVEN_FRAMES, FILE, Vgg16, Vgg16Options, poster_features
 from extract.types import Frame, Item, MediaInfo, Scene
+from tests.fixtures.half_precision import needs_bfloat16
 
 WHOLE_BATCHES = True  # of two rows, on one thread, a row's last bits depend on its place
 
@@ -90,6 +91,7 @@ def test_rows_do_not_depend_on_the_batch(
         np.testing.assert_array_equal(mine, layers["fc7"][order])
 
 
+@needs_bfloat16
 def test_half_precision_points_the_same_way(
     model: Any, items: list[Item], layers: dict[str, np.ndarray]
 ) -> None:

@@ -15,6 +15,7 @@ import torch
 from extract.errors import WeightsError
 from extract.expert import Resources
 from extract.experts.vit import FILE, REPOSITORY, Vit
+from tests.fixtures.half_precision import needs_bfloat16
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,7 @@ def test_rows_do_not_depend_on_the_batch(checks: Any) -> None:
     checks.assert_rows_do_not_depend_on_the_batch()
 
 
+@needs_bfloat16
 def test_half_precision_points_the_same_way(checks: Any) -> None:
     assert checks.half_precision_cosines().min() >= 0.9999
 

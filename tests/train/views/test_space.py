@@ -161,7 +161,7 @@ def test_the_legend_counts_videos_without_a_genre(tmp_path: Path) -> None:
 
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"map.png'.*ends in .html, .svg, .csv"):
+    with pytest.raises(UsageError, match=r"map.png'.*ends in .html, .svg or .csv"):
         hand_made(("a", "b"), ("x",)).write(tmp_path / "map.png")
     assert not list(tmp_path.iterdir())
 
