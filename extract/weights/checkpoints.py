@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from extract.errors import WeightsError
 
@@ -174,10 +175,9 @@ def seeded(module: torch.nn.Module, seed: int) -> None:
     overflow (half precision included) in deep residual networks; vectors near 1, biases near 0.
     Buffers (running statistics, fixed front ends) stay as they were built.
     """
-    import torch
 
-    def redraw(name: str, parameter: torch.nn.Parameter) -> None:
-        shape = tuple(parameter.shape)
+    def redraw(name: str, parameter: NDArray[np.float32]) -> None:
+        shape = parameter.shape
         generator = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()) + seed))
         values = generator.standard_normal(shape, dtype=np.float32)
         if len(shape) > 1:
@@ -186,11 +186,11 @@ def seeded(module: torch.nn.Module, seed: int) -> None:
             values = values * np.float32(0.01)
         else:
             values = 1 + values * np.float32(0.1)
-        with torch.no_grad():
-            parameter.copy_(torch.from_numpy(values))
+        parameter[...] = values
 
+    views = {name: parameter.detach().numpy() for name, parameter in module.named_parameters()}
     with ThreadPoolExecutor() as pool:  # NumPy draws beside other threads
-        for _ in pool.map(redraw, *zip(*module.named_parameters(), strict=True)):
+        for _ in pool.map(redraw, views, views.values()):
             pass
 
 
