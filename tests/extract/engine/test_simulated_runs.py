@@ -19,7 +19,12 @@ run = cache(simulate)
 
 @pytest.mark.parametrize(
     ("preset", "slower", "videos"),
-    [("sulun2024", FAST, 80), ("sulun2024", SLOW, 50), ("fish2021", FAST, 50), ("fish2021", SLOW, 40)],
+    [
+        ("sulun2024", FAST, 80),
+        ("sulun2024", SLOW, 50),
+        ("fish2021", FAST, 50),
+        pytest.param("fish2021", SLOW, 40, marks=pytest.mark.slow),
+    ],
 )
 def test_the_device_is_busy_at_the_defaults(preset: str, slower: float, videos: int) -> None:
     report = run(preset, slower=slower, videos=videos)
@@ -33,6 +38,7 @@ def test_batches_are_full_and_take_no_more_room_than_they_need() -> None:
     assert report.peak_bytes <= 6 << 30  # four batches: 3.2 GB of i3d, twice 1.1 of shots of 29 pictures
 
 
+@pytest.mark.slow
 def test_little_room_is_kept_to_and_costs_speed() -> None:
     """Within 128 MiB batches of clips are a third full, and networks compute what they are padded with."""
     little = simulate("fish2021", videos=50, queue_bytes=128 << 20, staged=False)
@@ -41,6 +47,7 @@ def test_little_room_is_kept_to_and_costs_speed() -> None:
     assert simulate("fish2021", videos=50, staged=False).speed > 1.3 * little.speed
 
 
+@pytest.mark.slow
 def test_stages_hide_what_the_host_does_for_the_device() -> None:
     """Where half precision makes the device four times as fast, stacking takes a fifth of the time."""
     one_thread, stages = (simulate("fish2021", slower=0.25, videos=30, staged=s) for s in (False, True))
@@ -48,6 +55,7 @@ def test_stages_hide_what_the_host_does_for_the_device() -> None:
     assert stages.busy["device"] >= 0.95
 
 
+@pytest.mark.slow
 def test_a_slow_host_lane_is_kept_busy_and_costs_the_device_no_room() -> None:
     report = simulate("sulun2024", videos=60, slower_host=4.0)
     assert report.busy["host"] >= 0.95

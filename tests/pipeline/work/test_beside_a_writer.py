@@ -73,8 +73,7 @@ def test_all_that_reads_may_do_so_while_a_run_writes(kit: Any, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("planted_experts")
-@pytest.mark.parametrize("gone", [".", "run.json", "videos"])
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize(("gone", "workers"), [(".", "1"), ("run.json", "0"), ("videos", "1")])
 def test_a_store_that_is_taken_away_ends_the_run_in_one_line(
     videos: Path, whole: Path, tmp_path: Path, gone: str, workers: str
 ) -> None:

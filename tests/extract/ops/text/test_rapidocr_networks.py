@@ -24,6 +24,7 @@ def rows() -> list[list[Row]]:
     return Ocr().load(Resources())(items(CARDS))
 
 
+@pytest.mark.slow
 def test_frames_share_batches_as_on_a_gpu(rows: list[list[Row]]) -> None:
     """The sizes of batches that a GPU takes: the lines of one by one, whatever stands beside them."""
     reader = RapidOcrReader(min_score=0.5, max_side=960, use_cls=False, at_once=ON_GPU)
