@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +14,10 @@ from extract.errors import UsageError
 from pipeline.search.hits import Answer, answer_of_lines, answer_of_moments
 from pipeline.search.meaning import TABLE, Meaning
 from pipeline.search.part_index import Log
-from pipeline.search.vectors import nearest, vector_at
+from pipeline.search.vector_rows import Moment
+from pipeline.search.vectors import TableVectors, nearest
 from pipeline.search.word_index import WordIndex
 from pipeline.store.layout import Store
-from pipeline.vectors.vector_file import Vectors
 
 _MOMENT = re.compile(r"(.+)@(\d+(?:\.\d*)?)")
 
@@ -56,27 +58,23 @@ def run_searches(
         queries = [*asked.meaning, *map(str, asked.images)]
         vectors = [towers.of_texts(asked.meaning)] if asked.meaning else []
         vectors += [towers.of_pictures(asked.images)] if asked.images else []
-        answers += _by_vectors(store, TABLE, queries, np.concatenate(vectors), most, log)
+        found = nearest(store, TABLE, np.concatenate(vectors), most=most, log=log)
+        answers += _answers(queries, found, TABLE)
     if moments:
-        vectors = [vector_at(store, asked.by, video, seconds, log)[0] for video, seconds in moments]
-        answers += _by_vectors(store, asked.by, list(asked.like), np.concatenate(vectors), most, log)
+        with closing(TableVectors(store, asked.by, log)) as table:
+            vectors = [table.at(video, seconds)[0] for video, seconds in moments]
+            answers += _answers(asked.like, table.nearest(np.concatenate(vectors), most), asked.by)
     return answers
 
 
 def _by_words(store: Store, texts: tuple[str, ...], most: int, log: Log) -> list[Answer]:
     if not texts:
         return []
-    index = WordIndex(store, log)
-    try:
+    with closing(WordIndex(store, log)) as index:
         return [answer_of_lines(text, index.search(text, most=most)) for text in texts]
-    finally:
-        index.close()
 
 
-def _by_vectors(
-    store: Store, table: str, queries: list[str], vectors: Vectors, most: int, log: Log
-) -> list[Answer]:
-    found = nearest(store, table, vectors, most=most, log=log)
+def _answers(queries: Sequence[str], found: Sequence[list[Moment]], table: str) -> list[Answer]:
     pairs = zip(queries, found, strict=True)
     return [answer_of_moments(query, moments, table) for query, moments in pairs]
 

@@ -42,30 +42,82 @@ def vector_footer(store: Store, table: str) -> Footer:
     return footer
 
 
+class TableVectors:
+    """The vectors of a store's table, opened once for any number of questions; to be closed.
+
+    Raises UsageError for a table that has none. ``log`` is told what happens to an index.
+    """
+
+    def __init__(self, store: Store, table: str, log: Log = lambda text: None) -> None:
+        self._store, self._table, self._log = store, table, log
+        embedding = vector_footer(store, table).header.spec.embedding
+        assert embedding is not None
+        self._width = int(np.prod(embedding.shape))
+        self._kept: VectorRows | None = None
+        if rows_folder(store, table).exists():
+            self._keep()
+
+    def close(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+
+    def nearest(self, sought: Vectors, most: int) -> list[list[Moment]]:
+        """For each row of ``sought`` (queries, dimension) the moments most like it, the likest first.
+
+        Rows with NaN (what could not be measured) and rows of zeros are like nothing. Memory is bounded by a
+        batch of rows, whatever the store's size.
+        """
+        if sought.shape[1:] != (self._width,):
+            raise UsageError(
+                f"vectors of table {self._table!r} have {self._width} values, got {sought.shape[1:]}"
+            )
+        queries = _unit(sought)
+        known = np.flatnonzero(np.isfinite(queries).all(axis=1))
+        found: list[list[Moment]] = [[] for _ in queries]
+        for place, moments in zip(known.tolist(), self._answers(queries[known], most), strict=True):
+            found[place] = moments
+        return found
+
+    def at(self, video_id: str, seconds: float) -> tuple[Vectors, float, float]:
+        """The vector (1, dimension) of a video at a moment, or nearest to it, and its interval.
+
+        Raises UsageError for a video that has none.
+        """
+        if self._kept is not None:
+            intervals, numbers = self._kept.of_video(video_id)
+            place = _at(intervals, seconds) if len(intervals) else 0
+            vectors = self._kept.vectors(numbers[place : place + 1])
+        else:
+            found = read(self._store, self._table, columns=list(VECTOR_COLUMNS[1:]), video_ids=[video_id])
+            intervals = np.column_stack([found[name].to_numpy() for name in VECTOR_COLUMNS[1:3]])
+            place = _at(intervals, seconds) if len(intervals) else 0
+            vectors = embedding_matrix(found["embedding"])[place : place + 1].astype(np.float32)
+        if not len(intervals):
+            ids = read(self._store, "videos", columns=["video_id"])["video_id"].to_pylist()
+            why = "no vectors in it" if video_id in ids else f"not in the store{did_you_mean(video_id, ids)}"
+            raise UsageError(f"video {video_id!r}, table {self._table!r}: {why}")
+        start, end = intervals[place].tolist()
+        return vectors, start, end
+
+    def _answers(self, queries: Vectors, most: int) -> list[list[Moment]]:
+        if self._kept is None:
+            files, rows = _files(self._store, self._table)
+            if rows <= MOST_COMPARED or not _can_index(rows, self._log):
+                return _by_comparing(files, queries, most)
+            self._keep()
+        assert self._kept is not None
+        return self._kept.nearest(queries, most)
+
+    def _keep(self) -> None:
+        self._kept = VectorRows(self._store, self._table, self._width, self._log)
+
+
 def nearest(
     store: Store, table: str, sought: Vectors, *, most: int = 20, log: Log = lambda text: None
 ) -> list[list[Moment]]:
-    """For each row of ``sought`` (queries, dimension) the moments most like it, the likest first.
-
-    Rows with NaN (what could not be measured) and rows of zeros are like nothing. Memory is bounded by a
-    batch of rows, whatever the store's size. ``log`` is told what happens to an index.
-    """
-    width = _width(store, table)
-    if sought.shape[1:] != (width,):
-        raise UsageError(f"vectors of table {table!r} have {width} values, got {sought.shape[1:]}")
-    queries = _unit(sought)
-    known = np.flatnonzero(np.isfinite(queries).all(axis=1))
-    found: list[list[Moment]] = [[] for _ in queries]
-    indexed = rows_folder(store, table).exists()
-    files, rows = ([], 0) if indexed else _files(store, table)
-    if indexed or (rows > MOST_COMPARED and _can_index(rows, log)):
-        with closing(VectorRows(store, table, width, log)) as kept:
-            answers = kept.nearest(queries[known], most)
-    else:
-        answers = _by_comparing(files, queries[known], most)
-    for place, moments in zip(known.tolist(), answers, strict=True):
-        found[place] = moments
-    return found
+    """:meth:`TableVectors.nearest`, of a table that nothing else is asked of."""
+    with closing(TableVectors(store, table, log)) as vectors:
+        return vectors.nearest(sought, most)
 
 
 def _by_comparing(files: Sequence[Location], queries: Vectors, most: int) -> list[list[Moment]]:
@@ -89,38 +141,6 @@ def _can_index(rows: int, log: Log) -> bool:
         log(f"all {rows:,} vectors are compared, which an index makes fast: {to_install('index')}")
         return False
     return True
-
-
-def _width(store: Store, table: str) -> int:
-    embedding = vector_footer(store, table).header.spec.embedding
-    assert embedding is not None
-    return int(np.prod(embedding.shape))
-
-
-def vector_at(
-    store: Store, table: str, video_id: str, seconds: float, log: Log = lambda text: None
-) -> tuple[Vectors, float, float]:
-    """The vector (1, dimension) of a video at a moment, or nearest to it, and its interval.
-
-    Raises UsageError for a video that has none.
-    """
-    width = _width(store, table)
-    if rows_folder(store, table).exists():
-        with closing(VectorRows(store, table, width, log)) as rows:
-            intervals, numbers = rows.of_video(video_id)
-            place = _at(intervals, seconds) if len(intervals) else 0
-            vectors = rows.vectors(numbers[place : place + 1])
-    else:
-        found = read(store, table, columns=list(VECTOR_COLUMNS[1:]), video_ids=[video_id])
-        intervals = np.column_stack([found[name].to_numpy() for name in VECTOR_COLUMNS[1:3]])
-        place = _at(intervals, seconds) if len(intervals) else 0
-        vectors = embedding_matrix(found["embedding"])[place : place + 1].astype(np.float32)
-    if not len(intervals):
-        ids = read(store, "videos", columns=["video_id"])["video_id"].to_pylist()
-        why = "no vectors in it" if video_id in ids else f"not in the store{did_you_mean(video_id, ids)}"
-        raise UsageError(f"video {video_id!r}, table {table!r}: {why}")
-    start, end = intervals[place].tolist()
-    return vectors, start, end
 
 
 def _at(intervals: NDArray[np.float64], seconds: float) -> int:

@@ -17,7 +17,7 @@ import pytest
 from extract.errors import StoreError
 from pipeline.search import vector_rows, vectors
 from pipeline.search.vector_rows import Moment, VectorRows, rows_folder
-from pipeline.search.vectors import nearest, vector_at
+from pipeline.search.vectors import TableVectors, nearest
 from pipeline.storage.parquet import open_parquet
 from pipeline.store.layout import Store
 from pipeline.vectors import vector_index
@@ -113,7 +113,7 @@ def test_a_second_search_opens_no_part(small: None, store: Store, monkeypatch: p
         monkeypatch.setattr(f"pipeline.search.part_index.{name}", None)
     monkeypatch.setattr(vector_rows, "open_parquet", None)
     assert nearest(store, "clip", SOUGHT) == before
-    vector, start, end = vector_at(store, "clip", "0007", 1.4)
+    vector, start, end = TableVectors(store, "clip").at("0007", 1.4)
     assert (start, end) == (1.0, 1.5) and np.linalg.norm(vector) == pytest.approx(1)
 
 

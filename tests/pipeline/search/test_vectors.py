@@ -9,7 +9,7 @@ import pytest
 
 from extract.errors import UsageError
 from pipeline.search.search import Searches, run_searches
-from pipeline.search.vectors import nearest, vector_at
+from pipeline.search.vectors import TableVectors, nearest
 from pipeline.store.layout import Store
 from tests.pipeline.about.conftest import write_tables
 from tests.pipeline.conftest import Kit
@@ -54,7 +54,7 @@ def test_fewer_rows_than_asked_for(store: Store) -> None:
 
 @pytest.mark.parametrize(("seconds", "row"), [(0.0, 0), (4.5, 2), (5.4, 2), (5.6, 3), (999.0, 8)])
 def test_the_vector_of_a_moment_is_that_on_screen_or_nearest(store: Store, seconds: float, row: int) -> None:
-    vector, start, end = vector_at(store, "clip", "a", seconds)
+    vector, start, end = TableVectors(store, "clip").at("a", seconds)
     np.testing.assert_array_equal(vector, VECTORS["a"][row : row + 1])
     assert (start, end) == (2.0 * row, 2.0 * row + 1)
 
