@@ -9,7 +9,6 @@ seconds, or that one frame in twenty of the scrolling was late.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,13 +18,13 @@ from typing import Any
 
 import psutil
 
+from bench.browser import NEEDED, launched
 from bench.made_up_corpus import write_corpus
 from bench.memory import measure
 
 MOST_SECONDS, MOST_LATE = 2.0, 0.05
 LATE_MS = 50.0
 WORDS = ("storm", "strom", '"white mountain"')
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 _REPORT = "import sys; from pipeline.report.site import report; report(sys.argv[1], sys.argv[2])"
 _NEXT_FRAME = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -149,8 +148,9 @@ def main() -> None:
             sys.exit(written.output)
         size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
         with sync_playwright() as running:
-            path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-            browser = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+            browser = launched(running)
+            if browser is None:
+                sys.exit(NEEDED)
             opened = open_pages(browser, site)
         print(table(chosen.videos, written, size, opened))
     if opened.seconds > MOST_SECONDS or opened.late > MOST_LATE:
