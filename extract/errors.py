@@ -81,21 +81,25 @@ def command(name: str, *arguments: object) -> str:
     if words and re.match(r"-[^-]", words[-1]):
         words.insert(-1, "--")
     module = [name] if name in ("extract", "train") else ["extract", name]
-    script = sys.argv[0] if sys.argv else ""
-    as_script = PurePath(script).stem == PROGRAM
-    called = [typed(PROGRAM, script), name] if as_script else [*_starting(module[0]), *module[1:]]
+    script = _script()
+    called = [script, name] if script else [*_starting(module[0]), *module[1:]]
     return shlex.join([*called, *words])
 
 
 def again(*added: object, without: str | None = None) -> str:
     """The command that runs now, to be copied, with arguments added or without one of its flags."""
-    script = PurePath(sys.argv[0])
-    module = script.parent.name if script.stem == "__main__" else script.stem
-    as_script = script.stem == PROGRAM
-    called = [typed(PROGRAM, sys.argv[0])] if as_script else _starting(module)
+    script, file = _script(), PurePath(sys.argv[0])
+    module = file.parent.name if file.stem == "__main__" else file.stem
+    called = [script] if script else _starting(module)
     kept = [argument for argument in sys.argv[1:] if argument != without]
     end = kept.index("--") if "--" in kept else len(kept)  # flags have to come before
     return shlex.join([*called, *kept[:end], *map(str, added), *kept[end:]])
+
+
+def _script() -> str | None:
+    """This project's script as a shell finds it; None where a package runs instead."""
+    file = sys.argv[0] if sys.argv else ""
+    return typed(PROGRAM, file) if PurePath(file).stem == PROGRAM else None
 
 
 def _starting(package: str) -> list[str]:

@@ -133,7 +133,7 @@ class VectorIndex:
     ) -> tuple[Numbers, Vectors]:
         index, wanted = self._faiss_index(block), max(block.search.candidates, 3 * most)
         # so that the lists have at least four times as many on average
-        lists = max(block.search.lists, -(-12 * most * _list_count(index) // vectors.count))
+        lists = max(block.search.lists, -(-12 * most * _lists_of(index) // vectors.count))
         found = _candidates(index, queries, lists, wanted, alive)
         return _compared(vectors, found, queries, most)
 
@@ -194,7 +194,7 @@ def _add(index: Any, vectors: VectorFile) -> None:
         index.add(rows)
 
 
-def _list_count(index: Any) -> int:
+def _lists_of(index: Any) -> int:
     return int(_faiss().extract_index_ivf(index).nlist)
 
 
@@ -215,7 +215,7 @@ def _described(folder: Path) -> Iterator[Block]:
 def _candidates(index: Any, queries: Vectors, lists: int, most: int, alive: Mask | None = None) -> Numbers:
     """Numbers, (queries, most), nearest first; -1 where there are no more."""
     faiss = _faiss()
-    chosen: dict[str, Any] = {"nprobe": min(lists, _list_count(index))}
+    chosen: dict[str, Any] = {"nprobe": min(lists, _lists_of(index))}
     if alive is not None:
         chosen["sel"] = faiss.IDSelectorBitmap(np.packbits(alive, bitorder="little"))
     params = faiss.SearchParametersIVF(**chosen)
@@ -241,7 +241,7 @@ def _measured(index: Any, vectors: VectorFile, random: np.random.Generator) -> S
     chosen = np.sort(random.permutation(vectors.count)[:QUERIES])
     queries = vectors.rows(chosen)
     exact = vectors.nearest(queries, NEIGHBOURS + 1)[0][:, 1:]  # the first is itself
-    lists, every = FEWEST_LISTS, _list_count(index)
+    lists, every = FEWEST_LISTS, _lists_of(index)
     while True:
         lists = min(lists, every)
         found = _candidates(index, queries, lists, max(CANDIDATES))

@@ -8,6 +8,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.errors import count
 from train.comparison.paper import PaperTable
 from train.comparison.results import Made, Results
 from train.evaluation.tables import Table, TableEntry, TableRow
@@ -24,10 +25,10 @@ def make(results: Results, paper_table: PaperTable) -> Iterator[Made]:
         for genre in sorted(data.by_frequency)
     ]
     most = max(int(part.sum(axis=1).max(initial=0)) for part in parts)
-    for count in range(most + 1):
-        videos = [part.sum(axis=1) == count for part in parts]
+    for genres in range(most + 1):
+        videos = [part.sum(axis=1) == genres for part in parts]
         if any(these.any() for these in videos):
-            rows.append((f"{count} genre{'' if count == 1 else 's'}", tuple(map(_with_share, videos))))
+            rows.append((count(genres, "genre"), tuple(map(_with_share, videos))))
     cardinality = [float(part.sum(axis=1).mean()) if len(part) else np.nan for part in parts]
     rows.append(("label cardinality", tuple(_two_digits(value) for value in cardinality)))
     rows.append(("label density", tuple(_two_digits(value / len(data.genres)) for value in cardinality)))
