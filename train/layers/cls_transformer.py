@@ -1,4 +1,8 @@
-"""A transformer of which one token is read, <CLS>: its last block computes that token alone."""
+"""A transformer of which one token is read, <CLS>: its last block computes that token alone.
+
+What comes before the last block computes few tokens that are padding: attention does not care where a token
+stands, so those that are seen move together, and rows of similar length are computed together.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+GROUP = 8  # rows of similar length that are computed together; of 4 to 32 the fastest (``bench.fit``)
 
 
 class ClsTransformer(nn.Module):
@@ -28,11 +34,25 @@ class ClsTransformer(nn.Module):
 
         ``hidden`` (batch, tokens) is True where a token is not to be seen; the first one always is seen.
         """
+        if len(self.layers) == 1:
+            return self._cls(tokens, hidden)
+        by_length = hidden.sum(dim=1).argsort()
+        groups = [self._cls(*_seen_ones(tokens[rows], hidden[rows])) for rows in by_length.split(GROUP)]
+        return torch.cat(groups)[by_length.argsort()]
+
+    def _cls(self, tokens: Tensor, hidden: Tensor) -> Tensor:
         *before, last = self.layers
         for block in before:
             tokens = block(tokens, src_key_padding_mask=hidden)
         cls: Tensor = self.norm(_first_of(last, tokens, hidden))
         return cls
+
+
+def _seen_ones(tokens: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """Each row's seen tokens, in their order, and as many hidden ones as the longest row makes it keep."""
+    longest = int((~hidden).sum(dim=1).max())
+    places = hidden.byte().argsort(dim=1, stable=True)[:, :longest]
+    return tokens.gather(1, places.unsqueeze(2).expand(-1, -1, tokens.shape[2])), hidden.gather(1, places)
 
 
 def _first_of(block: nn.Module, tokens: Tensor, hidden: Tensor) -> Tensor:

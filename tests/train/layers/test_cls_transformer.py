@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.fixtures.batches import make_batch
-from train.layers.cls_transformer import ClsTransformer
+from train.layers.cls_transformer import GROUP, ClsTransformer
 from train.model import GenreModel
 from train.registry import make_model
 
@@ -82,9 +82,11 @@ def block(width: int, *, norm_first: bool = False, dropout: float = 0.0) -> nn.T
     return nn.TransformerEncoderLayer(width, 4, 64, dropout, batch_first=True, norm_first=norm_first)
 
 
-def flops(module: nn.Module, tokens: Tensor) -> int:
+def flops(module: nn.Module, tokens: Tensor, hidden: Tensor | None = None) -> int:
+    if hidden is None:
+        hidden = torch.zeros(tokens.shape[:2], dtype=torch.bool)
     with FlopCounterMode(display=False) as counter:
-        module(tokens, torch.zeros(tokens.shape[:2], dtype=torch.bool)).sum().backward()
+        module(tokens, hidden).sum().backward()
     return int(counter.get_total_flops())
 
 
@@ -94,6 +96,30 @@ def test_a_token_more_costs_the_last_block_almost_nothing() -> None:
     short, long = torch.randn(2, 40, 64, requires_grad=True), torch.randn(2, 80, 64, requires_grad=True)
     mine, theirs = (flops(module, long) - flops(module, short) for module in (cls_only, full))
     assert mine < theirs / 10
+
+
+def test_rows_of_all_lengths_keep_their_places() -> None:
+    torch.manual_seed(0)
+    cls_only = ClsTransformer(block(16), 3)
+    full = FullTransformer(cls_only, block(16))
+    tokens = torch.randn(3 * GROUP + 1, 30, 16, requires_grad=True)
+    hidden = torch.rand(tokens.shape[:2]) < torch.linspace(0, 1, len(tokens)).unsqueeze(1)
+    hidden[:, 0] = False  # of the last row <CLS> alone is left
+    hidden = hidden[torch.randperm(len(tokens))]
+    mine, theirs = cls_only(tokens, hidden), full(tokens, hidden)
+    torch.testing.assert_close(mine, theirs, atol=TOLERANCE, rtol=1e-6)
+    weights = torch.randn_like(mine)
+    of_mine, of_theirs = (torch.autograd.grad((each * weights).sum(), tokens)[0] for each in (mine, theirs))
+    torch.testing.assert_close(of_mine, of_theirs, atol=1e-6, rtol=1e-5)
+    assert not of_mine[hidden].any()
+
+
+def test_short_rows_are_not_computed_at_the_length_of_the_longest() -> None:
+    cls_only, tokens = ClsTransformer(block(64), 2), torch.randn(4 * GROUP, 64, 64, requires_grad=True)
+    hidden = torch.zeros(tokens.shape[:2], dtype=torch.bool)
+    whole = flops(cls_only, tokens, hidden)
+    hidden[1:, 8:] = True
+    assert flops(cls_only, tokens, hidden) < whole / 2
 
 
 def test_dropout_draws_in_training_alone_and_keeps_the_mean() -> None:
