@@ -37,8 +37,9 @@ class ClsTransformer(nn.Module):
         if len(self.layers) == 1:
             return self._cls(tokens, hidden)
         by_length = hidden.sum(dim=1).argsort()
-        groups = [self._cls(*_seen_ones(tokens[rows], hidden[rows])) for rows in by_length.split(GROUP)]
-        return torch.cat(groups)[by_length.argsort()]
+        groups = torch.split(by_length, GROUP)
+        found = [self._cls(*_seen_ones(tokens[rows], hidden[rows])) for rows in groups]
+        return torch.cat(found)[by_length.argsort()]
 
     def _cls(self, tokens: Tensor, hidden: Tensor) -> Tensor:
         *before, last = self.layers
