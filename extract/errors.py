@@ -140,13 +140,23 @@ def clock(seconds: float, digits: int = 0) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest}" if minutes >= 60 else f"{minutes}:{rest}"
 
 
-def unknown(what: str, name: object, known: Iterable[str], *, have: str = "there are") -> UsageError:
+def unknown(
+    what: str, name: object, known: Iterable[str], *, have: str = "there are", also: Iterable[str] = ()
+) -> UsageError:
     """The error for a name that is not known: all that are, and the one that was probably meant.
 
     ``what`` goes before the name: "no expert 'spectrogam'; there are ...; did you mean 'spectrogram'?"
+    ``also``: names that are understood too, and not listed.
     """
     names = list(known)
-    return UsageError(f"{what} {name!r}; {have} {', '.join(names) or 'none'}{did_you_mean(name, names)}")
+    near = did_you_mean(name, [*names, *also])
+    return UsageError(f"{what} {name!r}; {have} {', '.join(names) or 'none'}{near}")
+
+
+def not_allowed(where: str, value: object, allowed: Iterable[object]) -> UsageError:
+    """The error for a value that is none of a few: those, and the one that was probably meant."""
+    choices = [str(one) for one in allowed]
+    return UsageError(f"{where} is {value!r}; allowed: {', '.join(choices)}{did_you_mean(value, choices)}")
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
-from extract.errors import UsageError, unknown
+from extract.errors import UsageError, not_allowed, unknown
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -175,7 +175,7 @@ def convert(where: str, hint: Any, value: Any, *, texts: bool = True) -> Any:
             if (one == value and type(one) is type(value)) or (texts and value == str(one))
         ]
         if not found:
-            raise UsageError(f"{where} is {value!r}; allowed: {', '.join(map(str, args))}")
+            raise not_allowed(where, value, args)
         return found[0]
     if isinstance(kind, type) and issubclass(kind, Mapping):
         if not isinstance(value, Mapping):

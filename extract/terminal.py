@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from extract.errors import MarqueeError, clean
+from extract.errors import MarqueeError, clean, did_you_mean
 
 PIPE_WIDTH = 1000
 FRAMED_WIDTH = 110  # columns in which the frames of typer's help cut no name
+_NO_CHOICE = re.compile(r"'([^']*)' is not one of ('.+')")  # as typer says it
 _BadArguments: Any = typer.BadParameter.__mro__[2]  # ClickException, which is not where it was in every typer
 
 
@@ -124,8 +126,14 @@ def run_app(app: typer.Typer, program: str, *, kept: str) -> None:
     except _BadArguments as error:
         what = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
         asked = getattr(getattr(error, "ctx", None), "command_path", program)
-        complain(f"error: {what}; {asked} --help lists what there is")
+        complain(f"error: {what}{_near_choice(what)}; {asked} --help lists what there is")
         sys.exit(2)
     except (_LeftAtOnceError, KeyboardInterrupt, typer.Abort):
         complain(f"left at once; {kept}: a run resumes by the same command")
         os._exit(130)
+
+
+def _near_choice(message: str) -> str:
+    """What was probably meant by a value that is none of a flag's choices; typer tells it of names alone."""
+    said = _NO_CHOICE.search(message)
+    return did_you_mean(said[1], said[2].split("'")[1::2]) if said else ""

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from extract.errors import MissingDependency, to_install
 from extract.types import Column
 from pipeline.export.chosen import each
 from pipeline.export.folder import ExportFolder
@@ -31,13 +30,11 @@ _OWN = frozenset({"scenes", "ocr", "whisper"})  # tables with a tier of their ow
 
 
 def _write(video: VideoTables, folder: ExportFolder) -> None:
+    from pympi import Eaf
+
     found = [tier for tier in _tiers(video) if tier[2]]
     if not found:
         return
-    try:
-        from pympi import Eaf
-    except ImportError as error:
-        raise MissingDependency(f"ELAN files need pympi-ling: {to_install('export')}") from error
     document = Eaf(author="Marquee")
     document.remove_tier("default")
     film = PurePath(video.facts["path"])

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from extract.errors import UsageError, did_you_mean, unknown
+from extract.errors import MissingDependency, UsageError, did_you_mean, to_install
 from pipeline.export import Format, arrays, elan, huggingface, shards, subtitles, timelines
 from pipeline.export.chosen import ChosenVideos, Write
 from pipeline.export.folder import ExportFolder
+from pipeline.export.names import format_named
 from pipeline.storage.location import Location, location
 from pipeline.store.layout import Store, open_store
 from pipeline.store.videos import members_of
 
+
+@dataclass(frozen=True)
+class Writer:
+    """What writes a format, and the modules beyond the core that it ``needs``."""
+
+    write: Write
+    needs: tuple[str, ...] = ()
+
+
 # A new format is a line here and a name in `pipeline.export.Format`.
-FORMATS: dict[Format, Write] = {
-    "srt": subtitles.write_srt,
-    "vtt": subtitles.write_vtt,
-    "csv": arrays.write_csv,
-    "numpy": arrays.write_numpy,
-    "eaf": elan.write_eaf,
-    "otio": timelines.write_otio,
-    "edl": timelines.write_edl,
-    "huggingface": huggingface.write_huggingface,
-    "webdataset": shards.write_webdataset,
+FORMATS: dict[Format, Writer] = {
+    "srt": Writer(subtitles.write_srt, ("pysubs2",)),
+    "vtt": Writer(subtitles.write_vtt, ("pysubs2",)),
+    "csv": Writer(arrays.write_csv),
+    "numpy": Writer(arrays.write_numpy),
+    "eaf": Writer(elan.write_eaf, ("pympi",)),
+    "otio": Writer(timelines.write_otio, ("opentimelineio.opentime",)),
+    "edl": Writer(timelines.write_edl, ("opentimelineio.opentime", "otio_cmx3600_adapter")),
+    "huggingface": Writer(huggingface.write_huggingface),
+    "webdataset": Writer(shards.write_webdataset, ("webdataset",)),
 }
 
 
@@ -42,7 +53,7 @@ class Exported:
 
 def export(
     store: Store | Location | str | os.PathLike[str],
-    to: Format,
+    to: str,
     out: str | os.PathLike[str],
     *,
     video_ids: Collection[str] = (),
@@ -52,16 +63,16 @@ def export(
 
     Args:
         store: a feature store; it is only read.
-        to: one of ``FORMATS``.
+        to: one of ``FORMATS``, or another name of it (``elan``).
         out: a new or empty folder, or one with an older export in this format, whose files are replaced.
         video_ids: these videos alone; none: all.
         progress: is called with the number of videos done.
 
     Raises UsageError for an unknown format or video, StoreError for a store or folder that cannot be used,
-    MissingDependency where the format's library is not installed.
+    MissingDependency where the format's library is not installed; whatever is refused leaves nothing.
     """
-    if to not in FORMATS:
-        raise unknown("no format", to, FORMATS)
+    to = format_named(to)
+    _check_installed(to)
     store = store if isinstance(store, Store) else open_store(location(store))
     chosen = frozenset(_known(store, video_ids)) if video_ids else None
     folder, done = ExportFolder(Path(out), to), [0]
@@ -71,8 +82,17 @@ def export(
         if progress is not None:
             progress(videos)
 
-    FORMATS[to](ChosenVideos(store, chosen, count), folder)
+    FORMATS[to].write(ChosenVideos(store, chosen, count), folder)
     return Exported(folder.root, done[0], folder.without, folder.files, folder.bytes)
+
+
+def _check_installed(to: Format) -> None:
+    for module in FORMATS[to].needs:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            package = module.partition(".")[0]
+            raise MissingDependency(f"an export to {to} needs {package}: {to_install('export')}") from error
 
 
 def _known(store: Store, video_ids: Collection[str]) -> Collection[str]:

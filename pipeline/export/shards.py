@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from extract.errors import MissingDependency, to_install
 from extract.tables import embedding_matrix
 from pipeline.export.chosen import ChosenVideos
 from pipeline.export.folder import ExportFolder
@@ -26,10 +25,8 @@ SHARD_BYTES = 256 << 20  # a shard ends with the sample that reaches this
 
 
 def write_webdataset(chosen: ChosenVideos, folder: ExportFolder) -> None:
-    try:
-        from webdataset import TarWriter
-    except ImportError as error:
-        raise MissingDependency(f"WebDataset shards need webdataset: {to_install('export')}") from error
+    from webdataset import TarWriter
+
     samples = map(_sample, chosen.videos(vectors=True))
     for number in count():
         first = next(samples, None)

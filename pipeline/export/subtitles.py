@@ -11,7 +11,6 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from extract.errors import MissingDependency, to_install
 from pipeline.export.chosen import each
 from pipeline.export.folder import ExportFolder
 from pipeline.export.texts import one_line
@@ -45,10 +44,8 @@ def _write(video: VideoTables, folder: ExportFolder, *, kind: Kind) -> None:
 
 
 def _subtitles(lane: Stretches, kind: Kind, least_ms: int) -> SSAFile:
-    try:
-        from pysubs2 import SSAEvent, SSAFile
-    except ImportError as error:
-        raise MissingDependency(f"subtitles need pysubs2: {to_install('export')}") from error
+    from pysubs2 import SSAEvent, SSAFile
+
     subtitles = SSAFile()
     for start, end, text in zip(lane.starts, lane.ends, lane.texts, strict=True):
         line = plain(text, kind)

@@ -7,7 +7,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from extract.errors import MissingDependency, to_install
 from pipeline.export.chosen import each
 from pipeline.export.folder import ExportFolder
 from pipeline.export.texts import one_line
@@ -54,11 +53,9 @@ def _timeline(video: VideoTables, *, timecode: bool) -> Timeline | None:
 
     ``timecode``: in frames of a rate that has a timecode (SMPTE ST 12-1), whatever the film's is.
     """
-    try:
-        from opentimelineio.opentime import RationalTime, TimeRange
-        from opentimelineio.schema import Gap, Timeline, Track
-    except ImportError as error:
-        raise MissingDependency(f"timelines need opentimelineio: {to_install('export')}") from error
+    from opentimelineio.opentime import RationalTime, TimeRange
+    from opentimelineio.schema import Gap, Timeline, Track
+
     shots, fps = video.tables.get("scenes"), video.facts.get("fps")
     if shots is None or not fps:
         return None

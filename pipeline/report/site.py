@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote
 
-from extract.errors import StoreError, UsageError
+from extract.errors import StoreError, not_allowed
 from pipeline.about.summary import summarise
 from pipeline.pages.colours import colours_js
 from pipeline.pages.pieces import write_piece
@@ -61,7 +61,7 @@ def report(
     Raises UsageError for another kind of media, StoreError for a store or a folder that cannot be used.
     """
     if media not in get_args(Media):
-        raise UsageError(f"--media {media!r}; allowed: {', '.join(get_args(Media))}")
+        raise not_allowed("--media", media, get_args(Media))
     store = store if isinstance(store, Store) else open_store(location(store))
     folder = _new_folder(Path(out))
     site = _Site(folder, store, media, genres)

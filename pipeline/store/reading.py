@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from extract.errors import StoreError, command
+from extract.errors import StoreError, command, did_you_mean
 from pipeline.storage.location import Location, ahead, location
 from pipeline.storage.parquet import open_parquet, parquet_dataset
 from pipeline.store.footer import Footer
@@ -96,9 +96,9 @@ def dataset(
                 f"{command('verify', store.root)}"
             )
     if not files:
-        raise StoreError(
-            f"{str(store.root)!r} has no table {table!r}; it has {', '.join(['videos', *store.tables()])}"
-        )
+        there = ["videos", *store.tables()]
+        near = did_you_mean(table, there)
+        raise StoreError(f"{str(store.root)!r} has no table {table!r}; it has {', '.join(there)}{near}")
     return parquet_dataset(files, videos_schema(store) if table == "videos" else None)
 
 

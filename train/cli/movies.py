@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from extract.errors import UsageError, count
+from extract.errors import UsageError, count, not_allowed
 from extract.terminal import console, print_line, print_next
 from pipeline.storage.location import location
 from train.cli.options import to_train
@@ -95,7 +95,7 @@ def _text_encoder(
 
 def _one_of(value: str, flag: str, *allowed: str) -> str:
     if value not in allowed:
-        raise UsageError(f"{flag} is {value!r}; allowed: {', '.join(allowed)}")
+        raise not_allowed(flag, value, allowed)
     return value
 
 

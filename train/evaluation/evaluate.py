@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from extract.errors import did_you_mean
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
 from train.errors import DataError
@@ -132,8 +133,11 @@ def read_predictions(path: Path, *, split: str | None) -> Predictions:
             f"cannot read the predictions in {str(path)!r}: {error}; train the run again"
         ) from error
     if not ids:
-        known = sorted(set(splits.to_pylist())) or ["none"]
-        raise DataError(f"{str(path)!r} has no video of the split {split!r}; it has {', '.join(known)}")
+        known = sorted(set(splits.to_pylist()))
+        raise DataError(
+            f"{str(path)!r} has no video of the split {split!r}; it has {', '.join(known) or 'none'}"
+            f"{did_you_mean(split, known)}"
+        )
     parts = tuple(chosen.column("split").to_pylist())
     return Predictions(ids, genres, cells[0], cells[1].astype(np.float64), groups, parts)
 

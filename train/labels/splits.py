@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError, count, some
+from extract.errors import UsageError, count, some, unknown
 from train.errors import DataError
 from train.labels.files import decoded
 from train.labels.matching import video_ids_of
@@ -75,7 +75,7 @@ def split_by_rule(
     if rule == "stratified":
         return _split(units, _stratified(labels, units, fractions, seed))
     if rule not in get_args(Rule):
-        raise UsageError(f"no split rule {rule!r}; there are {', '.join(get_args(Rule))}")
+        raise unknown("no split rule", rule, get_args(Rule))
     order = list(range(len(units)))
     if rule == "random":
         order = np.random.default_rng(seed).permutation(len(units)).tolist()
@@ -89,15 +89,15 @@ def split_by_rule(
 def split_by_column(labels: LabelTable, column: str) -> Split:
     """A column of the label table that says train, validation or test (or val, trn, ...) for each video."""
     if column not in labels.columns:
-        raise UsageError(f"the labels have no column {column!r}; they have {', '.join(labels.columns)}")
+        raise unknown("the labels have no column", column, labels.columns, have="they have")
     values = labels.columns[column]
     named = {
         name: folded(value) for name, value in zip(labels.ids, values, strict=True) if not is_missing(value)
     }
-    unknown = sorted({value for value in named.values() if value not in _NAMES})
-    if unknown:
+    strange = sorted({value for value in named.values() if value not in _NAMES})
+    if strange:
         raise DataError(
-            f"column {column!r} holds {unknown[0]!r}; a split is {', '.join(_NAMES)}, or empty for videos "
+            f"column {column!r} holds {strange[0]!r}; a split is {', '.join(_NAMES)}, or empty for videos "
             "that are left out"
         )
     lists: dict[Part, list[str]] = {"train": [], "validation": [], "test": []}

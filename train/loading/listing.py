@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import StoreError, command
+from extract.errors import StoreError, command, did_you_mean
 from extract.types import State
 from pipeline.storage.location import Location
 from pipeline.store.footer import Footer, InvalidPart, PartHeader
@@ -55,7 +55,7 @@ def _names(store: Store, targets: Iterable[Target], experts: Sequence[str] | Non
             there = sorted(set(store.tables()) - {"videos"})
             raise DataError(
                 f"{str(store.root)!r} has no rows of expert {expert!r}, only of "
-                f"{', '.join(there) or 'none'}: name one of these, or extract it"
+                f"{', '.join(there) or 'none'}: name one of these, or extract it{did_you_mean(expert, there)}"
             )
         names += [name for name in mine if name not in names]
     if not names:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.errors import UsageError, to_install
+from extract.errors import UsageError, to_install, unknown
 from train.errors import DataError
 
 METHODS: Mapping[str, str] = {"tsne": "t-SNE", "umap": "UMAP"}  # in options, and on pictures
@@ -22,11 +22,11 @@ Floats = NDArray[np.float64]
 
 def check_methods(methods: tuple[str, ...]) -> None:
     """Raises UsageError for methods that are unknown or not installed, before anything is computed."""
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown or not methods:
-        raise UsageError(
-            f"--methods names {unknown[0] if unknown else 'none'}; there are {', '.join(METHODS)}"
-        )
+    if not methods:
+        raise UsageError(f"--methods names none; there are {', '.join(METHODS)}")
+    for name in methods:
+        if name not in METHODS:
+            raise unknown("--methods names", name, METHODS)
     if "umap" in methods and find_spec("umap") is None:
         raise UsageError(f"UMAP needs the package umap-learn: {to_install('map')}, or pass --methods tsne")
 

@@ -13,6 +13,7 @@ from extract.errors import MissingDependency, StoreError, UsageError
 from pipeline.cli import marquee
 from pipeline.export import Format
 from pipeline.export.export import FORMATS, export
+from pipeline.export.names import format_named
 from pipeline.store.layout import Store
 from tests.pipeline.export.conftest import Make
 
@@ -44,6 +45,7 @@ def test_only_a_new_folder_or_an_export_in_the_same_format_is_written(films: Sto
         ("srt", "pysubs2"),
         ("eaf", "pympi"),
         ("otio", "opentimelineio.opentime"),
+        ("edl", "otio_cmx3600_adapter"),
         ("webdataset", "webdataset"),
     ],
 )
@@ -53,6 +55,29 @@ def test_a_missing_library_is_named_with_what_installs_it(
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(MissingDependency, match=r"pip install 'marquee-video\[export\]'"):
         export(films, to, tmp_path / "export")
+    assert not (tmp_path / "export").exists(), "the next try would meet a folder of another format"
+
+
+def test_a_store_that_cannot_be_read_leaves_no_folder(films: Store, tmp_path: Path) -> None:
+    for part in films.root.glob("videos/part-*"):
+        part.write_bytes(b"damaged")
+    with pytest.raises(StoreError):
+        export(films, "csv", tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [
+        ("ELAN", "eaf"),
+        (".eaf", "eaf"),
+        ("SubRip", "srt"),
+        ("Hugging Face", "huggingface"),
+        ("CMX 3600", "edl"),
+    ],
+)
+def test_formats_have_the_names_that_people_know(name: str, to: str) -> None:
+    assert format_named(name) == to
 
 
 def test_nothing_is_written_through_a_link(films: Store, tmp_path: Path) -> None:
@@ -67,9 +92,10 @@ def test_nothing_is_written_through_a_link(films: Store, tmp_path: Path) -> None
 def test_unknown_names_are_refused_with_what_was_meant(films: Store, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"has no video 'films/A'; did you mean 'films/a'\?"):
         export(films, "srt", tmp_path / "export", video_ids=["films/A"])
-    wrong: Any = "srtt"
     with pytest.raises(UsageError, match=r"no format 'srtt'.*did you mean 'srt'\?"):
-        export(films, wrong, tmp_path / "export")
+        export(films, "srtt", tmp_path / "export")
+    with pytest.raises(UsageError, match=r"no format 'elann'; there are srt, .*did you mean 'elan'\?"):
+        export(films, "elann", tmp_path / "export")
     assert not (tmp_path / "export").exists()
 
 
@@ -101,5 +127,8 @@ def test_the_command_writes_beside_where_it_runs_and_says_what(
     assert status == 0 and "1 video, 2 files" in said and (tmp_path / "v/speech/films/a.vtt").is_file()
     status, said = told(capsys, monkeypatch, str(films.root), "films/c", "--to", "vtt", "--out", "nothing")
     assert status == 0 and re.search(r"next: .*describe \S*out$", said.rstrip()), "nothing to open"
+    assert "1 video, 0 files\n" in said and not Path("nothing").exists()
+    status, said = told(capsys, monkeypatch, str(films.root), "--to", "ELAN")
+    assert status == 0 and Path("out-eaf/films/a.eaf").is_file(), said
     status, said = told(capsys, monkeypatch, str(films.root), "--to", "mp3")
-    assert status == 2 and "'mp3' is not one of 'srt'" in said
+    assert status == 2 and "no format 'mp3'; there are srt, vtt" in said

@@ -123,7 +123,7 @@ def test_a_report_is_replaced_and_nothing_else_is(films: Store, tmp_path: Path) 
     with pytest.raises(StoreError, match="is a link"):
         report(films, out)
     assert (elsewhere / "kept").exists()
-    with pytest.raises(UsageError, match="--media 'embed'; allowed: link, copy, none"):
+    with pytest.raises(UsageError, match="--media is 'embed'; allowed: link, copy, none"):
         report(films, out, media="embed")  # type: ignore[arg-type]
 
 

@@ -74,7 +74,7 @@ def test_labels_are_added_and_counted(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["map", "--methods", "pca", "--out", "a.html"], "--methods names pca; there are tsne, umap"),
+        (["map", "--methods", "pca", "--out", "a.html"], "--methods names 'pca'; there are tsne, umap"),
         (["map", "--out", "a.png"], "give a name that ends in .html, .svg or .csv"),
         (["map", "--methods", "tsne", "--out", "a.html", "--split", "dev"], "no video of the split 'dev'"),
         (["scenes", "films/999"], "the store has nothing of video 'films/999'"),

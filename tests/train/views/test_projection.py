@@ -94,7 +94,7 @@ def test_what_has_no_map_is_refused(vectors: NDArray[np.float64], words: str) ->
 
 
 def test_methods_are_checked_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match=r"--methods names pca; there are tsne, umap"):
+    with pytest.raises(UsageError, match=r"--methods names 'pca'; there are tsne, umap"):
         check_methods(("tsne", "pca"))
     with pytest.raises(UsageError, match="names none"):
         check_methods(())
