@@ -23,7 +23,9 @@ class Dashboards:
 
     def __init__(self, folder: Path, wandb: str | None) -> None:
         self._folder = folder / "tensorboard"
-        self._wandb = None if wandb is None else _wandb_run(folder, wandb)
+        self._wandb = (
+            None if wandb is None else wandb_package().init(project=wandb, name=folder.name, dir=folder)
+        )
 
     @cached_property
     def _tensorboard(self) -> SummaryWriter:
@@ -49,11 +51,12 @@ class Dashboards:
             self._wandb.finish()
 
 
-def _wandb_run(folder: Path, project: str) -> Any:
+def wandb_package() -> Any:
+    """The package of Weights & Biases. Raises MissingDependency."""
     try:
         import wandb
     except ModuleNotFoundError as error:
         raise MissingDependency(
             f"--wandb needs a package that is not installed: {to_install('wandb')}"
         ) from error
-    return wandb.init(project=project, name=folder.name, dir=folder)
+    return wandb

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, get_args
 from urllib.parse import quote
 
 from extract.errors import StoreError, not_allowed
-from pipeline.about.summary import summarise
+from pipeline.about.summary import Summary, summarise
 from pipeline.pages.colours import colours_js
 from pipeline.pages.pieces import write_piece
 from pipeline.report import Media
@@ -28,6 +29,7 @@ from pipeline.store.videos import film_path, films_root
 Genres = Callable[[str], Scores | None]  # of a video_id: scores of each genre over time
 
 VIDEOS_OF_A_PIECE = 100
+_FOLDERS = ("data", "media", "assets")
 _MARK = "marquee-report.txt"  # a folder with this file is a report, and may be written again
 _MARK_TEXT = "These pages were written by `marquee report` and are replaced by it. Open index.html.\n"
 
@@ -63,33 +65,48 @@ def report(
     if media not in get_args(Media):
         raise not_allowed("--media", media, get_args(Media))
     store = store if isinstance(store, Store) else open_store(location(store))
-    folder = _new_folder(Path(out))
+    folder = Path(out)
+    _check_folder(folder)
+    summary = summarise(store)  # a store that cannot be read is refused before anything is written or removed
+    _make_folder(folder)
     site = _Site(folder, store, media, genres)
     for number, video in enumerate(videos_of(store)):
         site.add(number, video)
         if progress is not None:
             progress(number + 1)
-    count = site.finish()
+    count = site.finish(summary)
     written = sum(path.stat().st_size for path in folder.rglob("*.js"))
     return WrittenReport(folder / "index.html", count, written)
 
 
-def _new_folder(folder: Path) -> Path:
-    try:
-        if folder.is_dir() and any(folder.iterdir()):
-            if not (folder / _MARK).is_file():
-                raise StoreError(
-                    f"--out {str(folder)!r} has files that are not a report: give a new or empty folder"
-                )
-            for name in ("data", "media", "assets"):
-                if (folder / name).is_symlink():
-                    raise StoreError(f"{str(folder / name)!r} is a link; remove it, or give another folder")
-                shutil.rmtree(folder / name, ignore_errors=True)
+def _check_folder(folder: Path) -> None:
+    with _refused(folder):
+        if not os.path.lexists(folder) or not any(folder.iterdir()):
+            return
+        if not (folder / _MARK).is_file():
+            raise StoreError(
+                f"--out {str(folder)!r} has files that are not a report: give a new or empty folder"
+            )
+        for name in _FOLDERS:
+            if (folder / name).is_symlink():
+                raise StoreError(f"{str(folder / name)!r} is a link; remove it, or give another folder")
+
+
+def _make_folder(folder: Path) -> None:
+    """The folder without the pages of an older report."""
+    with _refused(folder):
+        for name in _FOLDERS:
+            shutil.rmtree(folder / name, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _MARK).write_text(_MARK_TEXT, "utf-8")
+
+
+@contextmanager
+def _refused(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StoreError(f"--out {str(folder)!r} cannot be written: {error.strerror}") from error
-    return folder
 
 
 class _Site:
@@ -118,12 +135,12 @@ class _Site:
         write_piece(self.folder / "data", f"lines/{piece:04d}", self._lines)
         self._posters, self._lines = [], []
 
-    def finish(self) -> int:
+    def finish(self, summary: Summary) -> int:
         """What is known once all videos are: the corpus, then the pages, the first page last."""
         count = len(self._ids)
         if self._posters:
             self._flush((count - 1) // VIDEOS_OF_A_PIECE)
-        corpus = corpus_json(self.store.root.name, summarise(self.store), self._ids, self._states)
+        corpus = corpus_json(self.store.root.name, summary, self._ids, self._states)
         corpus |= {"pieces": -(-count // VIDEOS_OF_A_PIECE), "videos_of_a_piece": VIDEOS_OF_A_PIECE}
         write_piece(self.folder / "data", "corpus", corpus)
         for name, content in _assets():

@@ -147,7 +147,8 @@ def _cut(
     done = cut_out(store, answers, shots, folder, encode=encode)
     for line in done.refused:
         print_line(screen, line)
-    begin = "" if encode or not done.written else ", each from the keyframe before"
-    print_line(screen, f"{count(done.written, 'clip')} in {folder}{begin}")
+    begin = "" if encode else ", each from the keyframe before"
+    there = f" in {folder}{begin}" if done.written else ""
+    print_line(screen, f"{count(done.written, 'clip')}{there}")
     if done.refused:
         raise typer.Exit(3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +101,8 @@ def _films_of(store: Store, hits: Sequence[Hit]) -> dict[str, Path | None]:
 
 
 def check_folder(folder: Path) -> None:
-    """Make the folder, or say that it cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"--cut {str(folder)!r} cannot be written: {error.strerror}") from error
+    """Raises StoreError where it cannot be written, before anything is sought; the first clip makes it."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = errno.EACCES if there.is_dir() else errno.ENOTDIR
+        raise StoreError(f"--cut {str(folder)!r} cannot be written: {os.strerror(why)}")

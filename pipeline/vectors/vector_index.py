@@ -18,6 +18,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -290,7 +291,16 @@ def _faiss() -> Any:
     try:
         import faiss
     except ModuleNotFoundError as error:
-        raise MissingDependency(
-            f"an index of vectors needs a package that is not installed: {to_install('index')}"
-        ) from error
+        raise _missing() from error
     return faiss
+
+
+def check_installed() -> None:
+    """Raises MissingDependency without FAISS, before vectors are computed for an index."""
+    if find_spec("faiss") is None:
+        raise _missing()
+
+
+def _missing() -> MissingDependency:
+    needed = to_install("index")
+    return MissingDependency(f"an index of vectors needs a package that is not installed: {needed}")

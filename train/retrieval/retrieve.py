@@ -23,7 +23,7 @@ from pipeline.storage.location import Location
 from pipeline.storage.names import check_suffix
 from pipeline.store.layout import Store
 from pipeline.vectors.vector_file import VectorFile
-from pipeline.vectors.vector_index import VectorIndex, remove_index
+from pipeline.vectors.vector_index import VectorIndex, check_installed, remove_index
 from train.errors import DataError
 from train.labels.matching import video_ids_of
 from train.log import Log, log_of
@@ -112,13 +112,21 @@ def retrieve(
     neighbours = convert("--neighbours", int, neighbours, texts=False)
     if neighbours < 1:
         raise UsageError(f"--neighbours is {neighbours}; at least 1 is needed")
+    if index is not None and not exact:
+        check_installed()
     found: dict[str, Mapping[str, tuple[Neighbour, ...]]] = {}
     asked: tuple[str, ...] = ()
     for run in folders:
         with tempfile.TemporaryDirectory(prefix="marquee-retrieve-") as temporary:
             folder = Path(temporary) if index is None else index / _name(run, folders)
             space = open_space(
-                folder, run, store, hardware=hardware, allow_random_weights=allow_random_weights, log=log
+                folder,
+                run,
+                store,
+                queries=queries,
+                hardware=hardware,
+                allow_random_weights=allow_random_weights,
+                log=log,
             )
             asked = _known(queries, space.ids)
             by: Callable[[NDArray[Any], int], Any] = space.vectors.nearest
@@ -135,14 +143,19 @@ def open_space(
     run: RunFolder,
     store: Store | Location | str | os.PathLike[str],
     *,
+    queries: Sequence[str] = (),
     hardware: Hardware | None = None,
     allow_random_weights: bool = False,
     log: Log | None = None,
 ) -> StoreVectors:
-    """The vectors that are in a folder, or else computed and written there, batch by batch."""
+    """The vectors that are in a folder, or else computed and written there, batch by batch.
+
+    Raises UsageError before that for ``queries`` that the store does not have.
+    """
     hardware = hardware_of(hardware)
     model = run.load_model()
     batches = batches_of(run, model, store, allow_random_weights=allow_random_weights)
+    _known(queries, batches.ids)
     made_of = {
         "model": _digest(run.model_path.read_bytes()),
         "normalisation": _digest(run.normalisation_path.read_bytes()),

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from extract.errors import count
+from train.dashboards import wandb_package
 from train.evaluation.evaluate import evaluate_run
 from train.log import Log, log_of_this_process
 from train.model import GenreModel, SolvedModel
@@ -60,7 +61,12 @@ def fit(config: FitConfig, log: Log | None = None) -> RunFolder:
 
 
 def check(config: FitConfig) -> None:
-    """What is wrong whatever the data: the model, its options, the device. Raises UsageError."""
+    """What is wrong whatever the data: the model, its options, the device, a package that is missing.
+
+    Raises UsageError, MissingDependency.
+    """
+    if config.wandb is not None:
+        wandb_package()
     model_options(config.choices.model, config.choices.model_options)
     assert config.hardware.devices
 

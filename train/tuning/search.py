@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from extract.errors import MissingDependency, UsageError, count, unknown
+from extract.errors import MissingDependency, UsageError, count, to_install, unknown
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
 from train.errors import DataError
@@ -59,9 +60,10 @@ def search(config: SearchConfig, log: Log | None = None) -> list[Tried]:
     say = log_of(log)
     for values in points(config.tried)[:1] if config.sampler == "grid" else []:
         check(config.training(config.out, values))
-    _claim(config, say)
-    searching = _Search(config, _open(config))
-    with crew(config.cluster) as workers:
+    _optuna()
+    with crew(config.cluster) as workers:  # what cannot be had is refused before anything is written
+        _claim(config, say)
+        searching = _Search(config, _open(config))
         searching.run(workers, say)
     found = sorted(searching.tried(), key=_from_best)
     _write(config, found)
@@ -184,13 +186,18 @@ def _sampler(config: SearchConfig, place: int) -> BaseSampler:
     return TPESampler(seed=seed) if config.sampler == "tpe" else RandomSampler(seed=seed)
 
 
-def _open(config: SearchConfig) -> Study:
+def _optuna() -> ModuleType:
     try:
         import optuna
     except ModuleNotFoundError as error:
         raise MissingDependency(
-            "search needs a package that is not installed: pip install 'marquee-video[search]'"
+            f"search needs a package that is not installed: {to_install('search')}"
         ) from error
+    return optuna
+
+
+def _open(config: SearchConfig) -> Study:
+    optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = f"sqlite:///{(config.out / 'study.db').absolute()}"
     return optuna.create_study(

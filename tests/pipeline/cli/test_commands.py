@@ -78,7 +78,7 @@ WRONG = {
     "--detector nope": ("'nope' is not one of", "'transnetv2', 'content', 'adaptive', 'ffmpeg'"),
     "--device tpu": ("--device is 'tpu'", "allowed: auto, cpu, cuda, cuda:N"),
     "--precision int8": ("'--precision': 'int8' is not one of 'float32', 'float16', 'bfloat16'",),
-    "--dtype float64": ("'--dtype': 'float64' is not one of 'float16', 'float32'",),
+    "--dtype float64": ("'--dtype': 'float64' is not one of 'float16', 'float32'; did you mean",),
     "--batch-size 0": ("--batch-size is 0; at least 1 is needed",),
     "--batch-size many": ("'--batch-size'", "valid integer"),
     "--shard-size 0": ("--shard-size is 0; at least 1 is needed",),

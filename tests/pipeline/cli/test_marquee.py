@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.errors import DISTRIBUTION, again, command, did_you_mean, to_install
+from extract.errors import DISTRIBUTION, again, command, did_you_mean, not_allowed, to_install
 from pipeline.cli import marquee
 from pipeline.settings import preset_names
 from tests.fixtures.fresh_process import loaded_after
@@ -152,3 +152,6 @@ def test_a_name_that_looks_like_a_flag_is_set_apart(monkeypatch: pytest.MonkeyPa
 def test_what_messages_have_in_common() -> None:
     assert to_install("a", "b") == f"pip install '{DISTRIBUTION}[a,b]'"
     assert did_you_mean("CLIP", ["clip", "beats"]) == "; did you mean 'clip'?"
+    assert str(not_allowed("--resize", "Crop", ["squash", "crop"])) == (
+        "--resize is 'Crop'; allowed: squash, crop; did you mean 'crop'?"
+    )

@@ -122,9 +122,19 @@ def test_a_report_is_replaced_and_nothing_else_is(films: Store, tmp_path: Path) 
     (out / "media").symlink_to(elsewhere)
     with pytest.raises(StoreError, match="is a link"):
         report(films, out)
-    assert (elsewhere / "kept").exists()
+    assert (elsewhere / "kept").exists() and (out / "data" / "corpus.js").exists(), "nothing was removed"
     with pytest.raises(UsageError, match="--media is 'embed'; allowed: link, copy, none"):
         report(films, out, media="embed")  # type: ignore[arg-type]
+
+
+def test_a_store_that_cannot_be_read_leaves_what_is_there(films: Store, tmp_path: Path) -> None:
+    report(films, tmp_path / "old")
+    for part in films.root.glob("videos/part-*"):
+        part.write_bytes(b"damaged")
+    for out in ("old", "new"):
+        with pytest.raises(StoreError):
+            report(films, tmp_path / out)
+    assert (tmp_path / "old" / "data" / "corpus.js").exists() and not (tmp_path / "new").exists()
 
 
 def test_no_text_can_end_a_script() -> None:

@@ -53,10 +53,19 @@ def test_words_are_found_and_written(call: Call, films: Store, tmp_path: Path) -
         (("x", "--cut-encode"), "give both"),
     ],
 )
-def test_what_is_wrong_is_one_line(call: Call, films: Store, arguments: tuple[str, ...], said: str) -> None:
-    status, out, err = call("search", films.root, *arguments)
+def test_what_is_wrong_is_one_line_and_leaves_nothing(
+    call: Call, films: Store, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    more = () if "--cut-encode" in arguments else ("--cut", tmp_path / "cuts")
+    status, out, err = call("search", films.root, *more, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert said in err
+    assert said in err and not (tmp_path / "cuts").exists()
+
+
+def test_a_folder_for_clips_that_cannot_be_is_refused(call: Call, films: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    status, out, err = call("search", films.root, "soon", "--cut", tmp_path / "file" / "clips")
+    assert (status, out) == (2, "") and "cannot be written: Not a directory" in err
 
 
 def test_moments_are_cut_out_and_what_cannot_be_is_said(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from extract.errors import UsageError
+from extract.errors import MissingDependency, UsageError
 from pipeline.vectors.vector_file import unit
 from train.errors import DataError
 from train.registry import make_model
@@ -89,6 +90,18 @@ def test_vectors_and_index_are_kept_in_a_folder_and_used_again(
     (tmp_path / "index" / "after" / "space.json").unlink()
     with pytest.raises(TypeError):  # would be computed
         open_space(tmp_path / "index" / "after", runs[1], folder / "features", hardware=CPU)
+
+
+def test_an_index_that_is_refused_leaves_nothing(
+    runs: tuple[RunFolder, RunFolder], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"index": tmp_path / "index", "hardware": CPU}
+    with pytest.raises(UsageError, match="has no video 'films/999'"):
+        retrieve(runs, folder / "features", ["films/999"], exact=True, **asked)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'marquee-video\[index\]'"):
+        retrieve(runs, folder / "features", ["films/004"], **asked)
+    assert not (tmp_path / "index").exists()
 
 
 def test_runs_of_one_name_are_kept_apart(

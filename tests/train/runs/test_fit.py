@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from extract.errors import UsageError
+from extract.errors import MissingDependency, UsageError
 from tests.fixtures.genre_store import DIMS, GENRES, genre_store
 from train.errors import DataError
 from train.runs.config import FitConfig
@@ -101,6 +101,15 @@ def test_a_folder_of_other_things_is_refused(folder: Path, tmp_path: Path) -> No
     with pytest.raises(UsageError, match="contains other files"):
         fit(config(folder, tmp_path))
     assert list(tmp_path.iterdir()) == [tmp_path / "thesis.txt"]
+
+
+def test_a_missing_package_leaves_no_run_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(MissingDependency, match="--wandb needs a package"):
+        fit(config(folder, tmp_path / "run", wandb="genres"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import train
-from extract.errors import UsageError
+from extract.errors import MissingDependency, UsageError
 from tests.fixtures.genre_store import genre_store
 from tests.fixtures.killed import run_killed
 from train.runs.run_folder import RunFolder
@@ -116,3 +117,7 @@ def test_what_cannot_be_searched(store: Path, tmp_path: Path, monkeypatch: pytes
     (tmp_path / "c/x").touch()
     with pytest.raises(UsageError, match="contains other files"):
         searched(store, tmp_path / "c")
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'marquee-video\[search\]'"):
+        searched(store, tmp_path / "d")
+    assert not (tmp_path / "d").exists()
