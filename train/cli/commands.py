@@ -173,6 +173,7 @@ def evaluate(
     """Evaluate a run's predictions; metrics, tables and curves are written into its folder."""
     from train.evaluation.evaluate import evaluate_run
     from train.evaluation.figures import Scoring
+    from train.evaluation.metrics import MAP
 
     chosen: dict[str, Any] = {}
     if thresholds is not None:
@@ -187,7 +188,8 @@ def evaluate(
     say = log_on(screen)
     say("from, to: interval of the value over other videos; random: what scores drawn at random have")
     if evaluation.empty_genres:
-        say(f"without a video: {', '.join(evaluation.empty_genres)}")
+        left_out = ", ".join(evaluation.empty_genres)
+        say(f"without a video: {left_out}; a training's mAP is {MAP}, ap_macro counts them as 0")
     say(f"tables and curves are in {run}")
     print_next(screen, command("train", "predict", "--run", run, "VIDEO"))
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from train.evaluation.metrics import Bools, Floats, ratio
+from train.evaluation.metrics import MAP, Bools, Floats, ratio
 
 
 def expected_average_precision(positives: ArrayLike, cells: int) -> Floats:
@@ -60,7 +60,7 @@ def random_figures(target: Bools, thresholds: Sequence[float]) -> tuple[dict[str
     overall = {
         "ap_micro": float(expected_average_precision(support.sum(), videos * genres)),
         "ap_macro": float(area.mean()),
-        "ap_macro_nonempty": float(area[support > 0].mean()) if support.any() else 0.0,
+        MAP: float(area[support > 0].mean()) if support.any() else float("nan"),
         "ap_weighted": _weighted(area, support),
         "roc_auc_macro": 0.5 if both.any() else float("nan"),
         "ap_samples": float(area_in_video.mean()),

@@ -78,5 +78,5 @@ class Evaluation:
 
     @property
     def empty_genres(self) -> tuple[str, ...]:
-        """Genres that none of the videos has: their average precision counts 0."""
+        """Genres that none of the videos has: ``ap_macro`` counts them as 0, the mAP leaves them out."""
         return tuple(genre for genre, count in zip(self.genres, self.support, strict=True) if not count)

@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 Average = Literal["micro", "macro", "weighted", "samples"]
 AVERAGES: tuple[Average, ...] = get_args(Average)
 DEFAULT_THRESHOLDS = (0.5, 0.3)
+MAP = "ap_macro_nonempty"  # what a training shows as mAP and goes by
 
 
 def unit_weights(videos: int) -> Floats:
@@ -203,10 +204,15 @@ class Measures:
         return {
             "ap_micro": self.pooled_ranking.areas(weights)[0],
             "ap_macro": area.mean(axis=0),
-            "ap_macro_nonempty": ratio(area.sum(axis=0), filled),
+            MAP: ratio(area.sum(axis=0), filled, empty=np.nan),
             "ap_weighted": ratio((area * support).sum(axis=0), support.sum(axis=0)),
             "roc_auc_macro": ratio(np.nan_to_num(auc).sum(axis=0), both, empty=np.nan),
         }
+
+
+def mean_average_precision(target: ArrayLike, score: ArrayLike) -> float:
+    """The mean over the genres that some video has; NaN without any."""
+    return _plain(MAP, target, score)
 
 
 def average_precision(target: ArrayLike, score: ArrayLike, *, average: Average = "macro") -> float:
@@ -217,9 +223,13 @@ def average_precision(target: ArrayLike, score: ArrayLike, *, average: Average =
     """
     if average not in AVERAGES:
         raise DataError(f"no average {average!r} of average precision; there are {', '.join(AVERAGES)}")
+    return _plain(f"ap_{average}", target, score)
+
+
+def _plain(name: str, target: ArrayLike, score: ArrayLike) -> float:
     measures = Measures(target, score, thresholds=())
     overall, _ = measures.figures(unit_weights(len(measures.target)))
-    return float(overall[f"ap_{average}"][0])
+    return float(overall[name][0])
 
 
 def decision_figures(

@@ -15,6 +15,7 @@ import torch
 from extract.errors import count
 from train.dashboards import wandb_package
 from train.evaluation.evaluate import evaluate_run
+from train.evaluation.metrics import MAP
 from train.log import Log, log_of_this_process
 from train.model import GenreModel, SolvedModel
 from train.registry import make_model, model_options
@@ -124,7 +125,7 @@ def _evaluate(run: RunFolder, data: TrainingData, log: Log) -> None:
     if not data.split.test:
         log("the split has no test videos: no figures")
         return
-    figure = evaluate_run(run.root).figures["ap_macro"]
+    figure = evaluate_run(run.root).figures[MAP]
     log(
         f"test mAP {figure.value:.4f} ({figure.low:.4f} to {figure.high:.4f}), "
         f"a random classifier has {figure.random:.4f}"

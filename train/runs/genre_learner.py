@@ -19,13 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from train.evaluation import metrics
 from train.evaluation.metrics import Measures, unit_weights
 from train.loading.batch import Batch
 from train.model import GenreModel, genre_loss
 from train.runs.learner import Learner
 from train.settings import Training
 
-MAP = "validation/map"  # macro-averaged average precision
+MAP = "validation/map"  # average precision, the mean over the genres that a validation video has
 MICRO = "validation/micro"  # average precision of all genres pooled
 LOSS = "validation/loss"
 MONITORS = {"map": (MAP, "max"), "micro": (MICRO, "max"), "loss": (LOSS, "min")}
@@ -77,6 +78,6 @@ class GenreLearner(Learner):
         overall, _ = measured.figures(unit_weights(len(target)))
         return {
             LOSS: float(torch.stack(losses).double().sum()) / len(target),
-            MAP: float(overall["ap_macro"][0]),
+            MAP: float(overall[metrics.MAP][0]),
             MICRO: float(overall["ap_micro"][0]),
         }

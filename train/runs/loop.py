@@ -233,8 +233,7 @@ class _Loop:
             return False
         (name, mode), stand = self.learner.monitor, self.stand
         reached = figures[name] if mode == "max" else -figures[name]
-        reached = -math.inf if math.isnan(reached) else reached  # later epochs have to be able to exceed it
-        if stand.best_epoch and not reached > stand.best:
+        if math.isnan(reached) or (stand.best_epoch and not reached > stand.best):
             return False
         stand.best_epoch, stand.best, stand.best_map = stand.epoch, reached, figures.get(MAP, math.nan)
         self._save(self.run.best_checkpoint, {})
@@ -279,9 +278,9 @@ class _Loop:
         self.stand = _Stand(**checkpoint["stand"])
 
     def end(self) -> Trained:
-        """Leave the best weights in the learner."""
+        """Leave the best weights in the learner; where no epoch has the figure, the last ones stay."""
         stand = self.stand
-        if self.learner.monitor is not None:
+        if stand.best_epoch:
             best = torch.load(self.run.best_checkpoint, map_location="cpu", weights_only=True)
             self.learner.load_state_dict(best["state_dict"])
         return Trained(

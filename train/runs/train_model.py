@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 
-from train.evaluation.metrics import average_precision
+from train.evaluation.metrics import mean_average_precision
 from train.loading.batch import Batch
 from train.log import Log
 from train.model import GenreModel, SolvedModel
@@ -86,7 +86,7 @@ def _validation_map(model: GenreModel, data: TrainingData, hardware: Hardware) -
     ids, scores = scores_of(
         model, data.batches("validation"), device=hardware.torch_device, precision=hardware.precision
     )
-    return average_precision(data.labels.rows(ids), scores)
+    return mean_average_precision(data.labels.rows(ids), scores)
 
 
 def solve_model(model: SolvedModel, data: TrainingData, log: Log) -> Trained:

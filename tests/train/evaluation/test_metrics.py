@@ -11,7 +11,14 @@ import pytest
 from sklearn import metrics as oracle
 
 from train.errors import DataError
-from train.evaluation.metrics import AVERAGES, Measures, average_precision, decision_figures, unit_weights
+from train.evaluation.metrics import (
+    AVERAGES,
+    Measures,
+    average_precision,
+    decision_figures,
+    mean_average_precision,
+    unit_weights,
+)
 
 TOLERANCE = 1e-9  # that of tests/parity/metrics.npz
 THREE = ("precision", "recall", "f1")
@@ -115,6 +122,15 @@ def test_equal_to_scikit_learn(seed: int, digits: int) -> None:
     assert {name: overall[name] for name in expected} == pytest.approx(expected, abs=TOLERANCE)
 
 
+def test_the_map_is_scikit_learns_over_the_genres_that_some_video_has() -> None:
+    target, score = data(6)
+    some = target.any(axis=0)
+    expected = oracle.average_precision_score(target[:, some], score[:, some], average="macro")
+    assert mean_average_precision(target, score) == pytest.approx(expected, abs=TOLERANCE)
+    assert not some.all() and expected > average_precision(target, score)
+    assert np.isnan(mean_average_precision(np.zeros_like(target), score))
+
+
 @pytest.mark.parametrize("digits", [1, 9])
 def test_weights_are_how_often_a_video_counts(digits: int) -> None:
     """Each column of weights gives what the same videos, repeated so often, give."""
@@ -156,7 +172,7 @@ def test_the_rules_for_what_is_empty() -> None:
     assert overall["ranking_loss"] == 0
     assert overall["f1_macro@0.5"] == pytest.approx(2 / 3)
     nothing, _ = figures(np.zeros((2, 2)), np.zeros((2, 2)))
-    assert np.isnan(nothing.pop("roc_auc_macro"))
+    assert np.isnan([nothing.pop("roc_auc_macro"), nothing.pop("ap_macro_nonempty")]).all()
     assert nothing.pop("lrap") == 1
     assert set(nothing.values()) == {0}
 

@@ -196,6 +196,24 @@ def test_an_epoch_without_a_figure_is_not_the_best_one(
     assert trained.best_map > 0
 
 
+def test_where_no_epoch_has_a_figure_patience_ends_it_and_the_last_one_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the mAP of a validation split without any genre."""
+    measured = GenreLearner.figures
+
+    def figures(self: GenreLearner, epoch: int) -> dict[str, float]:
+        return measured(self, epoch) | {"validation/map": float("nan")}
+
+    monkeypatch.setattr(GenreLearner, "figures", figures)
+    said: list[str] = []
+    trained = run(tmp_path, replace(OPTIONS, patience=2), log=said)
+    assert trained is not None and np.isnan(trained.best_map)
+    assert (trained.epochs, trained.best_epoch) == (2, 2) and not any("(best)" in line for line in said)
+    again = run(tmp_path, replace(OPTIONS, patience=2))
+    assert again is not None and again.epochs == 2, "what has stopped stays stopped"
+
+
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"training loss is nan after epoch 1: try a smaller --set training"):
         run(tmp_path, replace(OPTIONS, learning_rate=1e30, clip=None))
