@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import train.models
 from extract.options import checked
 from extract.plugins import Plugins
+from train.errors import of_options
 
 if TYPE_CHECKING:
     from train.model import GenreModel
@@ -27,11 +28,13 @@ def model_class(name: str) -> type[GenreModel]:
     return MODELS.subclass(name, GenreModel)  # type: ignore[type-abstract]
 
 
+@of_options()
 def model_options(name: str, given: Mapping[str, Any] | None = None) -> Any:
     """The model's options, checked. Raises UsageError for unknown names, keys or values."""
     return checked(model_class(name).Options, given or {}, owner=f"model {name!r}", prefix="model")
 
 
+@of_options()
 def make_model(
     name: str, inputs: Mapping[str, int], genres: int, options: Mapping[str, Any] | None = None
 ) -> GenreModel:

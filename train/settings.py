@@ -10,6 +10,7 @@ from typing import Any, Literal
 from extract.errors import UsageError
 from extract.options import Checked, Device, Gpus, Positive, Precision, Seed, checked, convert
 from extract.presets import Options, list_presets, merged, parse_set, read_preset
+from train.errors import of_options
 
 PRESETS = Path(__file__).parent / "presets"
 DEFAULT_MODEL = "multi-transformer"
@@ -240,6 +241,7 @@ class Choices(Checked):
     elsewhere = ("optional",)
 
 
+@of_options()
 def choose(
     *,
     preset: str | None = None,

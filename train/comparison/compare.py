@@ -14,10 +14,12 @@ from train.comparison.measured import measured
 from train.comparison.paper import Cell
 from train.comparison.report import write_report
 from train.comparison.source import DataSource
+from train.errors import BY_OPTIONS
 from train.log import Log, silent
 from train.runs.run_folder import RunFolder
 from train.runs.workers import Cluster, crew
 
+CELLS = "cells.json"  # what became of every training, in the folder of the report
 Fit = Callable[[Cell, Path], object]  # trains a cell into a run folder, or resumes there
 
 
@@ -41,9 +43,10 @@ def compare(
     """Train what is missing, measure all, write the tables; the path of the report.
 
     Trainings go side by side where ``cluster`` has several workers. A finished run is not trained again. A
-    run that fails is named in the report, and the others go on; the next call tries it again. ``source`` is
-    needed for tables that look at more than the files of runs. Raises UsageError where the store has nothing
-    that the tables need, and where every run failed.
+    run that fails is named in the report, and the others go on; the next call tries it again, unless its
+    options were at fault (:data:`train.errors.BY_OPTIONS`). ``source`` is needed for tables that look at more
+    than the files of runs. Raises UsageError where the store has nothing that the tables need, and where
+    every run failed.
     """
     found: list[CellResult] = []
     cells = list(config.cells())
@@ -72,10 +75,15 @@ def _results(
         log(f"{number[cell]} of {len(cells)}: {cell.label}{more}")
 
     todo: list[Cell] = []
+    impossible = _impossible(config)
     for cell in cells:
         if RunFolder(config.folder(cell)).finished:
             say(cell, ", trained before")
             yield _measured(config, cell, None)
+        elif config.folder(cell).name in impossible:
+            say(cell, ", not tried again")
+            why = impossible[config.folder(cell).name]
+            yield CellResult(cell, config.folder(cell), error=why, by_options=True)
         else:
             todo.append(cell)
     waves = [todo] if cluster.in_process else [[c for c in todo if c.fine == fine] for fine in (False, True)]
@@ -102,10 +110,22 @@ def _measured(config: CompareConfig, cell: Cell, error: Exception | None) -> Cel
     except Exception as reason:  # one failure must not cost the other runs
         lines = str(reason).strip().splitlines()
         said = lines[0] if lines else "no message"
-        return CellResult(cell, run, error=f"{type(reason).__name__}: {said}")
+        by_options = isinstance(reason, BY_OPTIONS)
+        return CellResult(cell, run, error=f"{type(reason).__name__}: {said}", by_options=by_options)
 
 
 def _write_cells(config: CompareConfig, found: list[CellResult]) -> None:
-    record = [result.cell.key | {"run": result.run.name, "error": result.error or None} for result in found]
-    with atomic(config.out / "cells.json") as path:
+    record = [
+        result.cell.key
+        | {"run": result.run.name, "error": result.error or None, "by_options": result.by_options}
+        for result in found
+    ]
+    with atomic(config.out / CELLS) as path:
         path.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+def _impossible(config: CompareConfig) -> dict[str, str]:
+    """Of a call before: run -> why its options cannot be trained."""
+    path = config.out / CELLS
+    known = json.loads(path.read_text("utf-8")) if path.exists() else []
+    return {cell["run"]: cell["error"] for cell in known if cell.get("by_options")}

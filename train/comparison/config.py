@@ -112,9 +112,10 @@ class CompareConfig(Checked):
 
 @dataclass(frozen=True)
 class CellResult:
-    """``measured`` is None where the run failed; ``error`` says why."""
+    """``measured`` is None where the run failed; ``error`` says why, ``by_options`` if it would again."""
 
     cell: Cell
     run: Path
     measured: Measured | None = None
     error: str = ""
+    by_options: bool = False

@@ -31,7 +31,11 @@ def write_report(
         for made in made_of(results, paper_table)
     ]
     if results.failed:
-        failed = "\n".join(f"- {result.cell.label}: {result.error}" for result in results.failed)
+        final = " (its options are at fault: it is not tried again)"
+        failed = "\n".join(
+            f"- {result.cell.label}: {result.error}{final if result.by_options else ''}"
+            for result in results.failed
+        )
         parts.append(f"## Runs that failed\n\nThe same command tries them again.\n\n{failed}\n")
     report = config.out / "report.md"
     with atomic(report) as path:

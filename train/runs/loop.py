@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from extract.errors import UsageError
 from train.dashboards import Dashboards
-from train.errors import DataError
+from train.errors import DataError, Diverged
 from train.loading.batch import Batch
 from train.loading.tensor_file import save_whole
 from train.log import Log, silent
@@ -174,7 +174,7 @@ class _Loop:
         self._read_losses()
         loss = stand.loss / stand.videos
         if not math.isfinite(loss):
-            raise DataError(
+            raise self._diverged(
                 f"the training loss is {loss} after epoch {stand.epoch + 1}: try a smaller "
                 "--set training.learning_rate=..., or --precision float32"
             )
@@ -190,6 +190,10 @@ class _Loop:
             f"{perf_counter() - begun:.1f} s"
         )
         self._save_last()  # after the best, of which it has to know
+
+    def _diverged(self, what: str) -> DataError:
+        """In half precision it need not be the options: float32 reaches further."""
+        return Diverged(what) if self.precision == "float32" else DataError(what)
 
     def _step(self, batch: Batch) -> None:
         self.learner.begin_step(self.stand.step, self.processes.rank)
@@ -225,7 +229,11 @@ class _Loop:
             for index, batch in enumerate(self.validation):
                 with autocast(device, self.precision):
                     self.learner.validate(batch.to(device, non_blocking=True), index)
-        return self.processes.agreed(self.learner.figures(self.stand.epoch))
+        try:
+            figures = self.learner.figures(self.stand.epoch)
+        except DataError as error:  # of scores that are no numbers
+            raise self._diverged(str(error)) from error
+        return self.processes.agreed(figures)
 
     def _keep_best(self, figures: Mapping[str, float]) -> bool:
         """Whether the epoch that ended is the best one; then its weights are kept."""

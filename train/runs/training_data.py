@@ -13,7 +13,7 @@ from extract.errors import UsageError, count
 from extract.options import checked
 from extract.presets import merged
 from pipeline.store.videos import durations
-from train.errors import DataError
+from train.errors import DataError, of_options
 from train.labels.genres import counted
 from train.labels.matching import match, video_ids_of
 from train.labels.splits import Part, Split, check_genres, split_by_column, split_by_rule, split_from_json
@@ -214,5 +214,6 @@ def columns_of(given: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, .
     return {name: _steps(name, options).columns for name, options in given.items() if "columns" in options}
 
 
+@of_options()
 def _steps(name: str, given: Mapping[str, Any]) -> Steps:
     return checked(Steps, given, owner=f"steps of {name!r}", prefix=name)

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from extract.errors import unknown
 from extract.options import Checked, Positive, Seed
 from extract.presets import merged
 from pipeline.storage.location import Location, location
+from train.evaluation.metrics import Measures, unit_weights
 from train.runs.config import FitConfig
 from train.runs.typed_options import typed_options
 from train.runs.workers import Cluster
@@ -59,6 +61,9 @@ class SearchConfig(Checked):
         object.__setattr__(self, "features", location(self.features, "features"))
         if self.sampler == "grid":
             points(self.tried)
+        figures, _ = Measures([[1, 0]], [[0.5, 0.5]]).figures(unit_weights(1))
+        if self.figure not in figures:
+            raise unknown("no figure", self.figure, figures)
         check_one_place(self.hardware.device, self.cluster.gpus)
 
     @property

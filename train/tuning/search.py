@@ -3,11 +3,15 @@
 The study is ``study.db`` in the search's folder, and every training a run below ``trials``. Each trial is
 drawn by a sampler that is seeded by the search's seed and the trial's place, from what the rounds before it
 have shown, so a search that was killed goes on to the same trials and the same best one.
+
+A trial that fails by what is around it stays as if it were running, so the next start trains it again; one
+that fails by its options is told to the study as failed.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,10 +20,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from extract.errors import MissingDependency, UsageError, count, to_install, unknown
+from extract.errors import MissingDependency, UsageError, count, to_install
 from pipeline.storage.atomic import atomic
 from pipeline.storage.csv_cells import write_csv
-from train.errors import DataError
+from train.errors import BY_OPTIONS, DataError
 from train.evaluation.evaluate import read_predictions
 from train.evaluation.metrics import Measures, unit_weights
 from train.log import Log, log_of
@@ -67,8 +71,11 @@ def search(config: SearchConfig, log: Log | None = None) -> list[Tried]:
         searching.run(workers, say)
     found = sorted(searching.tried(), key=_from_best)
     _write(config, found)
+    if searching.errors:
+        failed = count(len(searching.errors), "trial")
+        say(f"{failed} failed by something else than options: the same command tries again")
     if found[0].reached is None:
-        raise DataError(f"{count(len(found), 'training')}, and all failed; the first: {found[-1].error}")
+        raise DataError(f"{count(len(found), 'training')}, and all failed; the first: {found[0].error}")
     return found
 
 
@@ -78,7 +85,10 @@ def _from_best(tried: Tried) -> tuple[float, int]:
 
 @dataclass(frozen=True)
 class _Search:
-    """The study of a search, in rounds of trials that are drawn together."""
+    """The study of a search, in rounds of trials that are drawn together.
+
+    ``errors``: of this start, by the number of a trial, why it has to be trained again.
+    """
 
     config: SearchConfig
     study: Study
@@ -91,7 +101,7 @@ class _Search:
         at_once = self._at_once(workers.size)
         while True:
             trials = self.trials()
-            told = sum(trial.state.is_finished() for trial in trials)
+            told = sum(trial.state.is_finished() or trial.number in self.errors for trial in trials)
             end = min((told // at_once + 1) * at_once, self.config.most)
             while len(trials) < end:
                 self._draw(len(trials))
@@ -99,7 +109,7 @@ class _Search:
             todo = {
                 trial.number: partial(_reached, self.config, trial.params, self.folder(place))
                 for place, trial in enumerate(trials)
-                if trial.state == TrialState.RUNNING
+                if trial.state == TrialState.RUNNING and trial.number not in self.errors
             }
             if not todo:
                 return
@@ -119,7 +129,7 @@ class _Search:
                 trial.params,
                 self.folder(place),
                 None if trial.value is None else float(trial.value),
-                trial.user_attrs.get("error", ""),
+                self.errors.get(trial.number) or trial.user_attrs.get("error", ""),
             )
             for place, trial in enumerate(self.trials())
         ]
@@ -159,9 +169,12 @@ class _Search:
         values = ", ".join(f"{name}={value}" for name, value in trial.params.items())
         if isinstance(outcome, Exception):
             said = (str(outcome).strip().splitlines() or ["no message"])[0]
-            self.study._storage.set_trial_user_attr(trial._trial_id, "error", said)
-            self.study.tell(number, state=TrialState.FAIL)
             log(f"{which}: {values}: failed: {said}")
+            if isinstance(outcome, BY_OPTIONS):
+                self.study._storage.set_trial_user_attr(trial._trial_id, "error", said)
+                self.study.tell(number, state=TrialState.FAIL)
+            else:
+                self.errors[number] = said
         else:
             self.study.tell(number, outcome)
             log(f"{which}: {values}: {self.config.figure} {outcome:.4f}")
@@ -174,9 +187,10 @@ def _reached(config: SearchConfig, values: Mapping[str, Any], folder: Path) -> f
         fit(config.training(folder, values))
     known = read_predictions(run.predictions_path, split="validation")
     figures, _ = Measures(known.target, known.score).figures(unit_weights(len(known.ids)))
-    if config.figure not in figures:
-        raise unknown("no figure", config.figure, figures)
-    return float(figures[config.figure][0])
+    reached = float(figures[config.figure][0])
+    if math.isnan(reached):
+        raise DataError(f"the validation videos have no {config.figure}: give another --figure")
+    return reached
 
 
 def _sampler(config: SearchConfig, place: int) -> BaseSampler:

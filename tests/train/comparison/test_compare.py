@@ -17,6 +17,7 @@ from extract.errors import UsageError
 from train.comparison.compare import compare, planned
 from train.comparison.config import CompareConfig
 from train.comparison.paper import Cell
+from train.errors import Diverged, Impossible
 from train.evaluation.figures import Scoring
 from train.runs.run_folder import RunFolder, write_predictions
 from train.runs.workers import Cluster, InThisProcess
@@ -29,14 +30,16 @@ QUALITY = {"clip": 1.5, "ocr": 0.4, "senet": 1.0}
 class Training:
     """Writes what a training would: the more of ``QUALITY`` a cell has, the better its scores."""
 
-    def __init__(self, broken: Callable[[Cell], bool] = lambda cell: False) -> None:
+    def __init__(
+        self, broken: Callable[[Cell], bool] = lambda cell: False, error: type[Exception] = ValueError
+    ) -> None:
         self.cells: list[Cell] = []
-        self.broken = broken
+        self.broken, self.error = broken, error
 
     def __call__(self, cell: Cell, folder: Path) -> None:
         self.cells.append(cell)
         if self.broken(cell):
-            raise ValueError("the loss is NaN\nsecond line")
+            raise self.error("the loss is NaN\nsecond line")
         target = np.random.default_rng(0).random((120, 4)) < (0.5, 0.3, 0.2, 0.1)
         quality = sum(QUALITY[name] for name in cell.experts) * (0.2 if cell.model == "mlp" else 1)
         quality *= min(cell.steps or 64, 64) / 64
@@ -190,6 +193,20 @@ def test_a_failure_costs_its_cell_only(tmp_path: Path) -> None:
     again = Training()
     assert "failed" not in compare(some, again).read_text("utf-8")
     assert len(again.cells) == 3, "the next call tries them again"
+
+
+@pytest.mark.parametrize("error", [Diverged, Impossible])
+def test_a_failure_by_options_is_not_tried_again(error: type[Exception], tmp_path: Path) -> None:
+    some = config(tmp_path, tables=("models",), seeds=(0,))
+    first = compare(some, Training(lambda cell: cell.model == "mlp", error)).read_text("utf-8")
+    again, lines = Training(), list[str]()
+    assert compare(some, again, log=lines.append).read_text("utf-8") == first
+    assert f"{error.__name__}: the loss is NaN (its options are at fault" in first
+    assert not again.cells and any(line.endswith("mlp-clip+ocr-seed-0, not tried again") for line in lines), (
+        lines
+    )
+    (tmp_path / "cells.json").unlink()
+    assert "failed" not in compare(some, again).read_text("utf-8")
 
 
 @pytest.mark.slow

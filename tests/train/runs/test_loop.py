@@ -15,7 +15,7 @@ from torch import Tensor
 
 from extract.errors import UsageError
 from tests.fixtures.batches import make_batch
-from train.errors import DataError
+from train.errors import DataError, Diverged
 from train.loading.batch import Batch
 from train.registry import make_model
 from train.runs import processes
@@ -71,10 +71,20 @@ class Memory:
         self.epoch, self.begin = state["epoch"], state["given"] % len(self)
 
 
+class Whole(Memory):
+    """All videos in one batch."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield self.all
+
+
 def module(options: Training = OPTIONS) -> GenreLearner:
     """Its weights follow from the seed."""
     torch.manual_seed(options.seed)
-    small = {"width": 8, "layers": 1, "heads": 2, "feedforward": 8, "longest": 8, "dropout": 0.5}
+    small = {"width": 8, "layers": 2, "heads": 2, "feedforward": 8, "longest": 8, "dropout": 0.5}
     model = make_model("multi-transformer", DIMS, GENRES, small)
     return GenreLearner(model, options, torch.ones(GENRES))
 
@@ -215,8 +225,41 @@ def test_where_no_epoch_has_a_figure_patience_ends_it_and_the_last_one_is_kept(
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"training loss is nan after epoch 1: try a smaller --set training"):
+    with pytest.raises(Diverged, match=r"training loss is nan after epoch 1: try a smaller --set training"):
         run(tmp_path, replace(OPTIONS, learning_rate=1e30, clip=None))
+
+
+def test_scores_that_are_no_numbers_end_it_too(tmp_path: Path) -> None:
+    """After a single step the loss still is one, of the first weights. Half precision may be what failed."""
+    one_step = replace(OPTIONS, learning_rate=1e30, clip=None, batch_size=VIDEOS)
+    (tmp_path / "checkpoints").mkdir()
+    for precision, error in (("float32", Diverged), ("bfloat16", DataError)):
+        with pytest.raises(DataError, match="scores of 18 of 18 videos are NaN") as raised:
+            train(
+                module(one_step),
+                lambda rank, ranks: Whole(shuffle=False),
+                Memory(shuffle=False),
+                run=RunFolder(tmp_path),
+                hardware=Hardware(device="cpu", precision=precision),  # type: ignore[arg-type]
+            )
+        assert raised.type is error
+
+
+def test_videos_that_cannot_be_read_are_no_divergence(tmp_path: Path) -> None:
+    class Damaged(Memory):
+        def __iter__(self) -> Iterator[Batch]:
+            raise DataError("'films/7' holds NaN")
+
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(DataError, match="films/7") as raised:
+        train(
+            module(),
+            lambda rank, ranks: Memory(shuffle=True),
+            Damaged(shuffle=False),
+            run=RunFolder(tmp_path),
+            hardware=Hardware(device="cpu"),
+        )
+    assert raised.type is DataError
 
 
 def test_the_positive_weight_multiplies_the_positive_term() -> None:

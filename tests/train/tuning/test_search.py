@@ -14,6 +14,7 @@ import train
 from extract.errors import MissingDependency, UsageError
 from tests.fixtures.genre_store import genre_store
 from tests.fixtures.killed import run_killed
+from train.errors import Diverged
 from train.runs.run_folder import RunFolder
 from train.tuning import search as module
 
@@ -67,7 +68,7 @@ def _instead(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     def reached(config: Any, values: dict[str, Any], folder: Path) -> float:
         seen.append(values)
         if values.get("model.dropout") == "0.3":
-            raise ValueError("the loss is NaN\nmore")
+            raise Diverged("the loss is NaN\nmore")
         return float(values["training.learning_rate"])
 
     monkeypatch.setattr(module, "_reached", reached)
@@ -82,6 +83,26 @@ def test_a_grid_is_gone_through_once(store: Path, tmp_path: Path, monkeypatch: p
     assert [t.error for t in found[2:]] == ["the loss is NaN", "the loss is NaN"]
     assert searched(store, tmp_path / "out", space=space, sampler="grid", trials=None) == found
     assert len(seen) == 4, "nothing is tried twice"
+
+
+def test_what_failed_is_tried_again_unless_its_options_are_at_fault(store: Path, tmp_path: Path) -> None:
+    """Real trainings: one has a file in the place of its folder, two diverge, two have an option refused."""
+    out, said = tmp_path / "out", list[str]()
+    space = ["training.learning_rate=1e-3,1e30", "model.dropout=0.1,0.2,2"]
+    grid: dict[str, Any] = {"space": space, "sampler": "grid", "options": {"training": {"epochs": 1}}}
+    searched(store, out, **grid, trials=1)
+    (out / "trials/0001").touch()
+    first = {tried.place: tried for tried in searched(store, out, **grid, trials=6, log=said.append)}
+    assert "contains other files" in first[1].error and "dropout is 2" in first[2].error
+    assert "are NaN or infinite" in first[3].error and first[0].reached is not None
+    assert said[-1] == "1 trial failed by something else than options: the same command tries again"
+
+    (out / "trials/0001").unlink()
+    begun: list[str] = []
+    second = {tried.place: tried for tried in searched(store, out, **grid, trials=6, log=begun.append)}
+    assert [line.partition(":")[0] for line in begun] == ["2 of 6"]
+    assert second[1].reached is not None and not second[1].error
+    assert second | {1: first[1]} == first
 
 
 def test_more_trials_go_on_and_rounds_are_drawn_together(
