@@ -114,6 +114,24 @@ def test_rows_of_all_lengths_keep_their_places() -> None:
     assert not of_mine[hidden].any()
 
 
+@pytest.mark.parametrize("norm_first", [True, False])
+@pytest.mark.parametrize("precision", [None, torch.bfloat16, torch.float16])
+def test_a_row_alone_gets_what_it_gets_among_others(norm_first: bool, precision: torch.dtype | None) -> None:
+    """Without its hidden tokens too; other shapes, other kernels, so up to roundings."""
+    torch.manual_seed(0)
+    cls_only = ClsTransformer(block(16, norm_first=norm_first), 2).eval()
+    tokens = torch.randn(GROUP + 3, 9, 16)
+    hidden = torch.rand(tokens.shape[:2]) < torch.linspace(0, 1, len(tokens)).unsqueeze(1)
+    hidden[:, 0] = False
+    rounding = 1e-6 if precision is None else 16 * torch.finfo(precision).eps
+    with torch.inference_mode(), torch.autocast("cpu", dtype=precision, enabled=precision is not None):
+        together = cls_only(tokens, hidden).float()
+        for row, seen in enumerate(~hidden):
+            for kept in (seen, torch.ones_like(seen)):
+                alone = cls_only(tokens[row : row + 1, kept], hidden[row : row + 1, kept]).float()
+                torch.testing.assert_close(alone[0], together[row], atol=rounding, rtol=0)
+
+
 def test_short_rows_are_not_computed_at_the_length_of_the_longest() -> None:
     cls_only, tokens = ClsTransformer(block(64), 2), torch.randn(4 * GROUP, 64, 64, requires_grad=True)
     hidden = torch.zeros(tokens.shape[:2], dtype=torch.bool)

@@ -57,19 +57,20 @@ def test_a_genre_that_no_validation_video_has_is_left_out_of_the_map() -> None:
     model = make_model("i3d-mean", {"clip": 4}, 3).eval()
     learner = GenreLearner(model, Training(), torch.ones(3))
     batch = make_batch({"clip": [1] * 9}, {"clip": 4}, genres=3, seed=7)
-    assert batch.labels is not None and batch.labels.any(dim=0).all()
+    labels = batch.labels
+    assert labels is not None and labels.any(dim=0).all()
 
     def reached(genres: list[int]) -> float:
         """The mAP where these alone have positives."""
         kept = torch.tensor([float(genre in genres) for genre in range(3)])
         with torch.inference_mode():
-            learner.validate(replace(batch, labels=batch.labels * kept), 0)
+            learner.validate(replace(batch, labels=labels * kept), 0)
         return learner.figures(0)["validation/map"]
 
     with torch.no_grad():
         scores = model(batch).sigmoid()
     for genres in ([0, 1, 2], [0, 2], [1]):
-        expected = average_precision_score(batch.labels[:, genres], scores[:, genres], average="macro")
+        expected = average_precision_score(labels[:, genres], scores[:, genres], average="macro")
         assert reached(genres) == pytest.approx(expected), genres
     assert np.isnan(reached([]))
 
