@@ -214,9 +214,10 @@ def _open(config: SearchConfig) -> Study:
     optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = f"sqlite:///{(config.out / 'study.db').absolute()}"
-    return optuna.create_study(
+    study: Study = optuna.create_study(
         study_name="search", storage=storage, direction="maximize", load_if_exists=True
     )
+    return study
 
 
 def _claim(config: SearchConfig, log: Log) -> None:
