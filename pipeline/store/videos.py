@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from extract.errors import StoreError
+from extract.errors import MediaError, StoreError
 from extract.tables import arrow_fields
 from extract.types import FACTS
 from pipeline.storage.location import Location, ahead, is_remote, join, location
@@ -82,11 +82,17 @@ def films_root(store: Store) -> Path | None:
 
 
 def film_path(root: Path | None, raw: bytes) -> Path | None:
-    """The film ``raw`` below :func:`films_root`; None where there is no such file now."""
+    """The film ``raw`` below :func:`films_root`; None where there is no such file now.
+
+    Raises MediaError for a path that leads out of the root, which no scan writes. A link that lies in it may.
+    """
     if root is None:
         return None
-    path = root if root.is_file() else root / os.fsdecode(raw)
-    return path if path.is_file() else None
+    name = Path(os.fsdecode(raw))
+    if name.is_absolute() or ".." in name.parts:
+        raise MediaError(f"{str(name)!r} leads out of the videos folder")
+    path = root if os.path.isfile(root) else root / name
+    return path if os.path.isfile(path) else None  # a Path's own method raises for names that are too long
 
 
 def read_shards(store: Store) -> list[Shard]:
