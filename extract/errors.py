@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import shlex
@@ -133,7 +134,9 @@ def count(number: int, one: str, many: str = "") -> str:
 
 
 def clock(seconds: float, digits: int = 0) -> str:
-    """``75`` as ``1:15``, with digits ``1:15.0``."""
+    """``75`` as ``1:15``, with digits ``1:15.0``; ``?`` for what is no time."""
+    if not math.isfinite(seconds):
+        return "?"
     rounded = round(seconds, digits)
     minutes = int(rounded // 60)
     rest = f"{rounded - 60 * minutes:0{digits + 3 if digits else 2}.{digits}f}"

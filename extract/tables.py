@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,9 @@ _KEY = (
     pa.field("end_seconds", pa.float64(), nullable=False),
 )
 KEY_COLUMNS = tuple(field.name for field in _KEY)
+LATEST_SECONDS = 1e10  # three centuries: clocks that began in 1900 (NTP) or 1970 show less
+
+Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
 
 def embedding_dtype(spec: TableSpec, dtype: Dtype) -> Dtype | None:
@@ -99,6 +102,32 @@ def valid_vectors(vectors: np.ndarray[Any, Any], spec: TableSpec) -> np.ndarray[
     if spec.embedding is not None and spec.embedding.nan:
         allowed |= np.isnan(vectors)
     return np.asarray(allowed)
+
+
+def is_time(seconds: float) -> bool:
+    """Whether it can be a time of a film."""
+    return abs(seconds) <= LATEST_SECONDS  # NaN is not
+
+
+def valid_intervals(
+    start: np.ndarray[Any, Any], end: np.ndarray[Any, Any]
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """For each row whether both ends are times of a film, and in order."""
+    latest = np.maximum(np.abs(start), np.abs(end))  # NaN if one is
+    return np.asarray((latest <= LATEST_SECONDS) & (start <= end), bool)
+
+
+def timed_rows(rows: Rows) -> Rows:
+    """Those that are somewhere in time: a damaged store may say anything, and no axis shows infinity."""
+    start, end = (_numbers(rows[name]) for name in KEY_COLUMNS[2:])
+    kept = valid_intervals(start, end)
+    return rows if kept.all() else rows.filter(pa.array(kept))
+
+
+def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """With NaN for null."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return np.asarray(array.to_numpy(zero_copy_only=False), np.float64)
 
 
 def _size(spec: TableSpec) -> int:

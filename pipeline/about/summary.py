@@ -12,10 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from extract.ops.picture.descriptors import DESCRIPTOR_NAMES
-from extract.tables import embedding_matrix
+from extract.tables import embedding_matrix, is_time, timed_rows
 from pipeline.about.failures import failed_videos
 from pipeline.store.layout import Store
-from pipeline.store.reading import dataset, read
+from pipeline.store.reading import footer_of, read, readable_batches
 
 SILENT_RMS = 0.001  # -60 dB of full scale
 OUTLIER = 3.5  # of the robust z-score; Iglewicz & Hoaglin 1993, How to Detect and Handle Outliers
@@ -101,8 +101,12 @@ def summarise(store: Store) -> Summary:
     """What the store's current tables say of its videos; figures of tables that it lacks are left out."""
     videos = read(store, "videos", columns=["video_id", "duration_seconds"]).to_pydict()
     ids = tuple(sorted(videos["video_id"]))
-    duration = dict(zip(videos["video_id"], videos["duration_seconds"], strict=True))
-    current = {table for target in store.targets() for table in target.tables if store.parts(table)}
+    seconds = [
+        value if value is not None and is_time(value) else None for value in videos["duration_seconds"]
+    ]
+    duration = dict(zip(videos["video_id"], seconds, strict=True))
+    # A table of which no part is valid is still to do, as videos are of which one is not.
+    current = {table for target in store.targets() for table in target.tables if footer_of(store, table)}
     figures: dict[str, dict[str, float]] = defaultdict(dict)
     figures["duration_seconds"] = {name: value for name, value in duration.items() if value is not None}
     languages: dict[str, tuple[str, ...]] = {}
@@ -143,7 +147,7 @@ def _speech(
             continue
         start, end = row["start_seconds"], row["end_seconds"]
         intervals[row["video_id"]].append((start, end))
-        spoken[row["video_id"]][row["language"]] += end - start
+        spoken[row["video_id"]][row["language"] or "?"] += end - start
     for name, length in duration.items():
         if length:
             figures["speech_share"][name] = min(1.0, covered_seconds(intervals.get(name, ())) / length)
@@ -170,7 +174,8 @@ def _levels(store: Store, figures: Mapping[str, dict[str, float]]) -> None:
     """Brightness, motion and silence: means over the shots that have them, weighted by their lengths."""
     sums: dict[str, Counter[str]] = defaultdict(Counter)
     weights: dict[str, Counter[str]] = defaultdict(Counter)
-    for batch in dataset(store, "lowlevel").to_batches():
+    columns = ["video_id", "shot_length_seconds", "motion_content", "embedding"]
+    for batch in readable_batches(store, "lowlevel", columns):
         ids, group = np.unique(
             batch["video_id"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True
         )
@@ -198,8 +203,9 @@ def _levels_of(batch: pa.RecordBatch) -> dict[str, NDArray[np.float64]]:
 
 
 def _rows(store: Store, table: str, *columns: str) -> Iterator[dict[str, Any]]:
-    for batch in dataset(store, table).to_batches(columns=["video_id", *columns]):
-        yield from batch.to_pylist()
+    """Without those that lie nowhere in time, where that matters."""
+    for batch in readable_batches(store, table, ["video_id", *columns]):
+        yield from (timed_rows(batch) if "start_seconds" in columns else batch).to_pylist()
 
 
 def _column(values: Mapping[str, float], ids: Sequence[str]) -> NDArray[np.float64]:

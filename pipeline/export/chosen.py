@@ -29,12 +29,20 @@ class ChosenVideos:
 Write = Callable[[ChosenVideos, ExportFolder], None]
 
 
-def each(write: Callable[[VideoTables, ExportFolder], None], *, vectors: bool = False) -> Write:
-    """A format with files of its own for every video, by what writes those of one video."""
+def each(
+    write: Callable[[VideoTables, ExportFolder], None], *, vectors: bool = False, timed: bool = False
+) -> Write:
+    """A format with files of its own for every video, by what writes those of one video.
+
+    ``timed``: it knows no row that lies nowhere in time.
+    """
 
     def write_all(chosen: ChosenVideos, folder: ExportFolder) -> None:
         for video in chosen.videos(vectors=vectors):
             before = folder.files
+            if timed:
+                video = video.timed()
+                folder.untimed += video.untimed
             write(video, folder)
             folder.without += folder.files == before
 

@@ -36,6 +36,7 @@ def export(
     """Take along what a store has: subtitles, tables, annotations, timelines, datasets."""
     from pipeline.cli.display import videos_counted
     from pipeline.export.export import export as write_export
+    from pipeline.report.video_tables import untimed_rows
 
     to = format_named(to)
     opened, screen = open_store(location(store)), console()
@@ -46,6 +47,8 @@ def export(
     print_line(screen, f"{count(made.videos, 'video')}, {count(made.files, 'file')}{there}")
     if made.without:
         print_line(screen, f"{count(made.without, 'video')} without anything for {to}")
+    if made.untimed:
+        print_line(screen, untimed_rows(opened.root, made.untimed))
     if made.files:
         print_open(screen, made.folder)
     else:

@@ -112,4 +112,4 @@ def without_overlaps(spans: Iterable[Span]) -> list[list[Span]]:
     return layers
 
 
-write_eaf = each(_write)
+write_eaf = each(_write, timed=True)

@@ -42,13 +42,17 @@ FORMATS: dict[Format, Writer] = {
 
 @dataclass(frozen=True)
 class Exported:
-    """``videos`` were looked at, ``without`` of them had nothing for this format."""
+    """``videos`` were looked at, ``without`` of them had nothing for this format.
+
+    ``untimed`` rows lie nowhere in time, and are in no format that is about time.
+    """
 
     folder: Path
     videos: int
     without: int
     files: int
     bytes: int
+    untimed: int = 0
 
 
 def export(
@@ -83,7 +87,7 @@ def export(
             progress(videos)
 
     FORMATS[to].write(ChosenVideos(store, chosen, count), folder)
-    return Exported(folder.root, done[0], folder.without, folder.files, folder.bytes)
+    return Exported(folder.root, done[0], folder.without, folder.files, folder.bytes, folder.untimed)
 
 
 def _check_installed(to: Format) -> None:

@@ -21,11 +21,12 @@ class ExportFolder:
 
     ``root`` is new, empty, or has an older export in the same format; StoreError otherwise. It is made with
     the first file, so that what is refused before leaves nothing. ``files`` and ``bytes`` count what was
-    written, ``without`` the videos that had nothing for this format.
+    written, ``without`` the videos that had nothing for this format, ``untimed`` the rows that lie nowhere in
+    time.
     """
 
     def __init__(self, root: Path, to: Format) -> None:
-        self.root, self.files, self.bytes, self.without = root, 0, 0, 0
+        self.root, self.files, self.bytes, self.without, self.untimed = root, 0, 0, 0, 0
         self._names: set[str] = set()
         self._mark = _MARK_TEXT.format(to)
         try:

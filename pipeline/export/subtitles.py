@@ -66,5 +66,5 @@ def plain(text: str, kind: Kind) -> str:
     return _TAG.sub("‹", line.replace("-->", "→"))
 
 
-write_srt = each(partial(_write, kind="srt"))
-write_vtt = each(partial(_write, kind="vtt"))
+write_srt = each(partial(_write, kind="srt"), timed=True)
+write_vtt = each(partial(_write, kind="vtt"), timed=True)

@@ -107,5 +107,5 @@ def _apart(rate: float, fps: float) -> tuple[float, float]:
     return round(abs(rate / (fps * factor) - 1), 6), abs(math.log(factor))
 
 
-write_otio = each(_write_otio)
-write_edl = each(_write_edl)
+write_otio = each(_write_otio, timed=True)
+write_edl = each(_write_edl, timed=True)

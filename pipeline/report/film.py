@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from extract.tables import is_time
+from pipeline.pages.pictures import USUAL_SIZE, placeholder_jpeg, size_of
 from pipeline.pages.pieces import numbers
-from pipeline.report.lanes import Lane, Scores, lanes_of
+from pipeline.report.lanes import Lane, Scores, colours_of, lanes_of
 from pipeline.report.video_tables import VideoTables
 
 _FACTS = ("path", "container", "video_codec", "audio_codec", "sample_rate", "frames", "decode_errors", "note")
@@ -60,8 +62,10 @@ def _span(video: VideoTables) -> tuple[float, float]:
     shots = video.tables.get("scenes", ())
     begin = float(np.min(shots["start_seconds"].to_numpy())) if len(shots) else 0.0
     ends = [float(np.max(table["end_seconds"].to_numpy())) for table in tables]
-    length = video.facts.get("duration_seconds") or 0.0
-    return round(begin, 3), round(max([begin + length, *ends]), 3)
+    length = video.facts.get("duration_seconds")
+    if length is not None and is_time(length):
+        ends.append(begin + length)
+    return round(begin, 3), round(max([begin, *ends]), 3)
 
 
 def _stills(video: VideoTables) -> dict[str, Any] | None:
@@ -70,10 +74,14 @@ def _stills(video: VideoTables) -> dict[str, Any] | None:
         return None
     order = np.argsort(table["start_seconds"].to_numpy(), kind="stable")
     table = table.take(order)
+    jpegs = table["jpeg"].to_pylist()
+    sizes = [size_of(jpeg) for jpeg in jpegs]
+    sound = [jpeg if size else placeholder_jpeg() for jpeg, size in zip(jpegs, sizes, strict=True)]
     return {
         "from": numbers(table["start_seconds"]),
         "shot": table["scene"].to_pylist(),
-        "size": [table["width"][0].as_py(), table["height"][0].as_py()],
-        "jpeg": [base64.b64encode(jpeg).decode() for jpeg in table["jpeg"].to_pylist()],
-        "bands": np.array(table["colours"].to_pylist(), np.float64).round().astype(int).tolist(),
+        "size": next(filter(None, sizes), USUAL_SIZE),
+        "jpeg": [base64.b64encode(jpeg).decode() for jpeg in sound],
+        "damaged": sizes.count(None),
+        "bands": np.nan_to_num(colours_of(table), nan=128).round().astype(int).tolist(),
     }

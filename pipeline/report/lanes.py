@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from extract.experts.thumbnails import BANDS
 from extract.types import Column
 from pipeline.pages.pieces import numbers
 
@@ -146,7 +147,7 @@ def speech(table: pa.Table) -> Stretches:
     """What is said, without segments that are probably not."""
     rows = table.select(["start_seconds", "end_seconds", "text", "language", "hallucination"]).to_pylist()
     said = [
-        {"text": row["text"].strip(), "start": row["start_seconds"], "end": row["end_seconds"]}
+        {"text": (row["text"] or "").strip(), "start": row["start_seconds"], "end": row["end_seconds"]}
         | {"note": row["language"] or ""}
         for row in rows
         if not row["hallucination"]
@@ -164,9 +165,18 @@ def brightness(table: pa.Table) -> Curve:
 
 
 def luma(thumbnails: pa.Table) -> NDArray[np.float64]:
-    """Mean luma of each picture, (pictures,), 0 to 1."""
-    colours = np.array(thumbnails["colours"].to_pylist(), np.float64).reshape(len(thumbnails), -1, 3)
+    """Mean luma of each picture, (pictures,), 0 to 1; NaN where its colours are damaged."""
+    colours = colours_of(thumbnails).reshape(len(thumbnails), BANDS, 3)
     found: NDArray[np.float64] = (colours @ _LUMA).mean(axis=1) / 255
+    return found
+
+
+def colours_of(thumbnails: pa.Table) -> NDArray[np.float64]:
+    """R, G, B of each picture's bands, (pictures, bands * 3), 0 to 255; NaN where they are damaged."""
+    cells = thumbnails["colours"].to_pylist()
+    none = [np.nan] * 3 * BANDS
+    found = np.array([cell if len(cell or ()) == len(none) else none for cell in cells], np.float64)
+    found[~((found >= 0) & (found <= 255)).all(axis=1)] = np.nan
     return found
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote
 
-from extract.errors import StoreError, not_allowed
+from extract.errors import MediaError, StoreError, not_allowed
 from pipeline.about.summary import Summary, summarise
+from pipeline.copies.copied_film import copy_film
 from pipeline.pages.colours import colours_js
 from pipeline.pages.pieces import write_piece
 from pipeline.report import Media
@@ -36,11 +37,20 @@ _MARK_TEXT = "These pages were written by `marquee report` and are replaced by i
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """``index``: the page to open."""
+    """``index``: the page to open.
+
+    ``damaged_pictures`` are shown grey, ``untimed_rows`` not at all (:meth:`VideoTables.timed`).
+    ``refused_films``: videos whose records name other files than films in the videos folder.
+    ``damaged_parts``: a line on each part of the store that cannot be read, and is shown as still to do.
+    """
 
     index: Path
     videos: int
     bytes: int
+    damaged_pictures: int = 0
+    untimed_rows: int = 0
+    refused_films: tuple[str, ...] = ()
+    damaged_parts: tuple[str, ...] = ()
 
 
 def report(
@@ -70,13 +80,22 @@ def report(
     summary = summarise(store)  # a store that cannot be read is refused before anything is written or removed
     _make_folder(folder)
     site = _Site(folder, store, media, genres)
-    for number, video in enumerate(videos_of(store)):
+    parts: list[str] = []
+    for number, video in enumerate(videos_of(store, damaged=lambda error: parts.append(str(error)))):
         site.add(number, video)
         if progress is not None:
             progress(number + 1)
     count = site.finish(summary)
     written = sum(path.stat().st_size for path in folder.rglob("*.js"))
-    return WrittenReport(folder / "index.html", count, written)
+    return WrittenReport(
+        index=folder / "index.html",
+        videos=count,
+        bytes=written,
+        damaged_pictures=site.damaged_pictures,
+        untimed_rows=site.untimed_rows,
+        refused_films=tuple(site.refused_films),
+        damaged_parts=tuple(parts),
+    )
 
 
 def _check_folder(folder: Path) -> None:
@@ -113,16 +132,21 @@ class _Site:
     def __init__(self, folder: Path, store: Store, media: Media, genres: Genres | None) -> None:
         self.folder, self.store, self.media, self.genres = folder, store, media, genres
         self.root = films_root(store)
+        self.damaged_pictures = self.untimed_rows = 0
+        self.refused_films: list[str] = []
         self._ids: list[str] = []
         self._states: list[dict[str, Any]] = []
         self._posters: list[str | None] = []
         self._lines: list[list[Any]] = []
 
     def add(self, number: int, video: VideoTables) -> None:
+        video = video.timed()
+        self.untimed_rows += video.untimed
         genres = self.genres(video.video_id) if self.genres is not None else None
         film = film_json(video, media=self._film_address(number, video), genres=genres)
         write_piece(self.folder / "data", f"films/{number:06d}", {"number": number, **film})
         pictures = video.tables.get(TABLE)
+        self.damaged_pictures += film["stills"]["damaged"] if film["stills"] else 0
         self._posters.append(None if pictures is None else poster(pictures))
         self._lines += [[number, *line] for line in lines_of(video)]
         if (number + 1) % VIDEOS_OF_A_PIECE == 0:
@@ -151,14 +175,18 @@ class _Site:
 
     def _film_address(self, number: int, video: VideoTables) -> str | None:
         """Relative, so that the folder may move together with the films; None where there is no film."""
-        path = None if self.media == "none" else film_path(self.root, video.raw_path)
-        if path is None:
+        if self.media == "none" or self.root is None:
             return None
-        if self.media == "copy":
-            copy = self.folder / "media" / f"{number:06d}{path.suffix}"
-            copy.parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, copy)
-            path = copy
+        try:
+            path = film_path(self.root, video.raw_path)
+            if path is None:
+                return None
+            if self.media == "copy":
+                film, path = path, self.folder / "media" / f"{number:06d}{path.suffix}"
+                copy_film(film, self.root, path)
+        except MediaError:
+            self.refused_films.append(video.video_id)
+            return None
         relative = os.path.relpath(path.resolve(), self.folder.resolve())
         return "./" + quote(os.fsencode(relative))
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from extract.errors import UsageError, again, clean, clock, command, count
 from extract.terminal import command_line, console, make_table, print_line, print_next, print_open
+from pipeline.pages.pictures import damaged_pictures
 from pipeline.storage.location import location
 from pipeline.store.layout import Store, open_store
 
@@ -75,7 +76,9 @@ def search(
         _write_hits(screen, out, answers)
     shots = _shots(opened, answers) if page is not None or cut is not None else {}
     if page is not None:
-        write_page(page, opened, answers, shots, site=site)
+        damaged = write_page(page, opened, answers, shots, site=site)
+        if damaged:
+            print_line(screen, damaged_pictures(damaged))
         print_open(screen, page)
     elif cut is None:
         print_next(screen, _next(opened, answers))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from extract.errors import MediaError, StoreError, clock
+from extract.tables import is_time
 from pipeline.copies.stretch import copy_stretch, encode_stretch
 from pipeline.search.hits import Answer, Hit
 from pipeline.search.shots import Shots
@@ -45,16 +46,18 @@ def cut_out(
     is there already is left as it is. Raises StoreError for a folder that cannot be written.
     """
     hits = [hit for answer in answers for hit in answer.hits]
-    films = _films_of(store, hits)
+    root, records = films_root(store), _records_of(store, hits)
     written, refused = 0, []
     for query, rank, hit, start, end in _stretches(answers, shots):
         suffix = ".mp4" if encode else ".mkv"
         video = relative_file(hit.video_id).replace("/", "-")
         target = folder / f"{query}-{rank:03d}_{video}_{start:.2f}-{end:.2f}{suffix}"
-        film = films[hit.video_id]
         try:
+            film = film_path(root, records[hit.video_id])
             if film is None:
                 raise MediaError("its film is not there")
+            if not (is_time(start) and is_time(end)):
+                raise MediaError(f"no film has such a time ({start} to {end} s)")
             if target.exists() or target.is_symlink():
                 raise MediaError(f"{str(target)!r} is there already: move it away to cut it again")
             with atomic(target) as temporary:
@@ -91,13 +94,13 @@ def _stretches(
                 yield query, rank, hit, start, end
 
 
-def _films_of(store: Store, hits: Sequence[Hit]) -> dict[str, Path | None]:
+def _records_of(store: Store, hits: Sequence[Hit]) -> dict[str, bytes]:
+    """Where the film of each hit lies below the root of all, as the store says."""
     names = {hit.video_id for hit in hits}
     if not names:
         return {}
-    root = films_root(store)
     rows = read(store, "videos", columns=["video_id", "path", "path_bytes"], video_ids=names).to_pylist()
-    return {row["video_id"]: film_path(root, row["path_bytes"] or row["path"].encode()) for row in rows}
+    return {row["video_id"]: row["path_bytes"] or row["path"].encode() for row in rows}
 
 
 def check_folder(folder: Path) -> None:

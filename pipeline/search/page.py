@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from extract.errors import UsageError
+from pipeline.pages.pictures import placeholder_jpeg, size_of
 from pipeline.pages.pieces import read_piece
 from pipeline.pages.single import single_page
 from pipeline.search.hits import Answer, Hit
@@ -30,17 +31,19 @@ def write_page(
     shots: Mapping[str, Shots],
     *,
     site: Path | None = None,
-) -> None:
+) -> int:
     """Write the page ``path``; with ``site``, a folder of ``marquee report``, moments are links into it.
 
     ``shots``: :func:`pipeline.search.shots.shots_of` the hits' videos. Of more than a thousand moments the
-    first of each query are shown. Raises UsageError for a folder that is no report, StoreError where the page
-    cannot be written.
+    first of each query are shown. Gives the number of pictures that are damaged, and grey instead. Raises
+    UsageError for a folder that is no report, StoreError where the page cannot be written.
     """
     pages = {} if site is None else _pages(site)
     share = MOST_ON_PAGE // max(1, len(answers))
     of_query = [answer.hits[:share] for answer in answers]
-    stills = iter(stills_of(store, [hit for hits in of_query for hit in hits], shots))
+    jpegs = stills_of(store, [hit for hits in of_query for hit in hits], shots)
+    damaged = [jpeg is not None and size_of(jpeg) is None for jpeg in jpegs]
+    stills = (placeholder_jpeg() if bad else jpeg for jpeg, bad in zip(jpegs, damaged, strict=True))
     shown = [
         {
             "query": answer.query,
@@ -60,6 +63,7 @@ def write_page(
     )
     with atomic(path) as temporary:
         temporary.write_bytes(made)
+    return sum(damaged)
 
 
 def _shown(hit: Hit, jpeg: bytes | None, page: int | None) -> dict[str, Any]:

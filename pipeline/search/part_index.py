@@ -18,14 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import pyarrow as pa
-
 from extract.errors import StoreError
 from extract.weights.hashing import cache_dir
 from pipeline.storage.location import is_remote, stamps
 from pipeline.store.footer import Footer
 from pipeline.store.layout import PartFile, Store, shard_name
-from pipeline.store.reading import current_parts
+from pipeline.store.reading import current_parts, read_from
 from pipeline.store.validity import valid_footer
 from pipeline.store.videos import members_of
 
@@ -192,13 +190,8 @@ def _take_in(
         (name, wanted.stamp, wanted.plan, footer is not None),
     ).lastrowid
     if footer is not None and number is not None:
-        try:
+        with read_from(part.path):
             follower.learn(connection, number, part, footer)
-        except (OSError, pa.ArrowException) as error:
-            raise StoreError(
-                f"part {str(part.path)!r} cannot be read ({' '.join(str(error).split())[:200]}): "
-                "`marquee verify` says what to do"
-            ) from error
 
 
 def _forget(connection: sqlite3.Connection, name: str, follower: Follower) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from extract.errors import StoreError
+from extract.tables import timed_rows
 from pipeline.store.layout import Store
 from pipeline.store.reading import read
 
@@ -32,7 +33,7 @@ def shots_of(store: Store, video_ids: Collection[str]) -> dict[str, Shots]:
         return {}
     names = ["start_seconds", "end_seconds", "scene"]
     try:
-        rows = read(store, "scenes", columns=["video_id", *names], video_ids=video_ids)
+        rows = timed_rows(read(store, "scenes", columns=["video_id", *names], video_ids=video_ids))
     except StoreError:
         return {}  # a store may have none
     found: dict[str, list[tuple[float, float, int]]] = defaultdict(list)

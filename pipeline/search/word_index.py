@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from extract.errors import StoreError
+from extract.tables import timed_rows
 from pipeline.report.lanes import speech, titles
 from pipeline.report.video_tables import rows_by_video
 from pipeline.search.part_index import Follower, Format, Log, connect, follow, index_path, is_damaged, remove
@@ -142,8 +143,9 @@ def _learn(connection: sqlite3.Connection, number: int, part: PartFile, footer: 
     first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM lines").fetchone()[0]
     lines: list[tuple[int, int, str, str, float, float, str, str]] = []
     for video_id, table in rows_by_video(part.path, footer).items():
-        if len(table):
-            made = lane(table)
+        timed = timed_rows(table)
+        if len(timed):
+            made = lane(timed)
             for start, end, text in zip(made.starts, made.ends, made.texts, strict=True):
                 lines.append((first + len(lines), number, video_id, kind, start, end, text, plain(text)))
     connection.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?)", lines)

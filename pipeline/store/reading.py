@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 from extract.errors import StoreError, command, did_you_mean
 from pipeline.storage.location import Location, ahead, location
 from pipeline.storage.parquet import open_parquet, parquet_dataset
-from pipeline.store.footer import Footer
+from pipeline.store.footer import Footer, InvalidPart
 from pipeline.store.layout import PartFile, Store, open_store
 from pipeline.store.parts import row_group_rows
 from pipeline.store.validity import valid_footer
@@ -102,11 +103,34 @@ def dataset(
     return parquet_dataset(files, videos_schema(store) if table == "videos" else None)
 
 
+@contextmanager
+def read_from(path: Location) -> Iterator[None]:
+    """Raises InvalidPart for rows that cannot be read, though the part's footer can."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        why = " ".join(str(error).split())[:200]
+        verify = command("verify", path.parent.parent)
+        raise InvalidPart(f"part {str(path)!r} cannot be read ({why}): {verify} says what to do") from error
+
+
+def readable_batches(store: Store, table: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a table, a part at a time; those of a damaged part are still to do, as of one not valid."""
+    for part, _ in valid_parts(store, current_parts(store, table), members_of(store)):
+        try:
+            with read_from(part.path), open_parquet(part.path) as file:
+                there = [name for name in columns if name in file.schema_arrow.names]
+                rows = file.read(there)
+        except InvalidPart:
+            continue
+        yield from rows.to_batches()
+
+
 def video_rows(path: Location, footer: Footer, video_id: str) -> Iterator[pa.RecordBatch]:
     """One video's rows of a part, streamed; ``footer`` is the part's, which says where they stand."""
     first = sum(footer.videos[before].rows for before in takewhile(video_id.__ne__, footer.videos))
     left = footer.videos[video_id].rows
-    with open_parquet(path, pre_buffer=False) as file:
+    with read_from(path), open_parquet(path, pre_buffer=False) as file:
         size = row_group_rows(file.schema_arrow)
         groups = list(range(first // size, -(-(first + left) // size)))
         skip = first % size

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from extract.declarations import TableSpec
 from extract.errors import StoreError, command, count, some
-from extract.tables import KEY_COLUMNS, embedding_matrix, valid_vectors
+from extract.tables import KEY_COLUMNS, embedding_matrix, valid_intervals, valid_vectors
 from pipeline.storage.location import Location, ahead
 from pipeline.storage.parquet import open_parquet
 from pipeline.store.contents import entries
@@ -233,7 +233,7 @@ def _batch_problems(
             yield f"row {mine[1]} of {mine[0]!r} stands where the footer has row {wanted[1]} of {wanted[0]!r}"
             break
     start, end = (batch[name].to_numpy(zero_copy_only=False) for name in KEY_COLUMNS[2:])
-    wrong = ~(np.isfinite(start) & np.isfinite(end) & (start <= end))
+    wrong = ~valid_intervals(start, end)
     if wrong.any():
         i = int(wrong.argmax())
         yield f"row {found[i][1]} of {found[i][0]!r} has interval [{start[i]}, {end[i]})"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from extract.errors import StoreError, UsageError, clock
+from extract.tables import timed_rows
 from pipeline.pages.colours import looks_of
 from pipeline.storage.location import Location
 from pipeline.store.layout import Store
@@ -246,7 +247,7 @@ def _pieces(vectors: Any, seconds: Any, starts: Floats, steps: Steps) -> Mapping
 def _shots(store: Store, video_id: str) -> tuple[Floats, Floats]:
     """When the shots of a video begin and end, (shots,), ascending."""
     try:
-        table = read(store, TABLE, columns=["start_seconds", "end_seconds"], video_ids=[video_id])
+        table = timed_rows(read(store, TABLE, columns=["start_seconds", "end_seconds"], video_ids=[video_id]))
     except StoreError as error:
         raise DataError(f"{error}: extract with --experts {TABLE},... to get shots") from error
     if not len(table):

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from typer.testing import CliRunner
 
 from extract.errors import MissingDependency, StoreError, UsageError
 from pipeline.cli import marquee
 from pipeline.export import Format
+from pipeline.export.command import app
 from pipeline.export.export import FORMATS, export
 from pipeline.export.names import format_named
 from pipeline.store.layout import Store
+from tests.fixtures.damage import damage
 from tests.pipeline.export.conftest import Make
 
 
@@ -132,3 +135,29 @@ def test_the_command_writes_beside_where_it_runs_and_says_what(
     assert status == 0 and Path("out-eaf/films/a.eaf").is_file(), said
     status, said = told(capsys, monkeypatch, str(films.root), "--to", "mp3")
     assert status == 2 and "no format 'mp3'; there are srt, vtt" in said
+
+
+@pytest.mark.parametrize("to", ["srt", "vtt", "eaf", "otio", "edl"])
+@pytest.mark.parametrize("seconds", [None, float("nan"), float("inf"), -1e300])
+def test_rows_that_lie_nowhere_in_time_are_left_out_and_counted(
+    film: Make, tmp_path: Path, to: Format, seconds: float | None
+) -> None:
+    store = film([(0.0, 1.0), (1.0, 2.0)], said={"hello": (0.0, 1.0), "there": (1.0, 2.0)})
+    for table in ("scenes", "whisper"):
+        damage(store, table, "start_seconds", seconds, row=1)
+    made = export(store, to, tmp_path / "export")
+    assert (made.untimed, made.files) == (2, 1)
+
+
+def test_the_command_counts_rows_that_are_left_out(film: Make, tmp_path: Path) -> None:
+    store = film(said={"hello": (0.0, 1.0)})
+    damage(store, "whisper", "end_seconds", float("nan"))
+    shown = CliRunner().invoke(app, [str(store.root), "--to", "srt", "--out", str(tmp_path / "export")])
+    assert shown.exit_code == 0 and "1 row without a possible time left out" in shown.output
+
+
+def test_rows_that_lie_nowhere_in_time_stay_in_tables(film: Make, tmp_path: Path) -> None:
+    store = film([(0.0, 1.0), (1.0, 2.0)])
+    damage(store, "scenes", "start_seconds", float("nan"))
+    export(store, "csv", tmp_path / "export")
+    assert len((tmp_path / "export" / "scenes" / "a_scenes.csv").read_text().splitlines()) == 3

@@ -20,6 +20,7 @@ from pipeline.report.lanes import Scores
 from pipeline.report.site import report
 from pipeline.report.video_tables import VideoTables
 from pipeline.store.layout import Store
+from tests.fixtures.clips import write_clip
 from tests.pipeline.report.conftest import FILM
 
 
@@ -82,6 +83,7 @@ def test_the_axis_begins_where_the_films_clock_does(
 @pytest.mark.parametrize("media", ["link", "copy", "none"])
 def test_a_page_reaches_its_film(films: Store, tmp_path: Path, media: Any) -> None:
     out = tmp_path / "site"
+    write_clip(tmp_path / "clips" / f"{FILM}.mp4", pts=range(4))
     report(films, out, media=media)
     address = piece(out, "films/000000")["media"]
     if media == "none":

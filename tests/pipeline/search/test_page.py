@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from extract.errors import UsageError
+from pipeline.pages.pictures import placeholder_jpeg
 from pipeline.report.site import report
 from pipeline.search.hits import Answer, Hit
 from pipeline.search.page import check_page, write_page
@@ -16,6 +18,7 @@ from pipeline.search.stills import stills_of
 from pipeline.store.layout import Store
 from pipeline.store.reading import read
 from tests.fixtures.browser import Watched
+from tests.fixtures.damage import damage, spoil
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -30,6 +33,19 @@ def test_the_picture_is_of_the_same_shot(films: Store) -> None:
     hits = [hit(8.9), hit(0.0), hit(15.0), hit(0.0, video="films/c")]
     found = stills_of(films, hits, shots_of(films, ["films/a", "films/c"]))
     assert found == [pictures[1], pictures[0], pictures[3], None]
+
+
+def test_a_damaged_picture_is_grey_and_counted(films: Store, tmp_path: Path) -> None:
+    damage(films, "thumbnails", "jpeg", b"a text", row=1)
+    answers = [Answer("q", (hit(0.0), hit(5.0)))]
+    shots = shots_of(films, ["films/a"])
+    assert write_page(tmp_path / "p.html", films, answers, shots) == 1
+    assert base64.b64encode(placeholder_jpeg()) in (tmp_path / "p.html").read_bytes()
+
+
+def test_pictures_that_cannot_be_read_cost_no_page(films: Store, tmp_path: Path) -> None:
+    spoil(films, "thumbnails")
+    assert write_page(tmp_path / "p.html", films, [Answer("q", (hit(0.0),))], {}) == 0
 
 
 def test_what_is_no_report_is_refused(films: Store, tmp_path: Path) -> None:
