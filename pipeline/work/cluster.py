@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.work.worker import HostPlugin
 
 REPORT_SECONDS = 30.0  # that a worker gets to hand over what it reports
+CLOSE_SECONDS = 20.0  # that workers which were started here get to end
 TRIES = 5
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 CLOCK_SECONDS = 5.0  # that the clock may go back
@@ -246,9 +247,10 @@ def _client(cluster: Cluster) -> Iterator[Client]:
         with Client(started, set_as_default=False) as client:
             yield client
     finally:
-        # On a busy machine a worker may take longer to end than Dask waits after its SIGKILL.
+        # On a busy machine a worker may take longer to end than Dask waits after its SIGKILL. For one that
+        # was killed and is being started again, Dask may wait for ever.
         with suppress(TimeoutError):
-            started.close()
+            started.close(timeout=CLOSE_SECONDS)
 
 
 def _security(cluster: Cluster) -> Security:

@@ -88,7 +88,7 @@ def drive(shards: Iterable[Shard], workers: Workers, progress: RunProgress) -> N
     """
     waiting = iter(shards)
     again: deque[ShardJobs] = deque()
-    running: dict[Future[JobReport], ShardJobs] = {}
+    running: dict[Future[JobReport], tuple[ShardJobs, ShardJob]] = {}
     stopped_at: float | None = None
     error: BaseException | None = None
     while True:
@@ -102,13 +102,13 @@ def drive(shards: Iterable[Shard], workers: Workers, progress: RunProgress) -> N
                 break
             job = shard_jobs.next()
             if job is not None:
-                running[workers.submit(job)] = shard_jobs
+                running[workers.submit(job)] = shard_jobs, job
         if not running or (stopped_at is not None and time.monotonic() - stopped_at > STOP_SECONDS):
             break
         finished, _ = wait(running, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
         for future in finished:
-            shard_jobs = running.pop(future)
-            error = _book(future, shard_jobs, progress) or error
+            shard_jobs, job = running.pop(future)
+            error = _book(future, shard_jobs, job, progress) or error
             again.append(shard_jobs)
         progress.show(workers.status() if running else ())
     if error is not None:
@@ -120,7 +120,9 @@ def _next_shard(shards: Iterator[Shard]) -> ShardJobs | None:
     return None if shard is None else ShardJobs(shard)
 
 
-def _book(future: Future[JobReport], jobs: ShardJobs, progress: RunProgress) -> BaseException | None:
+def _book(
+    future: Future[JobReport], jobs: ShardJobs, job: ShardJob, progress: RunProgress
+) -> BaseException | None:
     """What became of a job; returns an error that ends the run."""
     try:
         report = future.result()
@@ -129,10 +131,10 @@ def _book(future: Future[JobReport], jobs: ShardJobs, progress: RunProgress) -> 
     except BaseException as error:
         return error
     if report.died:
-        progress.deaths += 1
+        progress.died(job)
         jobs.died()
         return None
-    progress.report(report)
+    progress.report(job, report)
     if report.left:
         jobs.again(report.left)
     return None

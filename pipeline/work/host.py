@@ -114,10 +114,9 @@ class Host:
 
     def status(self) -> WorkerStatus:
         """How far the host is; may be asked at any time."""
-        done, failed, experts = self._work.open_counts()
         reading = None if self.engine is None else self.engine.reading()
         gpu = gpu_of(self._selection.device)
-        return WorkerStatus(f"{os.getpid()}@{platform.node()}", done, failed, dict(experts), reading, gpu)
+        return WorkerStatus(f"{os.getpid()}@{platform.node()}", self._work.open_jobs(), reading, gpu)
 
     def drain(self) -> None:
         """Finish the videos in work and write them; the jobs report what is left. Returns at once."""

@@ -46,15 +46,14 @@ class OutOfUse:
 class JobReport:
     """What became of a job's videos.
 
-    ``already`` needed nothing, ``done`` were worked on (``failed`` of them with failures); ``left`` names
-    those that were not finished because the worker was told to stop. ``died``: this very attempt
-    had been started before, by a worker that did not come back; nothing was run. ``worker``: how that one
-    stands now. ``out_of_use``: it can do no more jobs, and others may.
+    ``already`` needed nothing, ``left`` were not finished because the worker was told to stop; all others
+    were worked on, ``failed`` of them with failures. ``died``: this very attempt had been started before, by
+    a worker that did not come back; nothing was run. ``worker``: how that one stands now. ``out_of_use``: it
+    can do no more jobs, and others may.
     """
 
-    already: int = 0
-    done: int = 0
-    failed: int = 0
+    already: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
     left: frozenset[str] = frozenset()
     died: bool = False
     expert_videos: Mapping[str, int] = field(default_factory=Counter)

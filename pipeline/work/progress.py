@@ -10,7 +10,8 @@ from typing import Any
 
 from extract.engine.meter import STAGES, Reading, Stage
 from extract.weights.files import WeightFile, size_text
-from pipeline.work.jobs import JobReport
+from pipeline.work.counts import VideoCounts
+from pipeline.work.jobs import JobReport, ShardJob
 from pipeline.work.worker_status import WorkerStatus
 
 
@@ -53,7 +54,7 @@ class RunProgress:
     workers: tuple[WorkerStatus, ...] = ()
     started: float = field(default_factory=time.monotonic)
     stopping: bool = False
-    _reported: JobReport = field(default_factory=JobReport)
+    _counts: VideoCounts = field(default_factory=VideoCounts)
     _readings: dict[str, Reading] = field(default_factory=dict)  # the last of every worker that there was
 
     def show_download(self, file: WeightFile, done_bytes: int, size_bytes: int | None) -> None:
@@ -61,17 +62,14 @@ class RunProgress:
         whole = "" if size_bytes is None else f" of {size_text(size_bytes)}"
         self.stage = f"downloading {file.name}: {size_text(done_bytes)}{whole}"
 
-    def report(self, report: JobReport) -> None:
+    def died(self, job: ShardJob) -> None:
+        """Book a job whose worker did not come back."""
+        self.deaths += 1
+        self._counts.died(job)
+
+    def report(self, job: ShardJob, report: JobReport) -> None:
         """Book a job that is over."""
-        before = self._reported
-        experts = Counter(before.expert_videos)
-        experts.update(report.expert_videos)
-        self._reported = JobReport(
-            already=before.already + report.already,
-            done=before.done + report.done,
-            failed=before.failed + report.failed,
-            expert_videos=experts,
-        )
+        self._counts.report(job, report)
         if report.worker is not None:
             self._remember(report.worker)
 
@@ -80,12 +78,14 @@ class RunProgress:
         self.workers = tuple(workers)
         for worker in self.workers:
             self._remember(worker)
-        self.already = self._reported.already
-        self.done = self._reported.done + sum(worker.open_done for worker in self.workers)
-        self.failed = self._reported.failed + sum(worker.open_failed for worker in self.workers)
-        experts = Counter(self._reported.expert_videos)
-        for worker in self.workers:
-            experts.update(worker.open_expert_videos)
+        counts = self._counts
+        counts.hear(self.workers)
+        self.already = len(counts.already)
+        self.done = len(counts.done) + sum(job.done for job in counts.open.values())
+        self.failed = len(counts.failed) + sum(job.failed for job in counts.open.values())
+        experts = Counter(counts.expert_videos)
+        for job in counts.open.values():
+            experts.update(job.expert_videos)
         self.expert_videos = experts
 
     @property

@@ -29,6 +29,7 @@ from pipeline.work.fetching import Fetcher
 from pipeline.work.inputs import record_inputs
 from pipeline.work.jobs import JobReport, ShardJob
 from pipeline.work.stored import Stored
+from pipeline.work.worker_status import OpenJob
 
 MOST_WRITES = 2  # shards that wait to be written while the engine continues
 FETCH_AHEAD = 8  # remote videos that are fetched before a decoder asks for them
@@ -67,9 +68,9 @@ class _Open:
         self.attempts = {target.expert: attempts(store, job.shard, target) for target in targets}
         self.measured = measured(store, job.shard.index) if targets else {}
         self.missing: dict[str, tuple[str, ...]] = {}  # videos that are not back, and their experts
-        self.failed = 0
+        self.failed: set[str] = set()
         self.expert_videos: Counter[str] = Counter()
-        self.already = len(self.videos)
+        self.already = set(self.videos)
         self.cut()
 
     def cut(self) -> _Batch:
@@ -82,7 +83,7 @@ class _Open:
 
     def expect(self, video_id: str, experts: tuple[str, ...]) -> None:
         self.missing[video_id] = experts
-        self.already -= 1
+        self.already.discard(video_id)
 
     def take(self, result: VideoResult) -> None:
         self.results.append(result)
@@ -94,7 +95,8 @@ class _Open:
 
     def _book(self, video_id: str, *, failed: bool) -> None:
         self.expert_videos.update(self.missing.pop(video_id))
-        self.failed += failed
+        if failed:
+            self.failed.add(video_id)
 
     def as_named(self, outcome: Outcome, task: VideoTask) -> Outcome:
         """A failure that names the remote video instead of its copy here."""
@@ -104,19 +106,23 @@ class _Open:
         message = outcome.failure.message.replace(os.fsdecode(task.path), source)
         return replace(outcome, reason=message, failure=replace(outcome.failure, message=message))
 
-    @property
-    def done(self) -> int:
-        return len(self.videos) - self.already - len(self.missing)
+    def status(self) -> OpenJob:
+        done = len(self.videos) - len(self.already) - len(self.missing)
+        return OpenJob(tuple(self.already), done, len(self.failed), dict(self.expert_videos))
 
     def report(self) -> JobReport:
-        left = frozenset(self.missing)
-        return JobReport(self.already, self.done, self.failed, left, expert_videos=self.expert_videos)
+        return JobReport(
+            already=frozenset(self.already),
+            failed=frozenset(self.failed),
+            left=frozenset(self.missing),
+            expert_videos=self.expert_videos,
+        )
 
 
 class ShardWork:
     """Hands out the tasks of jobs as they come and writes each job's parts when its videos are back.
 
-    :meth:`add`, :meth:`close` and :meth:`open_counts` may be called from any thread; everything else is
+    :meth:`add`, :meth:`close` and :meth:`open_jobs` may be called from any thread; everything else is
     for the engine's. Writing happens in a thread beside it, one job at a time. A job that takes
     long is written in between (a checkpoint), so a killed run loses minutes, not a shard; :meth:`write_due`
     sees to it while no video comes back.
@@ -203,13 +209,9 @@ class ShardWork:
             if incoming is not None:
                 _settle(incoming[1], error)
 
-    def open_counts(self) -> tuple[int, int, Counter[str]]:
-        """Videos done, videos with failures, and videos by expert, of jobs that are not reported yet."""
-        opened = list(self._open.values())
-        experts: Counter[str] = Counter()
-        for one in opened:
-            experts.update(one.expert_videos)
-        return sum(one.done for one in opened), sum(one.failed for one in opened), experts
+    def open_jobs(self) -> dict[str, OpenJob]:
+        """Jobs that are not reported yet, by attempt."""
+        return {opened.job.attempt: opened.status() for opened in list(self._open.values())}
 
     def _end(self) -> None:
         self._writer.shutdown(wait=True)

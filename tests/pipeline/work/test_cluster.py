@@ -104,6 +104,8 @@ def test_killed_workers_lose_and_double_nothing(videos: Path, whole: Path, tmp_p
     text = driver.communicate(timeout=240)[0].decode()
     assert driver.returncode == 3, text
     assert kills
+    counted = re.search(r"(\d+) worked on now", text)
+    assert counted is not None and int(counted[1]) <= 8, text
     assert contents(out) == contents(whole)
     assert verify(open_store(out)).clean
 
@@ -277,6 +279,7 @@ def test_workers_that_end_late_take_nothing_from_a_run(
     close = distributed.LocalCluster.close
 
     def late(cluster: Any, timeout: float | None = None) -> None:
+        assert timeout is not None, "one that is being started again may never end"
         close(cluster, timeout)
         raise TimeoutError
 
