@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import shutil
@@ -142,8 +143,9 @@ class RunFolder(Checked):
             raise UsageError(f"{flag} {str(self.root)!r} cannot be made: {error.strerror}") from error
 
     def write_json(self, path: Path, record: dict[str, Any]) -> None:
+        """A figure that has no value is null: JSON has no NaN."""
         with atomic(path) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+            temporary.write_text(json.dumps(_without_nan(record), indent=2) + "\n", "utf-8")
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
         """``epochs.csv``; all rows have the names of the last one."""
@@ -245,6 +247,14 @@ def stamp(hardware: Hardware) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": asdict(hardware),
     }
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[tuple[str, str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,13 @@ def test_weights_of_an_older_form_of_the_model_are_refused_with_what_to_do(tmp_p
     run.save_model(make_model("mlp", {"clip": 4}, 2))
     with pytest.raises(UsageError, match=r"do not fit the model 'i3d-mean' of marquee .* train again"):
         run.load_model()
+
+
+def test_a_figure_without_a_value_is_null(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.write_json(run.training_path, {"best_map": math.nan, "networks": {"a": {"best": [math.nan, 0.5]}}})
+    assert "NaN" not in run.training_path.read_text("utf-8")
+    assert json.loads(run.training_path.read_text("utf-8"))["networks"] == {"a": {"best": [None, 0.5]}}
 
 
 def test_what_failed_before_it_was_trained_gives_way_to_other_settings(tmp_path: Path) -> None:
