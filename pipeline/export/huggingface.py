@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,10 +13,11 @@ from pipeline.about.cite import cite
 from pipeline.about.describe import TableFacts, describe
 from pipeline.export.chosen import ChosenVideos
 from pipeline.export.folder import ExportFolder
-from pipeline.storage.parquet import open_parquet
+from pipeline.storage.location import Location
+from pipeline.storage.parquet import open_parquet, read_metadata
 from pipeline.storage.versions import marquee_version
 from pipeline.store.coverage import COVERAGE_SCHEMA, shard_outcomes
-from pipeline.store.reading import current_parts, read, valid_parts
+from pipeline.store.reading import current_parts, read, read_from, valid_parts
 from pipeline.store.videos import members_of, read_shards
 
 _CARD = """\
@@ -68,10 +69,15 @@ def _write_table(chosen: ChosenVideos, folder: ExportFolder, table: str) -> bool
         has = {name for name, state in footer.videos.items() if state.rows}
         wanted = has if chosen.video_ids is None else has & chosen.video_ids
         if wanted:
-            with open_parquet(part.path) as file:
-                batches = (_only(batch, wanted) for batch in file.iter_batches())
-                _write(folder, f"{table}/train-{part.shard:05d}.parquet", file.schema_arrow, batches)
+            schema = read_metadata(part.path).schema.to_arrow_schema()
+            _write(folder, f"{table}/train-{part.shard:05d}.parquet", schema, _rows(part.path, wanted))
     return folder.files > before
+
+
+def _rows(path: Location, video_ids: Collection[str]) -> Iterator[pa.RecordBatch]:
+    with read_from(path), open_parquet(path) as file:
+        for batch in file.iter_batches():
+            yield _only(batch, video_ids)
 
 
 def _only(batch: pa.RecordBatch, video_ids: Iterable[str]) -> pa.RecordBatch:

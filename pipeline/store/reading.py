@@ -60,7 +60,12 @@ def read(
 
     chosen = dataset(out, table, fingerprint=fingerprint)
     only = None if video_ids is None else field("video_id").isin(sorted(video_ids))
-    found: pa.Table = chosen.to_table(columns=None if columns is None else list(columns), filter=only)
+    try:
+        found: pa.Table = chosen.to_table(columns=None if columns is None else list(columns), filter=only)
+    except OSError as error:
+        raise _unreadable(
+            f"a part of table {table!r}", str(out.root if isinstance(out, Store) else out), error
+        ) from error
     return found.replace_schema_metadata(None)
 
 
@@ -109,9 +114,12 @@ def read_from(path: Location) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        why = " ".join(str(error).split())[:200]
-        verify = command("verify", path.parent.parent)
-        raise InvalidPart(f"part {str(path)!r} cannot be read ({why}): {verify} says what to do") from error
+        raise _unreadable(f"part {str(path)!r}", str(path.parent.parent), error) from error
+
+
+def _unreadable(what: str, store: str, error: Exception) -> InvalidPart:
+    why = " ".join(str(error).split())[:200]
+    return InvalidPart(f"{what} cannot be read ({why}): {command('verify', store)} says what to do")
 
 
 def readable_batches(store: Store, table: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from extract.errors import StoreError
 from pipeline.pages.colours import looks_of
 from pipeline.pages.pieces import numbers
 from pipeline.report.lanes import Scores
@@ -28,7 +29,7 @@ def genres_over_time(
     def scores(video_id: str) -> Scores | None:
         try:
             found = scorer.shots(video_id).by_score()
-        except DataError:  # no shots, or nothing that the run reads of it: the page says so elsewhere
+        except (DataError, StoreError):  # no shots, or nothing of it that the run can read
             return None
         return Scores(
             genres=found.genres,

@@ -63,8 +63,8 @@ function rulerLane() {
 function edgesOf(stills, shots) {
   return stills.from.map((seconds, i) => {
     if (!i) return 0;
-    const shot = stills.shot[i];
-    return shots && shot !== stills.shot[i - 1] ? shots.from[shot] : (stills.from[i - 1] + seconds) / 2;
+    const cut = shots?.from.length && stills.shot[i] !== stills.shot[i - 1];
+    return cut ? shots.from[Math.max(0, placeOf(shots.from, seconds))] : (stills.from[i - 1] + seconds) / 2;
   });
 }
 
@@ -86,7 +86,7 @@ function stillsLane(stills, edges, redraw) {
     for (let left = 0; left < width; left += wide) {
       const seconds = view.from + ((left + wide / 2) / width) * (view.to - view.from);
       const made = picture(Math.max(0, placeOf(edges, seconds)));
-      if (made.complete) pen.drawImage(made, left, 0, wide - 1, height);
+      if (made.complete && made.naturalWidth) pen.drawImage(made, left, 0, wide - 1, height);
     }
   };
   return canvasLane(height, draw, () => null);

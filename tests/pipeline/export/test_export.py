@@ -17,7 +17,7 @@ from pipeline.export.command import app
 from pipeline.export.export import FORMATS, export
 from pipeline.export.names import format_named
 from pipeline.store.layout import Store
-from tests.fixtures.damage import damage
+from tests.fixtures.damage import damage, spoil
 from tests.pipeline.export.conftest import Make
 
 
@@ -161,3 +161,11 @@ def test_rows_that_lie_nowhere_in_time_stay_in_tables(film: Make, tmp_path: Path
     damage(store, "scenes", "start_seconds", float("nan"))
     export(store, "csv", tmp_path / "export")
     assert len((tmp_path / "export" / "scenes" / "a_scenes.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("to", sorted(set(FORMATS)))
+def test_a_part_that_cannot_be_read_is_one_line(film: Make, tmp_path: Path, to: Format) -> None:
+    store = film(said={"hello": (0.0, 1.0)})
+    spoil(store, "whisper")
+    with pytest.raises(StoreError, match=r"whisper/part-\S+ cannot be read .* verify"):
+        export(store, to, tmp_path / "export")

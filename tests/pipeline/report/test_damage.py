@@ -56,7 +56,7 @@ def test_a_sound_store_is_said_to_have_no_damage(films: Store, tmp_path: Path) -
     assert (made.damaged_pictures, made.untimed_rows, made.damaged_parts) == (0, 0, ())
 
 
-@pytest.mark.parametrize("seconds", [None, math.nan, math.inf, -math.inf, 1e300])
+@pytest.mark.parametrize("seconds", [None, math.nan, -math.inf, 1e300])
 @pytest.mark.parametrize("column", ["start_seconds", "end_seconds"])
 @pytest.mark.parametrize("table", ["scenes", "thumbnails", "ocr", "whisper"])
 def test_a_row_that_lies_nowhere_in_time_is_left_out(
