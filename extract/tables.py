@@ -90,10 +90,15 @@ def to_batch(
 
 
 def embedding_matrix(column: pa.Array | pa.ChunkedArray) -> np.ndarray[Any, np.dtype[Any]]:
-    """The ``embedding`` column as an array (rows, D)."""
+    """The ``embedding`` column as an array (rows, D). A null, which no writer of ours leaves, is NaN."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     values: np.ndarray[Any, np.dtype[Any]] = array.flatten().to_numpy(zero_copy_only=False)
-    return values.reshape(len(array), array.type.list_size)
+    vectors = values.reshape(len(array) - array.null_count, array.type.list_size)
+    if not array.null_count:
+        return vectors
+    found = np.full((len(array), array.type.list_size), np.nan, values.dtype)
+    found[array.is_valid().to_numpy(zero_copy_only=False)] = vectors
+    return found
 
 
 def valid_vectors(vectors: np.ndarray[Any, Any], spec: TableSpec) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from extract.expert import Column, Embedding, TableSpec
-from extract.tables import embedding_matrix, table_schema, to_batch
+from extract.tables import embedding_matrix, is_time, table_schema, timed_rows, to_batch
 
 SPEC = TableSpec(
     (Column("text", "string", "what was read"), Column("box", "list<float32>", "corners")), Embedding((2, 3))
@@ -81,3 +81,18 @@ def test_rows_of_another_table_are_refused() -> None:
         to_batch([{"start_seconds": 0.0, "end_seconds": 1.0}], spec=SPEC, video_id="v")
     with pytest.raises(ValueError, match="score"):
         to_batch([{**row(np.zeros(6)), "score": 1.0}], spec=SPEC, video_id="v")
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32()])
+def test_a_vector_that_is_null_is_nan(kind: pa.DataType) -> None:
+    column = pa.array([None, [1.0, 2.0], None, [3.0, 4.0]], pa.list_(kind, 2))
+    found = embedding_matrix(column.slice(1))
+    np.testing.assert_array_equal(found, [[1, 2], [np.nan, np.nan], [3, 4]])
+    assert found.dtype == kind.to_pandas_dtype()
+
+
+@pytest.mark.parametrize("odd", [None, np.nan, np.inf, -np.inf, 1e11])
+def test_rows_that_lie_nowhere_in_time_are_told(odd: float | None) -> None:
+    rows = pa.table({"start_seconds": [0.0, odd, 0.0, 2.0, 3.0], "end_seconds": [1.0, 1.0, odd, 1.0, 3.0]})
+    assert timed_rows(rows).to_pydict() == {"start_seconds": [0.0, 3.0], "end_seconds": [1.0, 3.0]}
+    assert is_time(1e9) and not (odd is not None and is_time(odd))
