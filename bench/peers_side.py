@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from bench.replay import Cost
 from extract.declarations import Model
-from extract.engine.models import Models, load_models
+from extract.engine.models import Models, models_as_they_load
 from extract.selection import Selection, select
 from extract.types import Item, Row
 from pipeline.work.config import RunConfig, usable_cores
@@ -38,7 +38,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds since the process began, and processor seconds until then, of its ended children too.
+    """Seconds since the process began, and its processor seconds, of its ended children too.
 
     ``loaded``: all networks are; ``first_batch``: the first one begins to compute.
     """
@@ -46,23 +46,24 @@ class Times:
     loaded: float
     first_batch: float
     ended: float
-    cpu_loaded: float
-    cpu_ended: float
+    cpu_seconds: float
 
 
 class _Notes:
-    """Loads models that note when they are there and when the first of them is called."""
+    """Loads models that note when all are there and when the first of them is called."""
 
     def __init__(self) -> None:
         self.loaded: Cost | None = None
         self.first_batch: float | None = None
 
-    def load(self, selection: Selection, *, batch_size: int) -> Models:
-        models = load_models(selection, batch_size=batch_size)
-        self.loaded = Cost.now()
+    def load(self, selection: Selection, *, batch_size: int) -> Iterator[Models]:
         computing = [name for name, expert in selection.experts.items() if expert.lane != "none"]
-        noting = {name: self._noting(models.by_expert[name]) for name in computing}
-        return replace(models, by_expert={**models.by_expert, **noting})
+        for models in models_as_they_load(selection, batch_size=batch_size):
+            if models.all_there:
+                self.loaded = Cost.now()
+            there = [name for name in computing if name in models.by_expert]
+            noting = {name: self._noting(models.by_expert[name]) for name in there}
+            yield replace(models, by_expert={**models.by_expert, **noting})
 
     def _noting(self, model: Model) -> Model:
         def compute(items: Sequence[Item], /) -> list[list[Row]]:
@@ -80,7 +81,6 @@ class _Notes:
             self.loaded.seconds - began,
             self.first_batch - began,
             end.seconds - began,
-            self.loaded.cpu_seconds,
             end.cpu_seconds,
         )
 
@@ -102,7 +102,7 @@ def run(side: Side) -> Times:
     )
     notes = _Notes()
     if side.way == "ours":
-        with patch("extract.engine.engine.load_models", notes.load):
+        with patch("extract.engine.engine.models_as_they_load", notes.load):
             run_config(config)
     else:
         _theirs(config, side.way, notes)
@@ -116,7 +116,7 @@ def _theirs(config: RunConfig, way: str, notes: _Notes) -> None:
 
     assert isinstance(config.videos, Path) and isinstance(config.out, Path)
     selection = select(config)
-    models = notes.load(selection, batch_size=BATCH)
+    *_, models = notes.load(selection, batch_size=BATCH)
     peer = Peer(selection, models, config.out / "files", usable_cores())
     for ledger in peer.extract(way, sorted(config.videos.iterdir())):
         for tables in ledger.buffers.values():

@@ -59,10 +59,10 @@ class RequestBatch(Generic[Request, Result]):
 class BatchQueue(Generic[Request, Result]):
     """Requests of one kind, and how they are computed.
 
-    ``compute`` gives a result for each of the requests, ``done`` is called with every batch in the thread
-    that computed it. ``unwanted`` is asked about each request when its turn has come, in the owner's
-    thread; one that is unwanted leaves the queue uncomputed. ``resources`` are the model's, whose
-    batch size follows when a batch does not fit the device's memory. An ``urgent`` queue goes
+    ``compute`` gives a result for each of the requests; until it is set they wait. ``done`` is called with
+    every batch in the thread that computed it. ``unwanted`` is asked about each request when its turn has
+    come, in the owner's thread; one that is unwanted leaves the queue uncomputed. ``resources`` are the
+    model's, whose batch size follows when a batch does not fit the device's memory. An ``urgent`` queue goes
     before others and waits for no full batch. ``now`` is its clock; a batch that takes longer than
     ``turn_seconds`` is computed in parts, between which urgent ones have their turn.
     """
@@ -71,7 +71,7 @@ class BatchQueue(Generic[Request, Result]):
         self,
         name: str,
         lane: LaneName,
-        compute: Callable[[Sequence[Request]], Sequence[Result]],
+        compute: Callable[[Sequence[Request]], Sequence[Result]] | None,
         *,
         done: Callable[[RequestBatch[Request, Result]], None],
         unwanted: Callable[[Request], bool] = lambda request: False,
@@ -90,7 +90,7 @@ class BatchQueue(Generic[Request, Result]):
         self.halved = 0  # how often a batch did not fit the device's memory
         # An earlier engine with the same model may have halved its batch.
         self.size = batch_size if resources is None else min(batch_size, resources.batch_size)
-        self._compute = compute
+        self.compute = compute
         self._unwanted = unwanted
         self._resources = resources
         self._waiting: deque[Request] = deque()
@@ -99,6 +99,11 @@ class BatchQueue(Generic[Request, Result]):
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def ready(self) -> bool:
+        """Whether its requests can be computed."""
+        return self.compute is not None
 
     @property
     def has_single(self) -> bool:
@@ -181,7 +186,9 @@ class BatchQueue(Generic[Request, Result]):
         return min(self.size, max(PART_ITEMS, 1 << max(in_turn.bit_length() - 1, 0)))
 
     def _results(self, requests: Sequence[Request]) -> Sequence[Result]:
-        return self.checked(self._compute(requests), len(requests))
+        if self.compute is None:
+            raise RuntimeError(f"{self.name} is computed before its model is there")
+        return self.checked(self.compute(requests), len(requests))
 
     def checked(self, results: Sequence[Result], items: int) -> Sequence[Result]:
         """The results, one for each item. Raises ValueError where there are more or fewer."""

@@ -10,10 +10,9 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from extract.declarations import PassThrough
 from extract.decoder import messages
@@ -24,7 +23,7 @@ from extract.engine.lanes import Lanes, TableBatch, WindowBatch
 from extract.engine.ledger import VideoLedger
 from extract.engine.machine import Machine, VideoDecoder
 from extract.engine.meter import Meter, Reading
-from extract.engine.models import Models, load_models
+from extract.engine.models import Models, models_as_they_load
 from extract.engine.requests import QueuedItem, TableRequest, WindowRequest
 from extract.engine.settings import EngineSettings
 from extract.engine.stages import ItemBatch
@@ -51,7 +50,8 @@ class VideoResult:
 class Engine:
     """Loads the selected experts' models once, unless they are given, and runs videos through them.
 
-    Decoders begin while models load. Use as a context manager: leaving it ends them and removes spilled rows.
+    Decoders begin while models load, and on a CPU each model once it is there. Use as a context manager:
+    leaving it ends them and removes spilled rows.
     """
 
     def __init__(
@@ -72,17 +72,23 @@ class Engine:
         )
         self._spill = Scratch("rows")
         self._events = machine.inbox()  # for the caller's thread
+        batch_size = self.settings.batch_size
         self._credit = lane_credits(
-            selection, self.settings.batch_size, self.settings.host_threads, self.settings.queue_bytes
+            selection, batch_size, self.settings.host_threads, self.settings.queue_bytes
         )
         # Of what is in flight the parts that are being copied lie there a second time.
         limit_pinned_memory(self._credit["device"].most_bytes)
-        self._machine = machine
-        self._loading: Future[Lanes] = Future()
-        if models is None:
-            threading.Thread(target=self._load, args=(None,), name="load").start()
-        else:
-            self._load(models)
+        loading = iter([models]) if models else models_as_they_load(selection, batch_size=batch_size)
+        self._lanes = Lanes(
+            selection.experts,
+            next(loading),
+            self,
+            batch_size=batch_size,
+            host_threads=self.settings.host_threads,
+            machine=machine,
+        )
+        self._loader = threading.Thread(target=self._load, args=(loading,), name="load")
+        self._loader.start()
         self._decoders = Decoders(selection, self.settings, machine, self._deliver)
         self._videos: list[VideoLedger] = []
 
@@ -94,28 +100,17 @@ class Engine:
 
     def close(self) -> None:
         self._decoders.close()
-        if self._loading.exception() is None:  # waits, too
-            self._lanes.close()
+        self._loader.join()
+        self._lanes.close()
         self._spill.close()
 
-    def _load(self, models: Models | None) -> None:
+    def _load(self, loading: Iterator[Models]) -> None:
+        """In a thread of its own; the caller's takes each model, or what kept one from being loaded."""
         try:
-            lanes = Lanes(
-                self.selection.experts,
-                models or load_models(self.selection, batch_size=self.settings.batch_size),
-                self,
-                batch_size=self.settings.batch_size,
-                host_threads=self.settings.host_threads,
-                machine=self._machine,
-            )
-            self._loading.set_result(lanes)
+            for models in loading:
+                self._events.put(partial(self._lanes.use, models))
         except BaseException as error:
-            self._loading.set_exception(error)
-
-    @property
-    def _lanes(self) -> Lanes:
-        """Waits until the models are loaded."""
-        return self._loading.result()
+            self._events.put(partial(_raise, error))
 
     def run(
         self,
@@ -131,7 +126,7 @@ class Engine:
         is true, videos that are not finished are given up. ``each_turn`` is called several times a second,
         whatever the videos do.
 
-        Raises what :func:`load_models` does, DeviceFault where this process has lost its device,
+        Raises what :func:`models_as_they_load` does, DeviceFault where this process has lost its device,
         DeviceUnusable where no process can use it; nothing of the videos in work is known then.
         """
         waiting = Tasks(tasks)
@@ -151,8 +146,6 @@ class Engine:
 
     def reading(self) -> Reading:
         """What the stages do, and what waits for them, now. Cheap; any thread may call this."""
-        if not self._loading.done() or self._loading.exception():
-            return self.meter.reading([])
         return replace(
             self.meter.reading(self._lanes.computing),
             waiting=self._lanes.waiting,
@@ -344,6 +337,10 @@ class Engine:
             self._videos.remove(ledger)
             ledger.seal()
             yield VideoResult(ledger.task, ledger.facts, ledger, ledger.outcomes())
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def _described(error: Exception) -> tuple[str, str]:

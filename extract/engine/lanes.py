@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.declarations import Expert, Model, TwoStepModel
+from extract.declarations import Expert, Model, Resources, TwoStepModel
 from extract.engine.batches import BatchQueue, LaneName, RequestBatch
 from extract.engine.machine import Machine
 from extract.engine.models import Models
@@ -64,6 +64,9 @@ class _AnyQueue(Protocol):
     def __len__(self) -> int: ...
 
     @property
+    def ready(self) -> bool: ...
+
+    @property
     def has_single(self) -> bool: ...
 
     @property
@@ -81,7 +84,8 @@ class Lanes:
     (:mod:`extract.engine.stages`); the host lane runs ``host_threads``
     single items beside it. A partial batch goes out only when ``flush`` names its lane, to which nothing
     else can come, or when the lane has nothing else to do and the batch has waited for ``linger_seconds``.
-    Windows and tables go first: decoders, or whole experts, wait for them.
+    Windows and tables go first: decoders, or whole experts, wait for them. Items may come before their model
+    (:meth:`use`).
     """
 
     def __init__(
@@ -101,7 +105,7 @@ class Lanes:
         self.windows = BatchQueue[WindowRequest, NDArray[np.float32]](
             WINDOWS,
             "device",
-            partial(_answers, models),
+            None,
             done=owner.windows_computed,
             unwanted=lambda window: not window.wanted(),
             batch_size=batch_size,
@@ -111,19 +115,18 @@ class Lanes:
         self.tables = BatchQueue[TableRequest, list[Item]](
             TABLES, "host", partial(_items, experts), done=owner.tables_read, urgent=True
         )
+        self._item_queue = partial(
+            _item_queue, resources=models.resources, owner=owner, batch_size=batch_size
+        )
+        self._experts = experts
         self.items = {
-            name: _item_queue(name, expert, models, owner, batch_size)
+            name: self._item_queue(name, expert, "device" if expert.lane == "device" else "host")
             for name, expert in experts.items()
             if expert.lane != "none"
         }
-        seconds = [items.then for items in self.items.values() if items.then is not None]
-        computed = [*self.items.values(), *seconds]
-        self._queues: tuple[_AnyQueue, ...] = (self.windows, self.tables, *computed)
+        self._queues: tuple[_AnyQueue, ...] = (self.windows, self.tables, *self.items.values())
         for queue in self._queues:
             queue.now = machine.now
-        if models.predict is not None:  # decoders wait for its answers
-            for items in computed:
-                items.turn_seconds = TURN_SECONDS
         self._urgent: deque[WindowBatch] = deque()
         self._running: dict[LaneName, int] = {"device": 0, "host": 0}
         self._computing: dict[int, tuple[LaneName, float]] = {}  # by thread
@@ -131,15 +134,35 @@ class Lanes:
             "device": machine.pool("device", 1),
             "host": machine.pool("host", host_threads),
         }
-        self._staged = _staged(models.by_expert)
+        self._room: dict[LaneName, int] = {"device": 1 + NEXT, "host": host_threads + NEXT}
+        self._machine = machine
+        self._staged: dict[str, StagedModel] = {}
         self._stages: Stages | None = None
-        if self._staged:
+        self.use(models)
+
+    def use(self, models: Models) -> None:
+        """Compute with these, too: those that were given before stay. In the owner's thread."""
+        if models.predict is not None or models.all_there:
+            self.windows.compute = partial(_answers, models)
+        for name, items in self.items.items():
+            model = models.by_expert.get(name)
+            if items.ready or model is None:
+                continue
+            items.compute = partial(_rows, model)
+            if isinstance(model, TwoStepModel):
+                items.then = self._item_queue(name, self._experts[name], "device")
+                items.then.compute = partial(_second_rows, model)
+                items.then.now = self._now
+                self._queues += (items.then,)
+            if models.predict is not None:  # decoders wait for its answers
+                for queue in (items, items.then):
+                    if queue is not None:
+                        queue.turn_seconds = TURN_SECONDS
+        self._staged = _staged(models.by_expert)
+        if self._staged and self._stages is None:
             device = next(iter(self._staged.values())).resources.device
-            self._stages = Stages(machine, device, on_device=self._on_device, alone=self._compute)
-        self._room: dict[LaneName, int] = {
-            "device": BATCHES if self._staged else 1 + NEXT,
-            "host": host_threads + NEXT,
-        }
+            self._stages = Stages(self._machine, device, on_device=self._on_device, alone=self._compute)
+            self._room["device"] = BATCHES
 
     @property
     def idle(self) -> set[LaneName]:
@@ -170,7 +193,7 @@ class Lanes:
         Windows wait for no room: a busy device takes them before the next part of its batch. Those that come
         until then go together after that.
         """
-        windows = None if self._urgent else self.windows.take()
+        windows = self.windows.take() if self.windows.ready and not self._urgent else None
         if windows is not None:
             self._running["device"] += 1
             self._urgent.append(windows)
@@ -204,7 +227,7 @@ class Lanes:
 
     def _next_queue(self, lane: LaneName, *, flush: bool) -> _AnyQueue | None:
         """Whose turn it is: retries, then what is urgent, then the fullest queue that may go."""
-        queues = [queue for queue in self._queues if queue.lane == lane and queue is not self.windows]
+        queues = [q for q in self._queues if q.lane == lane and q.ready and q is not self.windows]
         first = [q for q in queues if q.has_single] or [q for q in queues if q.urgent and len(q)]
         if first:
             return first[0]
@@ -262,28 +285,26 @@ def _staged(models: Mapping[str, Model]) -> dict[str, StagedModel]:
 
 
 def _item_queue(
-    name: str, expert: Expert, models: Models, owner: Owner, batch_size: int
+    name: str,
+    expert: Expert,
+    lane: LaneName,
+    *,
+    resources: Mapping[str, Resources],
+    owner: Owner,
+    batch_size: int,
 ) -> BatchQueue[QueuedItem, list[Row]]:
-    """The queue of an expert's items; of a model of two steps, with that of what the first one has found."""
-    model = models.by_expert[name]
-
-    def queue(lane: LaneName, rows: Callable[..., list[list[Row]]]) -> BatchQueue[QueuedItem, list[Row]]:
-        there = lane == "device"
-        return BatchQueue(
-            name,
-            lane,
-            partial(rows, model),
-            done=owner.items_computed,
-            unwanted=partial(owner.item_unwanted, name),
-            # Of this and what the model was loaded with the smaller one counts.
-            batch_size=batch_size * expert.larger_batches if there else expert.host_batch,
-            resources=models.resources.get(name) if there else None,
-        )
-
-    items = queue("device" if expert.lane == "device" else "host", _rows)
-    if isinstance(model, TwoStepModel):
-        items.then = queue("device", _second_rows)
-    return items
+    """A queue of an expert's items, or of what the first step of its model has found."""
+    there = lane == "device"
+    return BatchQueue(
+        name,
+        lane,
+        None,
+        done=owner.items_computed,
+        unwanted=partial(owner.item_unwanted, name),
+        # Of this and what the model was loaded with the smaller one counts.
+        batch_size=batch_size * expert.larger_batches if there else expert.host_batch,
+        resources=resources.get(name) if there else None,
+    )
 
 
 def _answers(models: Models, windows: Sequence[WindowRequest]) -> Sequence[NDArray[np.float32]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from extract.declarations import Expert, Model, PassThrough, Resources
 from extract.detectors.service import Predict
@@ -19,20 +19,31 @@ class Models:
     """A model for each expert, and the shot network if the detector has one.
 
     ``resources``, by expert, and ``shot_resources`` are what they were loaded with: lowering the
-    batch size there lowers what the model puts on the device from its next batch on.
+    batch size there lowers what the model puts on the device from its next batch on. ``all_there``: none is
+    still being loaded.
     """
 
     by_expert: Mapping[str, Model]
     predict: Predict | None = None
     resources: Mapping[str, Resources] = field(default_factory=dict)
     shot_resources: Resources | None = None
+    all_there: bool = True
 
 
 def load_models(selection: Selection, *, batch_size: int) -> Models:
-    """Raises WeightsError or MissingDependency where a model cannot be loaded, OutOfDeviceMemory where there
+    """All of them. Raises what :func:`models_as_they_load` does."""
+    *_, models = models_as_they_load(selection, batch_size=batch_size)
+    return models
+
+
+def models_as_they_load(selection: Selection, *, batch_size: int) -> Iterator[Models]:
+    """Those that are there, again and again: none at first, with all resources, and all of them at last.
+
+    In between on a CPU alone: on an accelerator nothing shall be computed in memory that a network needs.
+
+    Raises WeightsError or MissingDependency where a model cannot be loaded, OutOfDeviceMemory where there
     is no room for it, and DeviceUnusable where the device refuses, or cannot decode pictures as it should.
     """
-    selection.check_decoder()
     resources = {
         name: Resources(
             device=selection.device,
@@ -43,17 +54,21 @@ def load_models(selection: Selection, *, batch_size: int) -> Models:
         )
         for name, expert in selection.experts.items()
     }
-    by_expert: dict[str, Model] = {}
-    for name, expert in selection.experts.items():
-        with _one_line(name, selection.device):
-            by_expert[name] = PassThrough() if expert.lane == "none" else expert.load(resources[name])
     service = selection.shot_service
-    if service is None:
-        return Models(by_expert, resources=resources)
-    shot_resources = resources[service.name]
-    with _one_line(service.name, selection.device):
-        predict = service.predictor(shot_resources)
-    return Models(by_expert, predict, resources, shot_resources)
+    shot_resources = resources[service.name] if service else None
+    models = Models({}, None, resources, shot_resources, all_there=False)
+    yield models
+    selection.check_decoder()
+    if service is not None and shot_resources is not None:  # decoders wait for its answers
+        with _one_line(service.name, selection.device):
+            models = replace(models, predict=service.predictor(shot_resources))
+    for name, expert in selection.experts.items():
+        if selection.device == "cpu":
+            yield models
+        with _one_line(name, selection.device):
+            model = PassThrough() if expert.lane == "none" else expert.load(resources[name])
+        models = replace(models, by_expert={**models.by_expert, name: model})
+    yield replace(models, all_there=True)
 
 
 def items_at_once(expert: Expert, batch_size: int, device: str) -> int:

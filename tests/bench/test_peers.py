@@ -8,11 +8,9 @@ from bench.peers import PRESETS, Result, main
 from bench.peers_side import Times, run
 
 
-def test_the_steady_state_begins_when_the_networks_are_there() -> None:
-    times = Times(loaded=4, first_batch=5, ended=14, cpu_loaded=3, cpu_ended=18)
-    result = Result("sulun2024", 5, 2, times, times, ())
-    assert result.seconds_a_video(times) == 2
-    assert result.efficiency(times) == 0.75
+def test_efficiency_is_the_share_of_the_cores_that_was_used() -> None:
+    times = Times(loaded=4, first_batch=3, ended=10, cpu_seconds=15)
+    assert Result("sulun2024", 5, 2, times, times, ()).efficiency(times) == 0.75
 
 
 @pytest.mark.slow

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from extract.declarations import Model
 from extract.decoder.messages import Message
 from extract.decoder.owner import Decoder
 from extract.engine import engine as engine_module
 from extract.engine.engine import Engine
 from extract.engine.machine import Machine
-from extract.engine.models import Models, load_models
+from extract.engine.models import Models, models_as_they_load
 from extract.engine.task import VideoTask
 from extract.errors import WeightsError
 from extract.selection import ExtractConfig, Selection, select
+from extract.types import Item, Row
 
 PATIENCE_SECONDS = 60.0  # never reached unless something hangs
 
 pytestmark = pytest.mark.usefixtures("planted_experts")
 
 
-def planted(paths: list[Path]) -> tuple[Selection, list[VideoTask]]:
+def planted(paths: list[Path], *experts: str) -> tuple[Selection, list[VideoTask]]:
     options = {"scenes": {"detector": "content"}}
-    selection = select(ExtractConfig(experts=("trouble",), options=options, device="cpu", dtype="float32"))
+    config = ExtractConfig(experts=experts or ("trouble",), options=options, device="cpu", dtype="float32")
+    selection = select(config)
     return selection, [VideoTask(p.stem, os.fsencode(p), tuple(selection.experts)) for p in paths]
 
 
@@ -37,9 +42,11 @@ def test_decoders_work_while_the_models_load(
     """The models are there only once a decoder has sent something."""
     heard = threading.Event()
 
-    def load(selection: Selection, *, batch_size: int) -> Models:
+    def load(selection: Selection, *, batch_size: int) -> Iterator[Models]:
+        first, *others = models_as_they_load(selection, batch_size=batch_size)
+        yield first
         assert heard.wait(PATIENCE_SECONDS), "no decoder began"
-        return load_models(selection, batch_size=batch_size)
+        yield from others
 
     class Listening(Machine):
         def decoder(self, deliver: Callable[[Any, Message], None], *, stall_seconds: float) -> Decoder:
@@ -49,20 +56,54 @@ def test_decoders_work_while_the_models_load(
 
             return Decoder(listen, stall_seconds=stall_seconds)
 
-    monkeypatch.setattr(engine_module, "load_models", load)
+    monkeypatch.setattr(engine_module, "models_as_they_load", load)
     selection, tasks = planted(small_trailers)
     with Engine(selection, machine=Listening()) as engine:
-        assert engine.reading().waiting == {}  # asked at any time, never waits
+        assert set(engine.reading().waiting.values()) == {0}  # asked at any time, never waits
         assert [result.outcomes["trouble"].state for result in engine.run(tasks)] == ["ok"] * 3
+
+
+def test_what_is_loaded_computes_while_others_load(
+    small_trailers: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second model is there only once the first one has been called."""
+    computed = threading.Event()
+
+    def load(selection: Selection, *, batch_size: int) -> Iterator[Models]:
+        for models in models_as_they_load(selection, batch_size=batch_size):
+            noting = {name: partial(note, name, model) for name, model in models.by_expert.items()}
+            yield replace(models, by_expert=noting)
+            if "trouble" in models.by_expert and not models.all_there:
+                assert computed.wait(PATIENCE_SECONDS), "the first model waited for the second one"
+
+    def note(name: str, model: Model, items: Sequence[Item]) -> list[list[Row]]:
+        if name == "trouble":
+            computed.set()
+        return model(items)
+
+    monkeypatch.setattr(engine_module, "models_as_they_load", load)
+    selection, tasks = planted(small_trailers, "trouble", "retell")
+    with Engine(selection) as engine:
+        outcomes = [result.outcomes for result in engine.run(tasks)]
+    assert {outcome.state for of in outcomes for outcome in of.values()} == {"ok"}
+
+
+@pytest.mark.parametrize(("device", "counts"), [("cpu", [0, 0, 1, 2, 3]), ("cuda:0", [0, 3])])
+def test_on_an_accelerator_all_models_come_at_once(device: str, counts: list[int]) -> None:
+    """What computes there would take memory that a network still needs."""
+    selection, _ = planted([], "trouble", "retell")
+    selection = replace(selection, device=device)
+    assert [len(m.by_expert) for m in models_as_they_load(selection, batch_size=1)] == counts
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_run(
     small_trailers: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(selection: Selection, *, batch_size: int) -> Models:
+    def load(selection: Selection, *, batch_size: int) -> Iterator[Models]:
+        yield Models({}, all_there=False)
         raise WeightsError("planted")
 
-    monkeypatch.setattr(engine_module, "load_models", load)
+    monkeypatch.setattr(engine_module, "models_as_they_load", load)
     selection, tasks = planted(small_trailers)
     with Engine(selection) as engine, pytest.raises(WeightsError, match=r"^planted$"):
         list(engine.run(tasks))
