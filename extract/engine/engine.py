@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from extract.declarations import PassThrough
 from extract.decoder import messages
@@ -87,6 +87,8 @@ class Engine:
             host_threads=self.settings.host_threads,
             machine=machine,
         )
+        self._load_error: BaseException | None = None
+        self._closing = False
         self._loader = threading.Thread(target=self._load, args=(loading,), name="load")
         self._loader.start()
         self._decoders = Decoders(selection, self.settings, machine, self._deliver)
@@ -100,6 +102,7 @@ class Engine:
 
     def close(self) -> None:
         self._decoders.close()
+        self._closing = True
         self._loader.join()
         self._lanes.close()
         self._spill.close()
@@ -108,9 +111,12 @@ class Engine:
         """In a thread of its own; the caller's takes each model, or what kept one from being loaded."""
         try:
             for models in loading:
+                if self._closing:
+                    return
                 self._events.put(partial(self._lanes.use, models))
         except BaseException as error:
-            self._events.put(partial(_raise, error))
+            self._load_error = error
+            self.wake()
 
     def run(
         self,
@@ -134,7 +140,10 @@ class Engine:
             each_turn()
             self._feed(waiting)
             self._lanes.dispatch(flush=self._starving())
-            yield from self._finished()
+            if self._load_error is not None:
+                raise self._load_error
+            if self._lanes.all_there:  # before, nothing is told that a model which does not load would undo
+                yield from self._finished()
             if waiting.over and not self._videos:
                 return
             if self._videos or waiting.dry:
@@ -337,10 +346,6 @@ class Engine:
             self._videos.remove(ledger)
             ledger.seal()
             yield VideoResult(ledger.task, ledger.facts, ledger, ledger.outcomes())
-
-
-def _raise(error: BaseException) -> NoReturn:
-    raise error
 
 
 def _described(error: Exception) -> tuple[str, str]:

@@ -138,10 +138,12 @@ class Lanes:
         self._machine = machine
         self._staged: dict[str, StagedModel] = {}
         self._stages: Stages | None = None
+        self.all_there = False  # every model that was announced
         self.use(models)
 
     def use(self, models: Models) -> None:
         """Compute with these, too: those that were given before stay. In the owner's thread."""
+        self.all_there = models.all_there
         if models.predict is not None or models.all_there:
             self.windows.compute = partial(_answers, models)
         for name, items in self.items.items():

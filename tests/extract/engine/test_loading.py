@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from extract.declarations import Model
-from extract.decoder.messages import Message
+from extract.decoder.messages import MediaOpened, Message, VideoFailed
 from extract.decoder.owner import Decoder
 from extract.engine import engine as engine_module
 from extract.engine.engine import Engine
@@ -36,29 +36,37 @@ def planted(paths: list[Path], *experts: str) -> tuple[Selection, list[VideoTask
     return selection, [VideoTask(p.stem, os.fsencode(p), tuple(selection.experts)) for p in paths]
 
 
+class Listening(Machine):
+    """Whose decoders are heard: ``heard`` is set once a message of this kind has been delivered."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        self.heard = threading.Event()
+        self._kind = kind
+
+    def decoder(self, deliver: Callable[[Any, Message], None], *, stall_seconds: float) -> Decoder:
+        def listen(decoder: Any, message: Message) -> None:
+            deliver(decoder, message)
+            if isinstance(message, self._kind):
+                self.heard.set()
+
+        return Decoder(listen, stall_seconds=stall_seconds)
+
+
 def test_decoders_work_while_the_models_load(
     small_trailers: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The models are there only once a decoder has sent something."""
-    heard = threading.Event()
+    machine = Listening(MediaOpened)
 
     def load(selection: Selection, *, batch_size: int) -> Iterator[Models]:
         first, *others = models_as_they_load(selection, batch_size=batch_size)
         yield first
-        assert heard.wait(PATIENCE_SECONDS), "no decoder began"
+        assert machine.heard.wait(PATIENCE_SECONDS), "no decoder began"
         yield from others
-
-    class Listening(Machine):
-        def decoder(self, deliver: Callable[[Any, Message], None], *, stall_seconds: float) -> Decoder:
-            def listen(decoder: Any, message: Message) -> None:
-                heard.set()
-                deliver(decoder, message)
-
-            return Decoder(listen, stall_seconds=stall_seconds)
 
     monkeypatch.setattr(engine_module, "models_as_they_load", load)
     selection, tasks = planted(small_trailers)
-    with Engine(selection, machine=Listening()) as engine:
+    with Engine(selection, machine=machine) as engine:
         assert set(engine.reading().waiting.values()) == {0}  # asked at any time, never waits
         assert [result.outcomes["trouble"].state for result in engine.run(tasks)] == ["ok"] * 3
 
@@ -105,5 +113,26 @@ def test_a_model_that_cannot_be_loaded_ends_the_run(
 
     monkeypatch.setattr(engine_module, "models_as_they_load", load)
     selection, tasks = planted(small_trailers)
-    with Engine(selection) as engine, pytest.raises(WeightsError, match=r"^planted$"):
+    with Engine(selection) as engine:
+        for _ in range(2):
+            with pytest.raises(WeightsError, match=r"^planted$"):
+                list(engine.run(tasks))
+
+
+def test_a_video_that_needs_no_model_waits_for_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run whose videos are all broken would end well, though its models cannot be loaded."""
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no video")
+    machine = Listening(VideoFailed)
+
+    def load(selection: Selection, *, batch_size: int) -> Iterator[Models]:
+        yield Models({}, all_there=False)
+        assert machine.heard.wait(PATIENCE_SECONDS), "the video was never given up"
+        raise WeightsError("planted")
+
+    monkeypatch.setattr(engine_module, "models_as_they_load", load)
+    selection, tasks = planted([broken])
+    with Engine(selection, machine=machine) as engine, pytest.raises(WeightsError, match=r"^planted$"):
         list(engine.run(tasks))
