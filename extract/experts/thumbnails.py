@@ -7,14 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from extract.errors import MediaError
 from extract.expert import Column, Expert, Frame, Item, MediaInfo, Scene, Streams, TableSpec, Tap
-
-BANDS = 5
+from extract.ops.picture.colour_bands import band_colours
 
 
 @dataclass(frozen=True)
@@ -82,11 +79,6 @@ class ThumbnailTap(Tap):
             "colours": band_colours(picture).ravel(),
         }
         return Item(frame.start_seconds, frame.end_seconds, columns=columns)
-
-
-def band_colours(picture: Image.Image) -> NDArray[np.float32]:
-    """Mean R, G and B of five bands of equal height from top to bottom: (5, 3), 0 to 255, in whole levels."""
-    return np.asarray(picture.resize((1, BANDS), Image.Resampling.BOX), np.float32)[:, 0]
 
 
 class Thumbnails(Expert):

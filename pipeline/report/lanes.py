@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from extract.experts.thumbnails import BANDS
+from extract.ops.picture.colour_bands import BANDS
 from extract.types import Column
 from pipeline.pages.pieces import numbers
 

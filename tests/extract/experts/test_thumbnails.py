@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from extract.errors import UsageError
-from extract.experts.thumbnails import band_colours
 from extract.registry import make_expert
 from extract.types import Frame, Item, MediaInfo, Scene
 
@@ -68,14 +67,6 @@ def test_colours_are_the_bands_from_top_to_bottom() -> None:
     assert item.columns["colours"].dtype == np.float32
     bands = item.columns["colours"].reshape(5, 3)
     np.testing.assert_allclose(bands, [[40 * i, 40 * i, 100] for i in range(1, 6)], atol=1)
-
-
-@pytest.mark.parametrize("height", [45, 178, 180])
-def test_colours_are_means_of_equal_bands(height: int) -> None:
-    image = np.random.default_rng(height).integers(0, 256, (height, 12, 3), dtype=np.uint8)
-    rows = np.repeat(image, 5, axis=0)  # five bands of equal height, exactly
-    expected = rows.reshape(5, height, 12, 3).mean(axis=(1, 2))
-    np.testing.assert_allclose(band_colours(Image.fromarray(image)), expected, atol=2)
 
 
 def test_a_shots_pictures_are_in_time_order_whenever_its_keyframe_came() -> None:
