@@ -91,7 +91,7 @@ def to_batch(
 
 def embedding_matrix(column: pa.Array | pa.ChunkedArray) -> np.ndarray[Any, np.dtype[Any]]:
     """The ``embedding`` column as an array (rows, D). A null, which no writer of ours leaves, is NaN."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = _whole(column)
     values: np.ndarray[Any, np.dtype[Any]] = array.flatten().to_numpy(zero_copy_only=False)
     vectors = values.reshape(len(array) - array.null_count, array.type.list_size)
     if not array.null_count:
@@ -131,8 +131,11 @@ def timed_rows(rows: Rows) -> Rows:
 
 def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.float64]]:
     """With NaN for null."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return np.asarray(array.to_numpy(zero_copy_only=False), np.float64)
+    return np.asarray(_whole(column).to_numpy(zero_copy_only=False), np.float64)
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def _size(spec: TableSpec) -> int:

@@ -30,11 +30,7 @@ HUGE = JPEG.replace(b"\x00\x24\x00\x40", b"\xff\xff\xff\xff", 1)  # as if it had
     "jpeg", [None, b"", b"a text", JPEG[:-60], JPEG[:9], b"%!PS-Adobe-3.0 EPSF-3.0\n", HUGE]
 )
 def test_a_damaged_picture_is_grey_and_counted(films: Store, tmp_path: Path, jpeg: bytes | None) -> None:
-    for row in (
-        1,
-        2,
-        4,
-    ):  # of films/a both in the middle, of films/b the only one
+    for row in (1, 2, 4):  # of films/a both in the middle, of films/b the only one
         damage(films, "thumbnails", "jpeg", jpeg, row=row)
     shown = CliRunner().invoke(app, [str(films.root), "--out", str(tmp_path / "site")])
     assert shown.exit_code == 0, shown.output
